@@ -1,0 +1,219 @@
+"""The configuration of a run: one YAML file = the command line flags.
+
+Every option is a field here, with its unit and reason beside it; the command line, YAML files and the
+documentation's tests are all made from these models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rap_plugin.errors import RapError
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown names are errors, so that a typing slip is never silent."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class PoolConfig(Section):
+    path: str = Field("", description="file, folder or hub id of the pool")
+    format: str = Field("auto", description="name of a registered format, or auto")
+    question: str | None = Field(None, description="column of the question, where detection is wrong")
+    answer: str | None = Field(None, description="column of the gold answer")
+    images: str | None = Field(None, description="column of the image or images")
+    image_root: str | None = Field(None, description="folder that relative image paths start from")
+    split: str | None = Field(None, description="split of a datasets folder or hub id")
+    limit: int | None = Field(None, ge=1, description="use the first N rows only")
+    max_pixels: int = Field(64_000_000, ge=1, description="images with more pixels are quarantined undecoded")
+    allow_urls: bool = Field(False, description="fetch images given as http(s) URLs, and pools from the hub")
+
+
+class ModelConfig(Section):
+    id: str = Field("", description="hub id or folder of the vision-language model")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
+    engine: str = Field("hf", description="name of a registered engine")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bfloat16 on CUDA and MPS, float32 on a CPU"
+    )
+    device: str = Field("auto", description="auto: cuda, else mps, else cpu")
+    batch_size: int = Field(64, ge=1, description="responses sampled together; shrinks by itself on out-of-memory")
+    trust_remote_code: bool = Field(False, description="run code that the model's repository brings")
+    options: dict[str, Any] = Field(default_factory=dict, description="further options of the chosen engine")
+
+
+class SamplingConfig(Section):
+    rollouts: int = Field(5, ge=1, description="M: responses per arm")
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_prompt_tokens: int = Field(2048, ge=1)
+    max_new_tokens: int = Field(2048, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class PromptConfig(Section):
+    instruction: str = Field("", description="put after every question, behind one space")
+    system: str = Field("", description="system message")
+    blind: Literal["drop", "blank", "noise", "shuffle"] = Field(
+        "drop", description="the counterfactual: images dropped, or blank / noise / another sample's"
+    )
+
+
+class GradingConfig(Section):
+    grader: str = Field("auto", description="math, choice, text, auto, a registered name, or file.py:function")
+    timeout_s: float = Field(5.0, gt=0, description="seconds for one response")
+    workers: int = Field(2, ge=1, description="worker processes")
+    format_weight: float | None = Field(
+        None, ge=0, le=1, description="share of the format reward; default 0, 0.1 under preset released"
+    )
+    right_at: float = Field(0.5, description="a user function's reward from which a response counts as right")
+
+
+class AceConfig(Section):
+    enabled: bool = Field(True, description="measure attention where the engine can")
+    reduction: Literal["window", "suffix"] = "window"
+    heads: Literal["max", "mean"] = "max"
+    window: Literal[5, 10, 20] = Field(10, description="w rows")
+    sigma: float = Field(2.0, gt=0)
+    over_rollouts: Literal["max", "mean"] = Field("max", description="a sample's psi from its rollouts' psi")
+
+
+class SelectionConfig(Section):
+    selector: str = Field("rap", description="name of a registered selector")
+    preset: Literal["paper", "released"] = "paper"
+    lambda_c: float = Field(0.5, description="CDE: keep where discrepancy is above")
+    lambda_a: float | Literal["auto"] = Field(0.1, description="ACE: discard where psi is above; auto = psi_quantile of the pool")
+    psi_quantile: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="the quantile that lambda_a=auto takes")
+    keep: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="budget as a share of the pool; finds the thresholds that give it"
+    )
+    cde: bool = Field(True, description="off: no causal discrepancy test (ablation)")
+    ace: bool = Field(True, description="off: no attention test (ablation)")
+    drm: bool = Field(True, description="off: no difficulty-aware replacement (ablation)")
+    hard_requires_discrepancy: bool = Field(False, description="hard replacements must pass CDE too")
+    band: tuple[float, float] = Field((0.2, 0.8), description="selector band: image accuracy from .. to, inclusive")
+    limr_threshold: float = Field(0.6, description="selector limr: alignment score from which a sample is kept")
+    score: str = Field("discrepancy", description="selector top: the score to rank by")
+    seed: int = Field(42, ge=0, description="of the random selector and of released's draw")
+
+
+class RunConfig(Section):
+    """Everything that `rap select` needs; `run.json` stores it whole."""
+
+    pool: PoolConfig = Field(default_factory=PoolConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    prompt: PromptConfig = Field(default_factory=PromptConfig)
+    grading: GradingConfig = Field(default_factory=GradingConfig)
+    ace: AceConfig = Field(default_factory=AceConfig)
+    selection: SelectionConfig = Field(default_factory=SelectionConfig)
+    plugins: list[str] = Field(default_factory=list, description="plugin files (path.py) to load beside the installed ones")
+
+    @property
+    def format_weight(self) -> float:
+        """The share of the format reward in force (released RAP code: 0.9 accuracy + 0.1 format)."""
+        if self.grading.format_weight is not None:
+            return self.grading.format_weight
+        return 0.1 if self.selection.preset == "released" else 0.0
+
+
+def load_config(
+    path: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+    base: RunConfig | None = None,
+) -> RunConfig:
+    """Builds the configuration: `base` (or the defaults) < YAML file < `--set a.b=c` < flags.
+
+    `flags` maps dotted names to values; None means "not given".
+    """
+    tree: dict[str, Any] = base.model_dump() if base else {}
+    if path is not None:
+        _merge(tree, _read_yaml(Path(path)))
+    for assignment in assignments:
+        name, sign, text = assignment.partition("=")
+        if not sign:
+            raise RapError(f"--set {assignment}: expected NAME=VALUE, for example --set sampling.rollouts=8")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RapError(f"--set {assignment}: the value is not YAML ({_first_line(error)})") from None
+        _assign(tree, name.strip(), value)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _assign(tree, name, value)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise RapError(_explain(error, path)) from None
+
+
+def option_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
+    """All options as dotted names, in the order of their definition."""
+    names: list[str] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += option_names(kind, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RapError(f"{path}: not a YAML file ({_first_line(error)})") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RapError(f"{path}: expected sections such as `sampling:` at the top, found {type(content).__name__}")
+    return content
+
+
+def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for name, value in other.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(name), dict):
+            _merge(tree[name], value)
+        else:
+            tree[name] = value
+
+
+def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
+    *sections, last = name.split(".")
+    for section in sections:
+        below = tree.setdefault(section, {})
+        if not isinstance(below, dict):
+            raise RapError(f"{name}: `{section}` is a value, not a section; see `rap select --help`")
+        tree = below
+    tree[last] = value
+
+
+def _explain(error: ValidationError, path: str | Path | None) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("float", "literal", "constrained")))
+    origin = f"{path}: " if path else ""
+    if first["type"] == "extra_forbidden":
+        near = _nearest(where)
+        return f"{origin}unknown option {where}{f'; did you mean {near}?' if near else ''} (rap select --help lists all)"
+    return f"{origin}option {where}: {first['msg'].lower()} (got {first['input']!r})"
+
+
+def _nearest(name: str) -> str | None:
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, option_names(), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
