@@ -1,0 +1,177 @@
+"""The evidence of a whole pool as columns: what scorers and selectors compute on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rap_plugin.engines.base import ARMS, Arm
+from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.evidence.variants import ENTROPY_COLUMN, STATISTIC_COLUMNS
+from rap_plugin.samples.sample import Quarantined, Status
+
+Numbers = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+HIGH_REWARD = 0.9
+"""A reward from which the released RAP code calls a response right: 0.9 * accuracy + 0.1 * format."""
+
+
+@dataclass(frozen=True)
+class ArmCounts:
+    """Counts over the first M rollouts of one arm, one entry per sample of the table."""
+
+    stored: Counts
+    answered: Counts
+    """Stored rollouts with a response (not overlong, not failed)."""
+    graded: Counts
+    """Answered rollouts whose verdict is right or wrong; ungradable and timed-out ones are left out."""
+    right: Counts
+    exact: Counts
+    """Rollouts with a reward of exactly 1."""
+    high: Counts
+    """Rollouts with a reward of at least 0.9."""
+    overlong: Counts
+    tokens: Counts
+
+    @property
+    def accuracy(self) -> Numbers:
+        """Share of right answers among the graded ones; NaN where none is graded."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.right / np.where(self.graded > 0, self.graded, np.nan)
+
+
+@dataclass(frozen=True)
+class EvidenceTable:
+    """Usable samples of a pool in pool order, N entries in every column.
+
+    Only samples whose two arms are graded are here (text-only samples need none); the others are in
+    `failed`, so that rows in = table + ingest's quarantine + failed.
+    """
+
+    sample: Counts
+    """Number of the sample in the store."""
+    ids: NDArray[np.object_]
+    rows: Counts
+    images: Counts
+    rollouts: int
+    """M."""
+    arms: Mapping[Arm, ArmCounts]
+    failed: list[Quarantined]
+    incomplete: int
+    """Samples that still lack rollouts or grades; a selection over them would not be final."""
+    store: EvidenceStore = field(repr=False)
+    probes: Mapping[Arm, int]
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def statistic(self, column: str, over: str = "max") -> Numbers:
+        """An attention statistic per sample over its image rollouts: the `max`, or the `mean` (of log psi).
+
+        NaN where no rollout was measured.
+        """
+        if column not in STATISTIC_COLUMNS:
+            raise KeyError(f"{column} is not one of {STATISTIC_COLUMNS}")
+        reduce = {"max": "max", "mean": "avg"}[over]
+        found = self.store.query(
+            f"SELECT sample, {reduce}({column}) FROM rollouts WHERE probe = ? AND rollout < ? GROUP BY sample ORDER BY sample",
+            (self.probes["image"], self.rollouts),
+        )
+        values = _matrix(found, 2)
+        return _aligned(values[:, 0].astype(np.int64), values[:, 1], self.sample)
+
+    def entropy(self) -> Numbers:
+        """Mean attention entropy over the image rollouts, in nats; NaN where not measured."""
+        return self.statistic(ENTROPY_COLUMN, "mean")
+
+
+def read_table(store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int) -> EvidenceTable:
+    """Reads the columns: one scan over the numbers of all rollouts.
+
+    `rollouts` is M; stored rollouts with an index of M or above are left out, so that a run with a smaller
+    M reads the same evidence.
+    """
+    pool = store.query(
+        "SELECT row, sample, id, images FROM pool JOIN samples USING (sample) ORDER BY row"
+    ).fetchall()
+    rows = np.array([entry[0] for entry in pool], dtype=np.int64)
+    numbers = np.array([entry[1] for entry in pool], dtype=np.int64)
+    ids = np.array([entry[2] for entry in pool], dtype=object)
+    images = np.array([entry[3] for entry in pool], dtype=np.int64)
+    del pool
+
+    found = _matrix(
+        store.query(
+            "SELECT sample, probe, count(*), sum(status = 'ok'), sum(verdict IN ('right', 'wrong')), sum(verdict = 'right'), "
+            f"sum(reward = 1.0), sum(reward >= {HIGH_REWARD}), sum(status = 'overlong'), sum(tokens), "
+            "sum(status = 'ok' AND grader IS NULL) "
+            "FROM rollouts WHERE rollout < ? GROUP BY sample, probe ORDER BY sample, probe",
+            (rollouts,),
+        ),
+        11,
+    )
+    arms: dict[Arm, ArmCounts] = {}
+    ungraded = np.zeros(len(numbers))
+    for arm in ARMS:
+        part = found[found[:, 1] == probes[arm]]
+        keys = part[:, 0].astype(np.int64)
+        columns = [np.nan_to_num(_aligned(keys, part[:, i], numbers)) for i in range(2, 11)]
+        arms[arm] = ArmCounts(*(column.astype(np.int64) for column in columns[:8]))
+        ungraded += columns[8]
+
+    pictured = images > 0
+    complete = (arms["image"].stored >= rollouts) & (arms["blind"].stored >= rollouts) & (ungraded == 0)
+    usable = (arms["image"].graded > 0) & (arms["blind"].graded > 0)
+    keep = ~pictured | usable
+    failed = [
+        Quarantined(int(rows[i]), *_failure(arms, i), id=str(ids[i]))
+        for i in np.flatnonzero(pictured & complete & ~usable)
+    ]
+    return EvidenceTable(
+        sample=numbers[keep],
+        ids=ids[keep],
+        rows=rows[keep],
+        images=images[keep],
+        rollouts=rollouts,
+        arms={
+            arm: ArmCounts(*(getattr(counts, name)[keep] for name in ArmCounts.__dataclass_fields__))
+            for arm, counts in arms.items()
+        },
+        failed=failed,
+        incomplete=int((pictured & ~complete).sum()),
+        store=store,
+        probes=probes,
+    )
+
+
+def _failure(arms: Mapping[Arm, ArmCounts], i: int) -> tuple[Status, str]:
+    for arm, counts in arms.items():
+        if counts.graded[i]:
+            continue
+        if counts.overlong[i]:
+            return "overlong", f"the prompt of the {arm} arm does not fit the token limit (sampling.max_prompt_tokens)"
+        if not counts.answered[i]:
+            return "engine_error", f"the engine failed on every rollout of the {arm} arm; evidence.sqlite keeps its message"
+        return "engine_error", f"no response of the {arm} arm could be graded (ungradable or timed out)"
+    raise AssertionError("both arms are graded")
+
+
+def _matrix(cursor: object, width: int) -> Numbers:
+    parts = []
+    while chunk := cursor.fetchmany(65536):  # type: ignore[attr-defined]
+        parts.append(np.array(chunk, dtype=np.float64))
+    return np.concatenate(parts) if parts else np.empty((0, width))
+
+
+def _aligned(keys: Counts, values: Numbers, wanted: Counts) -> Numbers:
+    """`values` by ascending `keys`, looked up for `wanted`; NaN where absent."""
+    result = np.full(len(wanted), np.nan)
+    if len(keys):
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        there = keys[at] == wanted
+        result[there] = values[at[there]]
+    return result

@@ -1,0 +1,16 @@
+"""Accuracy of each arm."""
+
+from __future__ import annotations
+
+from rap_plugin.config import RunConfig
+from rap_plugin.evidence.table import EvidenceTable, Numbers
+
+
+def accuracy_image(table: EvidenceTable, config: RunConfig) -> Numbers:
+    """Share of right answers with the images, (N,); NaN for text-only samples."""
+    return table.arms["image"].accuracy
+
+
+def accuracy_blind(table: EvidenceTable, config: RunConfig) -> Numbers:
+    """Share of right answers without them, (N,); NaN for text-only samples."""
+    return table.arms["blind"].accuracy

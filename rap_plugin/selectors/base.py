@@ -1,0 +1,97 @@
+"""What a selector returns, and the words for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rap_plugin.config import RunConfig
+from rap_plugin.evidence.table import EvidenceTable, Numbers
+from rap_plugin.samples.sample import Quarantined
+
+VERDICTS = (
+    "selected",
+    "hard_replacement",
+    "language_prior",
+    "attention_biased",
+    "easy",
+    "unsolved",
+    "text_only",
+    "not_chosen",
+)
+"""Why a scored sample is in (the first two) or out."""
+
+CHOSEN = ("selected", "hard_replacement")
+
+Scores = Mapping[str, Numbers]
+Mask = NDArray[np.bool_]
+Words = NDArray[np.str_]
+
+
+@dataclass
+class Decision:
+    """A selector's answer: a verdict and a reason for each of the N samples of the table."""
+
+    verdicts: Words
+    reasons: list[str]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """The thresholds in force, also those that were found rather than given."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should know: an inert test, a budget that was not reached, unmeasured samples."""
+
+    @property
+    def chosen(self) -> Mask:
+        """(N,) True where the sample is in the selection."""
+        return np.isin(self.verdicts, CHOSEN)
+
+    def counts(self) -> dict[str, int]:
+        """Samples per verdict, in the order of VERDICTS, zero ones left out."""
+        words, numbers = np.unique(self.verdicts, return_counts=True)
+        found = dict(zip(words.tolist(), numbers.tolist(), strict=True))
+        return {word: found[word] for word in (*VERDICTS, *sorted(set(found) - set(VERDICTS))) if word in found}
+
+
+Selector = Callable[[EvidenceTable, Scores, RunConfig], Decision]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The verdicts of a whole pool under one configuration, with what they were computed from."""
+
+    config: RunConfig
+    table: EvidenceTable
+    scores: Scores
+    decision: Decision
+    quarantine: list[Quarantined]
+
+
+def blank_verdicts(table: EvidenceTable) -> tuple[Words, list[str]]:
+    """Verdicts and reasons to start from: text-only samples are marked, all others not chosen."""
+    verdicts = np.full(len(table), "not_chosen", dtype="U16")
+    reasons = [""] * len(table)
+    for i in np.flatnonzero(table.images == 0):
+        verdicts[i], reasons[i] = "text_only", "no image, so no discrepancy is possible"
+    return verdicts, reasons
+
+
+def budget(keep: float | None, table: EvidenceTable, default: float | None = None) -> int | None:
+    """How many samples a share of the pool is: rounded to the nearest, at least one; None without a share."""
+    share = keep if keep is not None else default
+    return None if share is None else max(1, int(share * len(table) + 0.5))
+
+
+def draw(seed: int, ids: NDArray[np.object_]) -> Numbers:
+    """A number in [0, 1) per sample that depends on the seed and the id only, never on row order."""
+    salt = seed.to_bytes(8, "little")
+    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8, salt=salt).digest() for text in ids)
+    return (np.frombuffer(digests, dtype="<u8") >> np.uint64(11)) / float(1 << 53)
+
+
+def place(mask: Mask, *keys: Numbers | NDArray[np.object_]) -> NDArray[np.int64]:
+    """Indices where `mask` holds, sorted ascending by `keys` (the first key first)."""
+    indices = np.flatnonzero(mask)
+    return indices[np.lexsort([key[indices] for key in reversed(keys)])]

