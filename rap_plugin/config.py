@@ -43,13 +43,15 @@ class ModelConfig(Section):
         "auto", description="auto: bfloat16 on CUDA and MPS, float32 on a CPU"
     )
     device: str = Field("auto", description="auto: cuda, else mps, else cpu")
-    batch_size: int = Field(64, ge=1, description="responses sampled together; shrinks by itself on out-of-memory")
+    batch_size: int | None = Field(
+        None, ge=1, description="responses handed to the engine at a time; default: the engine's own"
+    )
     trust_remote_code: bool = Field(False, description="run code that the model's repository brings")
     options: dict[str, Any] = Field(default_factory=dict, description="further options of the chosen engine")
 
 
 class SamplingConfig(Section):
-    rollouts: int = Field(5, ge=1, description="M: responses per arm")
+    rollouts: int = Field(5, ge=1, le=62, description="M: responses per arm")
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_prompt_tokens: int = Field(2048, ge=1)
@@ -96,7 +98,7 @@ class SelectionConfig(Section):
     cde: bool = Field(True, description="off: no causal discrepancy test (ablation)")
     ace: bool = Field(True, description="off: no attention test (ablation)")
     drm: bool = Field(True, description="off: no difficulty-aware replacement (ablation)")
-    hard_requires_discrepancy: bool = Field(False, description="hard replacements must pass CDE too")
+    hard_requires_discrepancy: bool = Field(False, description="hard replacements need a positive discrepancy")
     band: tuple[float, float] = Field((0.2, 0.8), description="selector band: image accuracy from .. to, inclusive")
     limr_threshold: float = Field(0.6, description="selector limr: alignment score from which a sample is kept")
     score: str = Field("discrepancy", description="selector top: the score to rank by")

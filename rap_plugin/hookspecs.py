@@ -39,12 +39,12 @@ def rap_register_engines(register: Register) -> None:
 
 @hookspec
 def rap_register_scorers(register: Register) -> None:
-    """Register scorers: `register("my_score", function)` where `function(pool, config)` returns one number per sample."""
+    """Register scorers: `register("my_score", function)`; `function(table, config)` returns one number per sample."""
 
 
 @hookspec
 def rap_register_selectors(register: Register) -> None:
-    """Register selectors: `register("my-rule", function)` where `function(pool, config)` returns a verdict per sample."""
+    """Register selectors: `register("my-rule", function)`; `function(table, scores, config)` returns a Decision."""
 
 
 @hookspec

@@ -249,14 +249,28 @@ class EvidenceStore:
 
     # --- grading ---
 
-    def ungraded(self, probes: Sequence[int], grader: str, limit: int) -> list[tuple[int, int, int, str, str, str]]:
-        """Answered rollouts without a grade of this grader: (sample, probe, rollout, text, gold, question)."""
+    def ungraded(
+        self,
+        probes: Sequence[int],
+        grader: str,
+        *,
+        samples: Sequence[int] | None = None,
+        after: tuple[int, int, int] = (-1, -1, -1),
+        limit: int = 1000,
+    ) -> list[tuple[int, int, int, str, str, str]]:
+        """Answered rollouts without a grade of this grader: (sample, probe, rollout, text, gold, question).
+
+        In key order, behind the key `after`, so that a caller walks a large store once; `samples` narrows
+        the look to some samples.
+        """
+        among = f"AND sample IN ({_marks(samples)})" if samples is not None else ""
         with self._lock:
             return self._db.execute(
                 "SELECT sample, probe, rollout, text, gold, question FROM rollouts "
                 "JOIN responses USING (sample, probe, rollout) JOIN samples USING (sample) "
-                f"WHERE probe IN ({_marks(probes)}) AND status = 'ok' AND grader IS NOT ? LIMIT ?",
-                (*probes, grader, limit),
+                f"WHERE (sample, probe, rollout) > (?, ?, ?) AND probe IN ({_marks(probes)}) AND status = 'ok' "
+                f"AND grader IS NOT ? {among} ORDER BY sample, probe, rollout LIMIT ?",
+                (*after, *probes, grader, *(samples or ()), limit),
             ).fetchall()
 
     def set_grades(self, grader: str, grades: Sequence[tuple[int, int, int, Grade]], ledger: LedgerEntry) -> None:

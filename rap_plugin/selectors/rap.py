@@ -66,7 +66,6 @@ def select_paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Dec
     unsolved = pictured & (scores["difficulty"] == 1)
     # From the weakest claim to the strongest: later assignments win.
     verdicts[pictured & ~parts.cde] = "language_prior"
-    verdicts[pictured & biased & (parts.cde | parts.candidates)] = "attention_biased"
     verdicts[pictured & biased & parts.cde] = "attention_biased"
     verdicts[unsolved] = "unsolved"
     verdicts[parts.easy] = "easy"

@@ -1,0 +1,143 @@
+"""The files of a run directory. Each is written beside its place and moved there, so none is ever half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.samples.pool import Pool
+from rap_plugin.samples.sample import Quarantined
+from rap_plugin.selectors.base import Selection
+
+RUN = "run.json"
+EVIDENCE = "evidence.sqlite"
+SCORES = "scores.parquet"
+SELECTED = "selected.parquet"
+QUARANTINE = "quarantine.parquet"
+REPORT = "report.html"
+CARD = "README.md"
+COST = "cost.json"
+
+CHUNK = 256
+"""Rows of `selected.parquet` in memory at a time, where the pool's schema is fixed."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path to write to; moves it to `path` when the block ends well, removes it otherwise."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield draft
+        os.replace(draft, path)
+    except OSError as error:
+        raise RapError(f"{path}: cannot write ({error.strerror or error}); evidence is kept, run the command again") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes readable JSON."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def score_columns(selection: Selection) -> dict[str, pa.Array]:
+    """The `rap_*` columns of `scores.parquet`, one entry per sample of the table."""
+    table, scores, decision = selection.table, selection.scores, selection.decision
+    columns: dict[str, pa.Array] = {"rap_id": pa.array(table.ids, pa.string())}
+    for name, values in scores.items():
+        columns[f"rap_{name}"] = pa.array(values, pa.float64(), from_pandas=True)
+    # psi itself for people; its logarithm, which cannot overflow, stays the number that is compared.
+    psi = np.exp(np.minimum(scores["log_psi"], 700.0))
+    columns["rap_psi"] = pa.array(psi, pa.float64(), from_pandas=True)
+    columns["rap_verdict"] = pa.array(decision.verdicts.astype(object), pa.string())
+    columns["rap_reason"] = pa.array(decision.reasons, pa.string())
+    return columns
+
+
+def write_scores(run: Path, selection: Selection) -> None:
+    """`scores.parquet`: one row per sample, in pool order, with its row in the pool."""
+    columns = {"rap_row": pa.array(selection.table.rows, pa.int64()), **score_columns(selection)}
+    with replacing(run / SCORES) as draft:
+        pq.write_table(pa.table(columns), draft, compression="zstd")
+
+
+def write_quarantine(run: Path, quarantine: Sequence[Quarantined]) -> None:
+    """`quarantine.parquet`: every row that could not be used, with its status and reason."""
+    table = pa.table(
+        {
+            "rap_row": pa.array([item.row for item in quarantine], pa.int64()),
+            "rap_id": pa.array([item.id for item in quarantine], pa.string()),
+            "rap_status": pa.array([item.status for item in quarantine], pa.string()),
+            "rap_reason": pa.array([item.reason for item in quarantine], pa.string()),
+        }
+    )
+    with replacing(run / QUARANTINE) as draft:
+        pq.write_table(table, draft, compression="zstd")
+
+
+def write_selected(run: Path, selection: Selection, pool: Pool) -> None:
+    """`selected.parquet`: the chosen rows with their original columns, in pool order, and the `rap_*` columns."""
+    chosen = np.flatnonzero(selection.decision.chosen)
+    extra = pa.table(score_columns(selection)).take(pa.array(chosen, pa.int64()))
+    rows = selection.table.rows[chosen].tolist()
+    # Text containers have no schema of their own: one guess over all rows, not one per chunk.
+    size = CHUNK if pool.kind in ("parquet", "arrow", "datasets", "hub") else max(1, len(rows))
+    with replacing(run / SELECTED) as draft:
+        writer: pq.ParquetWriter | None = None
+        try:
+            for start in range(0, max(1, len(rows)), size):
+                table = pool.table(rows[start : start + size])
+                for name in extra.column_names:
+                    if name in table.column_names:
+                        table = table.drop_columns([name])
+                    table = table.append_column(name, extra.column(name).slice(start, size))
+                table = table.combine_chunks()
+                if writer is None:
+                    writer = pq.ParquetWriter(draft, table.schema, compression="zstd")
+                writer.write_table(table)
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def cost_of(store: EvidenceStore) -> dict[str, Any]:
+    """The cost ledger: what each stage took over all sessions of this run."""
+    stages = {
+        stage: {
+            "seconds": round(seconds, 3),
+            "rollouts": rollouts,
+            "prompt_tokens": prompt_tokens,
+            "response_tokens": response_tokens,
+        }
+        for stage, seconds, rollouts, prompt_tokens, response_tokens in store.ledger()
+    }
+    sampled = [entry for stage, entry in stages.items() if stage.startswith("sample ")]
+    return {
+        "stages": stages,
+        "total": {
+            "seconds": round(sum(entry["seconds"] for entry in stages.values()), 3),
+            "rollouts": sum(entry["rollouts"] for entry in sampled),
+            "prompt_tokens": sum(entry["prompt_tokens"] for entry in sampled),
+            "response_tokens": sum(entry["response_tokens"] for entry in sampled),
+        },
+    }
+
+
+def write_all(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, say: Callable[[str], None]) -> None:
+    """Writes every file that depends on the selection, except the report."""
+    say("write")
+    write_scores(run, selection)
+    write_quarantine(run, selection.quarantine)
+    write_selected(run, selection, pool)
+    write_json(run / COST, cost_of(store))
