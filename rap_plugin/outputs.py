@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,3 @@ def cost_of(store: EvidenceStore) -> dict[str, Any]:
             "response_tokens": sum(entry["response_tokens"] for entry in sampled),
         },
     }
-
-
-def write_all(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, say: Callable[[str], None]) -> None:
-    """Writes every file that depends on the selection, except the report."""
-    say("write")
-    write_scores(run, selection)
-    write_quarantine(run, selection.quarantine)
-    write_selected(run, selection, pool)
-    write_json(run / COST, cost_of(store))

@@ -95,12 +95,16 @@ class Engine(Protocol):
     raises for one bad request: that request's responses carry a status. The draws of a rollout depend only on
     `rollout_seed(...)` and the model, not on what else is in the batch.
     `attention` takes a prompt with the token ids of some of its responses, and returns one list per
-    prompt, one `Attention` per response.
+    prompt, one `Attention` per response. An engine that can measure while it samples also has
+    `generate_with_attention(requests, sampling)`, which returns pairs of `Response` and `Attention`.
     """
 
     name: str
     identity: ModelIdentity
+    """Known without loading the weights: opening an engine is cheap, the first call loads it."""
     measures_attention: bool
+    batch_size: int
+    """Responses that `generate` is best handed at a time, unless the user says otherwise."""
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Response]]: ...
 

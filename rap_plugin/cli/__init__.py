@@ -1,0 +1,84 @@
+"""The command line `rap`: one file per command, each loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from rap_plugin.errors import RapError
+
+COMMANDS = {
+    "select": ("rap_plugin.cli.select", "Choose the samples of a pool that are worth training on."),
+    "decide": ("rap_plugin.cli.decide", "Decide again over a run's evidence: new thresholds, no engine."),
+    "report": ("rap_plugin.cli.report", "Write a run's report again."),
+    "compare": ("rap_plugin.cli.compare", "Compare selections: overlap, flows, stability."),
+    "export": ("rap_plugin.cli.export", "Write a selection the way a trainer reads it."),
+    "import": ("rap_plugin.cli.import_", "Make a run from the rollout dumps of other tools."),
+    "verify": ("rap_plugin.cli.verify", "Check that a run's files follow from its evidence."),
+    "demo": ("rap_plugin.cli.demo", "Run the whole job on the embedded model and pool."),
+    "doctor": ("rap_plugin.cli.doctor", "Say what works in this environment and what does not."),
+    "plugins": ("rap_plugin.cli.plugins", "List plugins and what they register."),
+    "path": ("rap_plugin.cli.path", "Print where a shipped file is."),
+}
+"""Name to (module, one line for the overview). A module is imported only when its command runs."""
+
+
+class Commands(click.Group):
+    """Loads the built-in commands one by one and the plugins' commands only when a name is not built in."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(set(super().list_commands(ctx)) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in COMMANDS:
+            command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+            return command
+        load_plugin_commands()
+        return super().get_command(ctx, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        load_plugin_commands()
+        with formatter.section("Commands"):
+            rows = [(name, text) for name, (_, text) in COMMANDS.items()]
+            rows += [(name, command.get_short_help_str(70)) for name, command in sorted(self.commands.items())]
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="rap-plugin", prog_name="rap")
+def cli() -> None:
+    """Find the few percent of a multimodal RL pool that are worth training on."""
+
+
+_with_plugins = False
+
+
+def load_plugin_commands() -> None:
+    """Lets plugins add their commands, once."""
+    global _with_plugins
+    if _with_plugins:
+        return
+    _with_plugins = True
+    from rap_plugin.plugins import get_plugins
+
+    get_plugins().manager.hook.rap_register_commands(cli=cli)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The entry point: a RapError is one line and status 1; Ctrl-C says how to go on, status 130."""
+    try:
+        return cli.main(args=arguments, prog_name="rap", standalone_mode=False)
+    except RapError as error:
+        click.echo(f"rap: {error}", err=True)
+        sys.exit(1)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("rap: stopped; finished batches are stored, the same command goes on from there", err=True)
+        sys.exit(130)

@@ -1,0 +1,21 @@
+"""`rap path`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PACKAGE = Path(__file__).resolve().parent.parent
+PATHS = {
+    "demo-model": PACKAGE / "demo" / "model",
+    "demo-pool": PACKAGE / "demo" / "pool.parquet",
+}
+"""Shipped files by the name that `rap path` knows them under."""
+
+
+@click.command("path", short_help="Print where a shipped file is.")
+@click.argument("name", type=click.Choice(sorted(PATHS)))
+def command(name: str) -> None:
+    """Print the path of a shipped file or folder, for use in other commands."""
+    click.echo(PATHS[name])
