@@ -1,0 +1,82 @@
+"""Arrow IPC files, memory-mapped: rows are read from the disk when they are looked at."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import pyarrow as pa
+
+from rap_plugin.errors import RapError
+from rap_plugin.samples.containers.arrow_rows import join, null_rows, rows_of, runs
+from rap_plugin.samples.pool import BadRow, Pool, Row
+
+
+class ArrowPool(Pool):
+    """Tables one behind the other; `kind` says where they come from ("arrow", "datasets" or "hub")."""
+
+    def __init__(self, tables: Sequence[pa.Table], files: Sequence[Path], path: str, root: Path, kind: str) -> None:
+        super().__init__(path, root, files)
+        self.kind = kind
+        if not tables:
+            raise RapError(f"{path}: no rows; give a pool with at least one problem")
+        self._schema = tables[0].schema
+        for table, file in zip(tables, files, strict=False):
+            if not table.schema.equals(self._schema):
+                raise RapError(f"{file}: its columns differ from those of {files[0].name}; give files of one schema")
+        self.columns = list(self._schema.names)
+        if len(set(self.columns)) < len(self.columns):
+            raise RapError(f"{path}: two columns have the same name; rename one")
+        self._batches = [batch for table in tables for batch in table.to_batches()]
+        self._starts = [0, *accumulate(batch.num_rows for batch in self._batches)]
+
+    def __len__(self) -> int:
+        count: int = self._starts[-1]
+        return count
+
+    def rows(self, numbers: Sequence[int]) -> list[Row]:
+        self.check(numbers)
+        found: list[Row] = []
+        for part, problem in self._parts(numbers):
+            found += rows_of(part) if problem is None else [BadRow(problem) for _ in range(part.num_rows)]
+        return found
+
+    def table(self, numbers: Sequence[int]) -> pa.Table:
+        self.check(numbers)
+        return join([part for part, _ in self._parts(numbers)], self._schema)
+
+    def _parts(self, numbers: Sequence[int]) -> list[tuple[pa.Table, str | None]]:
+        parts: list[tuple[pa.Table, str | None]] = []
+        for start, count in runs(numbers):
+            while count:
+                index = bisect_right(self._starts, start) - 1
+                length = min(count, self._starts[index + 1] - start)
+                batch = self._batches[index].slice(start - self._starts[index], length)
+                parts.append(self._checked(batch))
+                start, count = start + length, count - length
+        return parts
+
+    def _checked(self, batch: pa.RecordBatch) -> tuple[pa.Table, str | None]:
+        """A mapped batch with offsets that its reader may trust: a damaged file must not crash the process."""
+        try:
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if "UTF8" not in str(error):
+                problem = f"the Arrow data is damaged here ({str(error).splitlines()[0][:100]})"
+                return null_rows(self._schema, batch.num_rows), problem
+        return pa.Table.from_batches([batch]), None
+
+
+def open_arrow(path: Path) -> pa.Table:
+    """Maps an Arrow file in file or stream format (`datasets` writes streams)."""
+    try:
+        source = pa.memory_map(str(path))
+        try:
+            return pa.ipc.open_file(source).read_all()
+        except pa.ArrowInvalid:
+            source.seek(0)
+            return pa.ipc.open_stream(source).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise RapError(f"{path}: not a whole Arrow file ({str(error).splitlines()[0][:100]}); write it again") from None

@@ -1,0 +1,53 @@
+"""What a format is: how a row of some pool reads as a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rap_plugin.samples.sample import RawSample, Status
+
+Row = Mapping[str, Any]
+
+
+class RowProblem(Exception):
+    """One row that is no usable problem under its format: its status and one readable line."""
+
+    def __init__(self, reason: str, status: Status = "malformed_row") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status: Status = status
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChoice:
+    """The columns that the user named (`--question`, `--answer`, `--images`), or that a format's `choose` found.
+
+    None leaves the choice to the format.
+    """
+
+    question: str | None = None
+    answer: str | None = None
+    images: str | None = None
+
+
+def as_given(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoice) -> ColumnChoice:
+    """The columns as the user named them."""
+    return choice
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of pool.
+
+    `detect(columns, first_rows)` says whether a pool looks like it. `read(row, columns)` reads one row and
+    raises RowProblem for a malformed one. `choose(columns, first_rows, choice)`, called once per pool, completes
+    the user's column names; it raises RapError where it cannot tell.
+    """
+
+    name: str
+    description: str
+    detect: Callable[[Sequence[str], Sequence[Row]], bool]
+    read: Callable[[Row, ColumnChoice], RawSample]
+    choose: Callable[[Sequence[str], Sequence[Row], ColumnChoice], ColumnChoice] = as_given

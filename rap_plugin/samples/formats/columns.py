@@ -1,0 +1,92 @@
+"""Which column is which: by its name, and by what it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from PIL.Image import Image
+
+QUESTIONS = ("question", "problem", "query", "prompt", "instruction", "question_text", "problem_text", "input", "text")
+ANSWERS = (
+    "answer",
+    "label",
+    "ground_truth",
+    "groundtruth",
+    "gt",
+    "gold",
+    "gold_answer",
+    "gt_answer",
+    "final_answer",
+    "correct_answer",
+    "reference_answer",
+    "target",
+    "solution",
+)
+IMAGES = (
+    "images",
+    "image",
+    "image_path",
+    "image_paths",
+    "img",
+    "imgs",
+    "img_path",
+    "image_urls",
+    "image_url",
+    "image_file",
+    "image_name",
+    "imagename",
+    "image_bytes",
+    "image_base64",
+    "picture",
+    "pictures",
+    "decoded_image",
+    "diagram",
+)
+
+_FILE = re.compile(r"[^\n]{1,1000}\.(png|jpe?g|webp|gif|bmp|tiff?|avif)", re.IGNORECASE)
+_KEYS = {"bytes", "path", "image", "url", "image_url"}
+
+
+def find_column(
+    columns: Sequence[str],
+    names: Sequence[str],
+    fits: Callable[[str], bool] = lambda name: True,
+    exclude: Collection[str] = (),
+) -> str | None:
+    """The first of `names` that is a column, without regard to case and separators, and that fits."""
+    known: dict[str, str] = {}
+    for column in columns:
+        known.setdefault(_plain(column), column)
+    for name in names:
+        found = known.get(_plain(name))
+        if found is not None and found not in exclude and fits(found):
+            return found
+    return None
+
+
+def looks_like_images(values: Sequence[Any], *, by_name: bool) -> bool:
+    """Whether values are images or refer to some; `by_name`, a column named so is believed with any text, or empty."""
+    flat = [element for value in values for element in (value if isinstance(value, (list, tuple)) else [value])]
+    flat = [element for element in flat if element not in (None, "")]
+    if by_name and all(isinstance(element, (str, bytes, Mapping, Image)) for element in flat):
+        return True
+    return bool(flat) and all(map(_is_image, flat))
+
+
+def missing_answer(columns: Sequence[str]) -> str:
+    """The line for a pool without a recognisable gold answer."""
+    return f"cannot tell which column holds the gold answers; columns: {', '.join(columns)}; name it with --answer"
+
+
+def _is_image(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(_KEYS & set(value))
+    if isinstance(value, str):
+        return bool(_FILE.fullmatch(value)) or value.startswith("data:image/")
+    return isinstance(value, (bytes, Image))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).lower()

@@ -1,0 +1,72 @@
+"""Plain pools: a question, an answer and images, under whatever names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rap_plugin.errors import RapError
+from rap_plugin.samples.formats.base import ColumnChoice, Format, Row
+from rap_plugin.samples.formats.columns import (
+    ANSWERS,
+    IMAGES,
+    QUESTIONS,
+    find_column,
+    looks_like_images,
+    missing_answer,
+)
+from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
+from rap_plugin.samples.formats.values import gold_of, good_values, images_of, question_of, source_of
+from rap_plugin.samples.sample import RawSample
+
+
+def detect(columns: Sequence[str], first_rows: Sequence[Row]) -> bool:
+    """Always: this is the last resort, and `choose` says what is missing."""
+    return True
+
+
+def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoice) -> ColumnChoice:
+    """Completes the user's columns: usual names first, then, for images, what the values are."""
+
+    def is_text(name: str) -> bool:
+        values = good_values(first_rows, name)
+        return all(isinstance(value, str) for value in values)
+
+    def named_images(name: str) -> bool:
+        return looks_like_images(good_values(first_rows, name), by_name=True)
+
+    def holds_images(name: str) -> bool:
+        return looks_like_images(good_values(first_rows, name), by_name=False)
+
+    given = [name for name in (choice.question, choice.answer, choice.images) if name is not None]
+    question = choice.question or find_column(columns, QUESTIONS, is_text, given)
+    if question is None:
+        raise RapError(
+            f"cannot tell which column holds the questions; columns: {', '.join(columns)}; "
+            "name the columns with --question, --answer and --images"
+        )
+    answer = choice.answer or find_column(columns, ANSWERS, exclude=(*given, question))
+    if answer is None:
+        raise RapError(missing_answer(columns))
+    taken = (question, answer)
+    images = (
+        choice.images
+        or find_column(columns, IMAGES, named_images, taken)
+        or find_column(columns, columns, holds_images, taken)
+    )
+    return ColumnChoice(question, answer, images)
+
+
+def read(row: Row, columns: ColumnChoice) -> RawSample:
+    """One row of the chosen columns."""
+    assert columns.question is not None
+    assert columns.answer is not None
+    images = images_of(row, columns.images)
+    value = row.get(columns.question)
+    if looks_like_messages(value):
+        question, images = problem_of(read_messages(value), images)
+    else:
+        question = question_of(row, columns.question)
+    return RawSample(question, gold_of(row, columns.answer), images, source_of(row))
+
+
+PLAIN = Format("plain", "question, answer and images under any column names", detect, read, choose)

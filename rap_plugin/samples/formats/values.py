@@ -1,0 +1,108 @@
+"""Values of a row as a question, a gold answer and image references."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rap_plugin.samples.formats.base import Row, RowProblem
+from rap_plugin.samples.pool import UnreadableValue
+
+SOURCES = ("source", "data_source", "datasource", "imagesource", "dataset", "dataset_name")
+_TAGGED = re.compile(r"\s*<answer>(.*?)</answer>\s*", re.DOTALL | re.IGNORECASE)
+_IMAGE_KEYS = ("bytes", "path", "image", "url", "image_url")
+
+
+def question_of(row: Row, column: str) -> str:
+    """The question as it stands in the row."""
+    value = _value(row, column, "question")
+    if value is None:
+        raise RowProblem(f"the question is empty (column {column!r})")
+    if not isinstance(value, str):
+        raise RowProblem(f"the question is a {type(value).__name__}, not a text (column {column!r})")
+    return value
+
+
+def gold_of(row: Row, column: str) -> str:
+    """The gold answer as text; "" where the row has none (the ingest refuses it by name)."""
+    return gold_text(_value(row, column, "gold answer"))
+
+
+def gold_text(value: Any) -> str:
+    """A gold answer as text: numbers as they print, `<answer>` tags taken off, a list of one unpacked."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, str):
+        tagged = _TAGGED.fullmatch(value)
+        return (tagged[1] if tagged else value).strip()
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return gold_text(value[0])
+    if isinstance(value, (list, tuple, Mapping)):
+        raise RowProblem(
+            f"the gold answer is a {type(value).__name__} of {len(value)}, not one answer", "ungradable_gold"
+        )
+    return str(value)
+
+
+def images_of(row: Row, column: str | None) -> tuple[Any, ...]:
+    """The image references of a row: none, one or many, whatever they are wrapped in."""
+    return () if column is None else image_references(_value(row, column, "images"))
+
+
+def image_references(value: Any) -> tuple[Any, ...]:
+    """References from a path, bytes, mapping, PIL image, a list of those, or a JSON list as text; no nulls."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ()
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            try:
+                listed = json.loads(text)
+            except (ValueError, RecursionError):
+                return (text,)
+            return image_references(listed)
+        return (text,) if text else ()
+    if isinstance(value, (list, tuple)):
+        if any(isinstance(element, (list, tuple)) for element in value):
+            raise RowProblem("the images are a list of lists, not a list of images")
+        return tuple(reference for element in value for reference in image_references(element))
+    if isinstance(value, Mapping):
+        return (value,) if any(value.get(name) for name in _IMAGE_KEYS) else ()
+    if isinstance(value, UnreadableValue):
+        raise RowProblem(f"the images cannot be read ({value.reason})")
+    if isinstance(value, (bool, int, float)):
+        raise RowProblem(f"the image is the {type(value).__name__} {value}, not an image or a path")
+    return (value,)
+
+
+def source_of(row: Row) -> str:
+    """Where the problem comes from, if the row says so."""
+    for name in SOURCES:
+        if isinstance(row.get(name), str):
+            return str(row[name])
+    return ""
+
+
+def good_values(rows: Sequence[Row], column: str) -> list[Any]:
+    """The values of a column in some rows, without nulls and empty texts."""
+    return [row[column] for row in rows if row.get(column) not in (None, "")]
+
+
+def from_json(value: Any) -> Any:
+    """A value that some tools store as JSON text, as an object; anything else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _value(row: Row, column: str, what: str) -> Any:
+    value = row.get(column)
+    if isinstance(value, UnreadableValue):
+        raise RowProblem(f"the {what} cannot be read (column {column!r}: {value.reason})")
+    return value

@@ -1,0 +1,277 @@
+"""Images: from a reference in a row to bytes, from bytes to a checked, decodable picture."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import stat
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from PIL import Image, ImageOps
+
+from rap_plugin.samples.sample import Status
+
+MAX_FILE_BYTES = 256 << 20
+"""One encoded image, from a file or as bytes in a row."""
+
+MAX_REMOTE_BYTES = 64 << 20
+"""One encoded image from a URL, a data: URL or base64 text."""
+
+SIDE_FOLDERS = ("", "images")
+"""Where relative paths are looked for, below the pool's folder, in this order."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+"""What is decoded. Pillow knows more, some of it through outside programs: hostile data gets none of that."""
+
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
+_USUAL_MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"))
+"""Colour modes that surely convert to RGB; others are converted once to see."""
+
+_ORIENTATION = 0x0112
+
+
+class ImageProblem(Exception):
+    """One image that cannot be used: the status of its row and the reason, without the image's name."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class FirstOf:
+    """A reference with several places to look at: the first that is a file is the image."""
+
+    paths: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.paths[0]
+
+
+def image_bytes(reference: Any, root: Path, *, allow_urls: bool) -> bytes:
+    """The encoded file behind a reference, byte for byte.
+
+    References: bytes; a path (absolute, `file://`, or relative to `root` or `root/images`); an http(s) URL if
+    `allow_urls`; a `data:` URL or bare base64 text; a mapping with `bytes`, `path`, `image` or `url`; a PIL image
+    (encoded as PNG, without loss). Paths are the user's own and may lead anywhere the user may read, through
+    `..` and links too; only regular files are opened. Raises ImageProblem.
+    """
+    if isinstance(reference, (bytes, bytearray, memoryview)):
+        return _bounded(bytes(reference), MAX_FILE_BYTES)
+    if isinstance(reference, str):
+        return _from_text(reference, root, allow_urls)
+    if isinstance(reference, FirstOf):
+        return _read(reference.paths, root)
+    if isinstance(reference, Mapping):
+        for name in ("bytes", "path", "image", "url", "image_url"):
+            if reference.get(name):
+                return image_bytes(reference[name], root, allow_urls=allow_urls)
+        raise ImageProblem("unreadable_image", "neither bytes nor a path")
+    if isinstance(reference, Image.Image):
+        return _encode(reference)
+    raise ImageProblem("unreadable_image", f"a {type(reference).__name__} is no image reference")
+
+
+def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Decodes an image whole and returns its (width, height) as shown, that is after its EXIF orientation.
+
+    The number of pixels is read from the header and compared with `max_pixels` before anything is decoded; Pillow's
+    process-wide limit plays no part. Of an animation the first frame counts. Raises ImageProblem.
+    """
+    with _open(data) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            pixels = f"{width:,} x {height:,} = {width * height:,} pixels"
+            raise ImageProblem("too_large", f"{pixels}, more than the {max_pixels:,} of --max-pixels")
+        try:
+            image.load()
+            if image.mode not in _USUAL_MODES:
+                _as_rgb(image)
+            return _shown_size(image)
+        except MemoryError:
+            raise ImageProblem("too_large", f"{width:,} x {height:,} pixels do not fit into memory") from None
+        except Exception as error:
+            raise ImageProblem("unreadable_image", f"damaged {image.format} image ({_line(error)})") from None
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """(width, height) as shown, from the header alone, for bytes that `check_image` has passed. Raises ImageProblem."""
+    with _open(data) as image:
+        return _shown_size(image)
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The picture that a model sees: RGB, upright by its EXIF orientation, transparency laid on white.
+
+    Orientation is what transformers' `load_image`, `datasets` and vLLM apply; white behind transparency is what vLLM
+    and qwen-vl-utils put there: a black drawing on a transparent ground would vanish otherwise. Raises ImageProblem.
+    """
+    with _open(data) as image:
+        try:
+            image.load()
+            return _as_rgb(_upright(image))
+        except Exception as error:
+            raise ImageProblem("unreadable_image", f"damaged {image.format} image ({_line(error)})") from None
+
+
+def _open(data: bytes) -> Image.Image:
+    """Reads the header with the first of FORMATS that recognises it.
+
+    `Image.open` would apply Pillow's process-wide pixel limit before the size is known here, and its other
+    formats, so the format classes that Pillow registers are called directly.
+    """
+    if not data:
+        raise ImageProblem("unreadable_image", "empty: 0 bytes")
+    Image.init()
+    reason = ""
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        try:
+            recognised = accept is None or accept(data[:16])
+            if not recognised or isinstance(recognised, str):
+                continue
+            return factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error, ValueError, OSError) as error:
+            reason = f"damaged {name} header ({_line(error)})"
+    raise ImageProblem("unreadable_image", reason or f"not an image: starts with {data[:16]!r}")
+
+
+def _shown_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    try:
+        turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    except Exception:
+        turned = False
+    return (height, width) if turned else (width, height)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        # Broken EXIF data is no broken picture.
+        return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        front = image.convert("RGBA")
+        back = Image.new("RGBA", front.size, (255, 255, 255, 255))
+        return Image.alpha_composite(back, front).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_text(text: str, root: Path, allow_urls: bool) -> bytes:
+    if text.startswith(("http://", "https://")):
+        if not allow_urls:
+            raise ImageProblem("unreadable_image", "a URL, and URLs are fetched only with --allow-urls")
+        from rap_plugin.samples.fetch import fetch
+
+        return fetch(text, MAX_REMOTE_BYTES)
+    if text.startswith("data:"):
+        header, comma, body = text.partition(",")
+        if not comma:
+            raise ImageProblem("unreadable_image", "a data: URL without data")
+        return (
+            _decode(body)
+            if header.endswith(";base64")
+            else _bounded(unquote(body).encode("latin-1", "replace"), MAX_REMOTE_BYTES)
+        )
+    if text.startswith("file://"):
+        bare = text.removeprefix("file://")
+        return _read((bare,) if unquote(bare) == bare else (bare, unquote(bare)), root)
+    scheme = text[:12].partition("://")
+    if scheme[1]:
+        raise ImageProblem(
+            "unreadable_image", f"{scheme[0]}:// is not a kind of URL that is read (http, https, data, file)"
+        )
+    if len(text) < 4096:
+        found = _find(text, root)
+        if found is not None:
+            return _load(found)
+    if len(text) >= 64:
+        try:
+            data = _decode(text)
+        except ImageProblem as problem:
+            if problem.status == "too_large":
+                raise
+        else:
+            if data.startswith(_MAGIC):
+                return data
+    if len(text) >= 4096:
+        raise ImageProblem("unreadable_image", "a long text that is no base64 image")
+    raise ImageProblem("unreadable_image", f"no such file {text!r} below {root} (--image-root sets where paths start)")
+
+
+def _read(paths: Sequence[str], root: Path) -> bytes:
+    for path in paths:
+        found = _find(path, root)
+        if found is not None:
+            return _load(found)
+    names = ", ".join(map(repr, paths))
+    raise ImageProblem("unreadable_image", f"no such file {names} below {root} (--image-root sets where paths start)")
+
+
+def _find(text: str, root: Path) -> Path | None:
+    path = Path(text)
+    for folder in SIDE_FOLDERS:
+        try:
+            candidate = root / folder / path
+            if stat.S_ISREG(candidate.stat().st_mode):
+                return candidate
+        except (OSError, ValueError):
+            continue
+        if path.is_absolute():
+            break
+    return None
+
+
+def _load(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise ImageProblem("too_large", f"a file of {size >> 20} MB; images may have {MAX_FILE_BYTES >> 20} MB")
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ImageProblem("unreadable_image", f"the file cannot be read ({error.strerror})") from None
+
+
+def _decode(text: str) -> bytes:
+    if len(text) > MAX_REMOTE_BYTES // 3 * 4 + 4096:
+        raise ImageProblem("too_large", f"more than {MAX_REMOTE_BYTES >> 20} MB of base64")
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageProblem("unreadable_image", f"damaged base64 ({_line(error)})") from None
+
+
+def _encode(image: Image.Image) -> bytes:
+    mode = image.mode if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else "RGB"
+    target = io.BytesIO()
+    try:
+        upright = _upright(image)
+        (upright if upright.mode == mode else upright.convert(mode)).save(target, "PNG")
+    except Exception as error:
+        raise ImageProblem("unreadable_image", f"a PIL image that cannot be encoded ({_line(error)})") from None
+    return target.getvalue()
+
+
+def _bounded(data: bytes, limit: int) -> bytes:
+    if len(data) > limit:
+        raise ImageProblem("too_large", f"{len(data) >> 20} MB; an image may have {limit >> 20} MB")
+    return data
+
+
+def _line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
