@@ -15,7 +15,7 @@ def rap_register_formats(register: Register) -> None:
 
 @hookimpl
 def rap_register_graders(register: Register) -> None:
-    from rap_plugin.grading.base import BUILTIN_GRADERS
+    from rap_plugin.grading import BUILTIN_GRADERS
 
     for name, factory in BUILTIN_GRADERS.items():
         register(name, factory)

@@ -52,11 +52,11 @@ class ModelConfig(Section):
 
 class SamplingConfig(Section):
     rollouts: int = Field(5, ge=1, le=62, description="M: responses per arm")
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_prompt_tokens: int = Field(2048, ge=1)
-    max_new_tokens: int = Field(2048, ge=1)
-    seed: int = Field(0, ge=0)
+    temperature: float = Field(1.0, gt=0, description="sampling temperature")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling")
+    max_prompt_tokens: int = Field(2048, ge=1, description="longer prompts are quarantined as overlong, never cut")
+    max_new_tokens: int = Field(2048, ge=1, description="longest response")
+    seed: int = Field(0, ge=0, description="of all rollouts; part of the evidence key")
 
 
 class PromptConfig(Section):
@@ -79,16 +79,18 @@ class GradingConfig(Section):
 
 class AceConfig(Section):
     enabled: bool = Field(True, description="measure attention where the engine can")
-    reduction: Literal["window", "suffix"] = "window"
-    heads: Literal["max", "mean"] = "max"
+    reduction: Literal["window", "suffix"] = Field(
+        "window", description="psi over windows of w rows, or over each column's whole suffix"
+    )
+    heads: Literal["max", "mean"] = Field("max", description="how attention heads become one map")
     window: Literal[5, 10, 20] = Field(10, description="w rows")
-    sigma: float = Field(2.0, gt=0)
+    sigma: float = Field(2.0, gt=0, description="factor on every attention weight")
     over_rollouts: Literal["max", "mean"] = Field("max", description="a sample's psi from its rollouts' psi")
 
 
 class SelectionConfig(Section):
     selector: str = Field("rap", description="name of a registered selector")
-    preset: Literal["paper", "released"] = "paper"
+    preset: Literal["paper", "released"] = Field("paper", description="RAP as the paper or the released script has it")
     lambda_c: float = Field(0.5, description="CDE: keep where discrepancy is above")
     lambda_a: float | Literal["auto"] = Field(0.1, description="ACE: discard where psi is above; auto = psi_quantile of the pool")
     psi_quantile: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="the quantile that lambda_a=auto takes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ def replacing(path: Path) -> Iterator[Path]:
         raise RapError(f"{path}: cannot write ({error.strerror or error}); evidence is kept, run the command again") from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+def open_store(run: Path) -> closing[EvidenceStore]:
+    """The evidence of a run, for a `with` statement."""
+    return closing(EvidenceStore(run / EVIDENCE))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

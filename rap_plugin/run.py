@@ -19,7 +19,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
 from rap_plugin.evidence.table import EvidenceTable, read_table
-from rap_plugin.grading.base import Grader, GradingOptions, open_grader
+from rap_plugin.grading import Grader, GradingOptions, open_grader
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.probing import Prober, grade_pending, probe_keys, probe_pool
 from rap_plugin.progress import step
@@ -67,7 +67,7 @@ def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quie
         probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in keys.items()}
         prober = Prober(store, pool, config, engine, grader, registry.things["formats"], get_plugins().manager.hook, quiet)
         sampled = probe_pool(prober, probes)
-        grade_pending(store, grader, list(probes.values()))
+        _grade_rest(store, grader, probes, config)
         selection = make_selection(store, config, probes, registry)
         finish(run, selection, pool, store)
     return RunResult(run, selection, sampled, time.perf_counter() - started)
@@ -87,8 +87,7 @@ def decide_run(run: str | Path, config: RunConfig, *, report: bool = False) -> R
         # Grading is skipped where it is not needed: a grader's workers take longer to start than a decision takes.
         if store.get_meta("grader") != grader_key(config):
             with closing(make_grader(config, registry)) as grader:
-                grade_pending(store, grader, list(probes.values()))
-                store.set_meta("grader", grader_key(config))
+                _grade_rest(store, grader, probes, config)
         selection = make_selection(store, config, probes, registry)
         describe(run, config, identity)
         finish(run, selection, pool, store, report=report)
@@ -121,6 +120,11 @@ def make_grader(config: RunConfig, registry: Registry) -> Grader:
 def grader_key(config: RunConfig) -> str:
     """What the stored grades depend on besides the responses."""
     return json.dumps({**config.grading.model_dump(), "format_weight": config.format_weight}, sort_keys=True)
+
+
+def _grade_rest(store: EvidenceStore, grader: Grader, probes: Mapping[Arm, int], config: RunConfig) -> None:
+    grade_pending(store, grader, list(probes.values()))
+    store.set_meta("grader", grader_key(config))
 
 
 def ingest_pool(

@@ -1,0 +1,85 @@
+"""A plugin file with an engine that answers by ability and logs what it was asked: for tests of the pipeline.
+
+Every problem "What is number N?" has an ability per arm, a hash of N; a rollout answers N rightly with that
+probability, drawn from its own seed. Attention statistics are drawn the same way. Nothing is random twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rap_plugin import hookimpl
+from rap_plugin.engines.base import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
+from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+
+
+class AbilityEngine:
+    name = "ability"
+    measures_attention = True
+
+    def __init__(self, config: Any) -> None:
+        self.identity = ModelIdentity(config.id, f"ability-{config.id}")
+        self.batch_size = 20
+        self.log = Path(config.options["log"]) if "log" in config.options else None
+        self.pause = float(config.options.get("pause", 0))
+        self.fail = str(config.options.get("fail", ""))
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Response]]:
+        time.sleep(self.pause)
+        rows = [[self._answer(request.prompt, rollout, sampling) for rollout in request.rollouts] for request in requests]
+        if self.log:
+            lines = [f"{r.prompt.sample_id} {r.prompt.arm} {rollout}\n" for r in requests for rollout in r.rollouts]
+            with self.log.open("a") as file:
+                file.write("".join(lines))
+                file.flush()
+                os.fsync(file.fileno())
+        return rows
+
+    def _answer(self, prompt: Prompt, rollout: int, sampling: Sampling) -> Response:
+        number = int(re.search(r"number (\d+)", prompt.text)[1])  # type: ignore[index]
+        if self.fail == f"{number}":
+            return Response(rollout, status="engine_error", error="this one fails on purpose")
+        ability = int(hashlib.sha256(f"{number} {prompt.arm}".encode()).hexdigest()[:4], 16) / 65535
+        if prompt.arm == "blind":
+            ability /= 3
+        draw = np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, prompt.arm, rollout)).random()
+        text = f"I think it is \\boxed{{{number if draw < ability else number + 1}}}"
+        return Response(rollout, text, tuple(range(5 + number % 3)), "stop", 20)
+
+    def attention(
+        self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
+    ) -> list[list[Attention]]:
+        time.sleep(self.pause)
+        return [
+            [
+                Attention(
+                    dict(
+                        zip(
+                            STATISTIC_COLUMNS,
+                            np.random.default_rng(
+                                rollout_seed(sampling.seed, prompt.sample_id, "image", 100 + i)
+                            ).normal(-6, 4, len(STATISTIC_COLUMNS)).tolist(),
+                            strict=True,
+                        )
+                    )
+                )
+                for i in range(len(responses))
+            ]
+            for prompt, responses in prompts
+        ]
+
+    def close(self) -> None:
+        pass
+
+
+@hookimpl
+def rap_register_engines(register: Any) -> None:
+    register("ability", AbilityEngine)

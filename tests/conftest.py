@@ -1,0 +1,58 @@
+"""Fixtures that many rooms share."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+# Nothing in the tests may look for a model or data set on the network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def logicvista() -> Path:
+    """Real LogicVista rows, where the developer has them beside the checkout."""
+    folder = SHARED_DATA / "logicvista"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data/logicvista beside this checkout: these tests need real benchmark rows")
+    return folder
+
+
+def png(number: int, size: tuple[int, int] = (12, 10)) -> bytes:
+    """A small real PNG whose colour says which one it is."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (number % 256, number // 256 % 256, 77)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def write_pool(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a Parquet pool of `n` numbered problems (question, answer, one image, one further column)."""
+
+    def write(n: int = 24, name: str = "pool.parquet", order: list[int] | None = None) -> Path:
+        numbers = order if order is not None else list(range(n))
+        struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        table = pa.table(
+            {
+                "problem": [f"<image>What is number {i}? Count the {'x' * (i % 7)}s." for i in numbers],
+                "answer": [str(i) for i in numbers],
+                "images": pa.array([[{"bytes": png(i), "path": f"{i}.png"}] for i in numbers], pa.list_(struct)),
+                "level": pa.array(numbers, pa.int16()),
+            }
+        )
+        path = tmp_path / name
+        pq.write_table(table, path, row_group_size=7)
+        return path
+
+    return write

@@ -1,0 +1,63 @@
+"""One YAML file = the flags = `--set`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rap_plugin.cli.options import SHORT, field_of
+from rap_plugin.config import load_config, option_names
+from rap_plugin.errors import RapError
+
+
+def test_flags_win_over_set_which_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("sampling: {rollouts: 3, seed: 1}\nselection: {lambda_c: 0.1}\n")
+    config = load_config(file, {"sampling.rollouts": 7}, ["sampling.seed=2", "sampling.rollouts=6"])
+    assert (config.sampling.rollouts, config.sampling.seed, config.selection.lambda_c) == (7, 2, 0.1)
+
+
+def test_a_file_that_says_the_same_as_the_flags_gives_the_same_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("selection: {lambda_a: auto, keep: 0.09}\nmodel: {id: some/model}\n")
+    flags = {"selection.lambda_a": "auto", "selection.keep": 0.09, "model.id": "some/model"}
+    assert load_config(file) == load_config(flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("sampling.rolouts=3", "did you mean sampling.rollouts"),
+        ("sampling.rollouts=0", "greater than or equal to 1"),
+        ("sampling.rollouts", "expected NAME=VALUE"),
+        ("model=7", "model"),
+        ("selection.lambda_a=warm", "selection.lambda_a"),
+        ("sampling.rollouts=[", "not YAML"),
+    ],
+)
+def test_a_wrong_option_is_one_line_that_says_what_to_do(assignment: str, says: str) -> None:
+    with pytest.raises(RapError) as caught:
+        load_config(assignments=[assignment])
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("- a\n- b\n")
+    with pytest.raises(RapError, match="expected sections"):
+        load_config(file)
+
+
+def test_the_released_preset_brings_its_format_reward_unless_told_otherwise() -> None:
+    assert load_config(flags={"selection.preset": "released"}).format_weight == 0.1
+    assert load_config(flags={"selection.preset": "released", "grading.format_weight": 0.0}).format_weight == 0.0
+    assert load_config().format_weight == 0.0
+
+
+def test_every_flag_names_a_field_that_explains_itself() -> None:
+    assert set(SHORT) <= set(option_names())
+    for name in option_names():
+        if "." in name:
+            assert field_of(name).description, f"{name} has no description"
