@@ -19,6 +19,7 @@ from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import Quarantined
 from rap_plugin.selectors.base import Selection
 
+LOCK = ".lock"
 RUN = "run.json"
 EVIDENCE = "evidence.sqlite"
 SCORES = "scores.parquet"
@@ -35,7 +36,7 @@ CHUNK = 256
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path to write to; moves it to `path` when the block ends well, removes it otherwise."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.draft")
     try:
         yield draft
         os.replace(draft, path)
@@ -43,6 +44,24 @@ def replacing(path: Path) -> Iterator[Path]:
         raise RapError(f"{path}: cannot write ({error.strerror or error}); evidence is kept, run the command again") from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keeps other rap processes out of a run directory while the block runs; the lock ends with the process."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows, where SQLite's own locks still keep rows whole
+        yield
+        return
+    with (run / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RapError(f"{run}: another rap process is working here; wait for it or stop it") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
 
 
 def open_store(run: Path) -> closing[EvidenceStore]:

@@ -69,7 +69,7 @@ class Plugins:
         for kind in KINDS:
             caller = getattr(self.manager.hook, f"rap_register_{kind}")
             # Called one by one, so that a broken plugin is reported by name and the others still register.
-            for implementation in reversed(caller.get_hookimpls()):
+            for implementation in caller.get_hookimpls():
                 owner = implementation.plugin_name
                 try:
                     implementation.function(register=_register_into(registry, kind, owner))

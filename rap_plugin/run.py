@@ -82,7 +82,7 @@ def decide_run(run: str | Path, config: RunConfig, *, report: bool = False) -> R
     registry = get_plugins().registry()
     pool = open_pool(config.pool)
     identity = ModelIdentity(**about["model"])
-    with closing(EvidenceStore(run / outputs.EVIDENCE)) as store:
+    with outputs.locked(run), closing(EvidenceStore(run / outputs.EVIDENCE)) as store:
         probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in probe_keys(config, identity).items()}
         # Grading is skipped where it is not needed: a grader's workers take longer to start than a decision takes.
         if store.get_meta("grader") != grader_key(config):
@@ -212,9 +212,9 @@ def _opened(run: Path, config: RunConfig, extend: bool) -> Iterator[EvidenceStor
         raise RapError(f"{run}: cannot make the output folder ({error.strerror})") from None
     if (run / outputs.RUN).exists():
         _require_same(run, config, extend)
-    elif (run / outputs.EVIDENCE).exists() is False and any(run.iterdir()):
+    elif not (run / outputs.EVIDENCE).exists() and any(path.name != outputs.LOCK for path in run.iterdir()):
         raise RapError(f"{run}: the folder is not empty and not a run of rap; choose another --out")
-    with closing(EvidenceStore(run / outputs.EVIDENCE)) as store:
+    with outputs.locked(run), closing(EvidenceStore(run / outputs.EVIDENCE)) as store:
         yield store
 
 
