@@ -6,7 +6,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from typing import IO, Any
+from typing import Any
 
 from rap_plugin.samples.images import ImageProblem
 
@@ -15,8 +15,6 @@ TIMEOUT_S = 20.0
 
 DEADLINE_S = 120.0
 """Seconds for one image as a whole, however slowly it trickles."""
-
-MAX_REDIRECTS = 5
 
 
 def fetch(url: str, limit: int) -> bytes:
@@ -46,19 +44,8 @@ def _body(answer: Any, limit: int, deadline: float) -> bytes:
     return b"".join(parts)
 
 
-class _StayOnHttp(urllib.request.HTTPRedirectHandler):
-    max_redirections = MAX_REDIRECTS
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if not newurl.startswith(("http://", "https://")):
-            raise urllib.error.URLError(f"redirected to {newurl[:60]}, which is not http(s)")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _opener() -> urllib.request.OpenerDirector:
-    """Only http and https: urllib's own opener would read file:, ftp: and data: too."""
+    """Only http and https, after a redirect too: urllib's own opener would read file:, ftp: and data: as well."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -67,7 +54,7 @@ def _opener() -> urllib.request.OpenerDirector:
         urllib.request.HTTPSHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
-        _StayOnHttp(),
+        urllib.request.HTTPRedirectHandler(),
     ):
         opener.add_handler(handler)
     return opener

@@ -16,12 +16,11 @@ def rows_of(table: pa.Table) -> list[Row]:
 
     Columns that this package wrote as JSON text (mixed types) are objects again, so that a written pool reads alike.
     """
-    columns = [
-        [_from_json(value) for value in _values(column)]
-        if (field.metadata or {}).get(b"rap_json") == b"1"
-        else _values(column)
-        for field, column in zip(table.schema, table.columns, strict=True)
-    ]
+    columns = []
+    for field, column in zip(table.schema, table.columns, strict=True):
+        values = _values(column)
+        is_json = (field.metadata or {}).get(b"rap_json") == b"1"
+        columns.append([_from_json(value) for value in values] if is_json else values)
     names = table.column_names
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 

@@ -66,8 +66,8 @@ def open_json(path: Path, config: PoolConfig) -> Pool:
             from rap_plugin.samples.containers.jsonl import JsonlPool
 
             return JsonlPool(path, config.path)
-        where = f"line {error.lineno} column {error.colno}"
-        raise RapError(f"{path}: not JSON ({error.msg} at {where}); is the file whole?") from None
+        where = f"line {error.lineno}, column {error.colno}"
+        raise RapError(f"{path}: not JSON ({error.msg}, {where}); is the file whole?") from None
     except RecursionError:
         raise RapError(f"{path}: not usable JSON (nested too deeply); give {SHAPES}") from None
     except ValueError as error:

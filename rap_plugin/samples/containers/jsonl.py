@@ -62,9 +62,9 @@ def parse_row(line: bytes) -> Row:
     if len(line) > MAX_ROW_BYTES:
         return BadRow(f"the line is longer than {MAX_ROW_BYTES >> 20} MB")
     try:
-        value: Any = json.loads(line)
+        value: Any = json.loads(line.strip())
     except json.JSONDecodeError as error:
-        return BadRow(f"the line is not JSON ({error.msg} at character {error.pos + 1})")
+        return BadRow(f"the line is not JSON ({error.msg}, character {error.pos + 1})")
     except RecursionError:
         return BadRow("the line is not usable JSON (nested too deeply)")
     except ValueError as error:

@@ -8,8 +8,8 @@ from rap_plugin.errors import RapError
 from rap_plugin.samples.formats import plain
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
 from rap_plugin.samples.formats.columns import ANSWERS, IMAGES, find_column, looks_like_images, missing_answer
-from rap_plugin.samples.formats.messages import looks_like_messages
-from rap_plugin.samples.formats.values import good_values
+from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
+from rap_plugin.samples.formats.values import gold_of, good_values, images_of, source_of
 from rap_plugin.samples.sample import RawSample
 
 MESSAGES = (
@@ -49,7 +49,11 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
     assert columns.question is not None
     if row.get(columns.question) is None:
         raise RowProblem(f"the messages are empty (column {columns.question!r})")
-    return plain.read(row, columns)
+    if isinstance(row[columns.question], str):
+        return plain.read(row, columns)
+    assert columns.answer is not None
+    question, images = problem_of(read_messages(row[columns.question]), images_of(row, columns.images))
+    return RawSample(question, gold_of(row, columns.answer), images, source_of(row))
 
 
 def _messages_column(columns: Sequence[str], first_rows: Sequence[Row]) -> str | None:

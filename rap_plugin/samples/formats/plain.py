@@ -16,7 +16,7 @@ from rap_plugin.samples.formats.columns import (
 )
 from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
 from rap_plugin.samples.formats.values import gold_of, good_values, images_of, question_of, source_of
-from rap_plugin.samples.sample import RawSample
+from rap_plugin.samples.sample import IMAGE, RawSample
 
 
 def detect(columns: Sequence[str], first_rows: Sequence[Row]) -> bool:
@@ -29,7 +29,7 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
 
     def is_text(name: str) -> bool:
         values = good_values(first_rows, name)
-        return all(isinstance(value, str) for value in values)
+        return not values or any(isinstance(value, str) for value in values)
 
     def named_images(name: str) -> bool:
         return looks_like_images(good_values(first_rows, name), by_name=True)
@@ -53,6 +53,12 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
         or find_column(columns, IMAGES, named_images, taken)
         or find_column(columns, columns, holds_images, taken)
     )
+    questions = good_values(first_rows, question)
+    if images is None and questions and all(isinstance(text, str) and IMAGE in text for text in questions):
+        raise RapError(
+            f"the questions have {IMAGE} placeholders, but no column is recognised as their images; "
+            f"columns: {', '.join(columns)}; name it with --images"
+        )
     return ColumnChoice(question, answer, images)
 
 

@@ -1,0 +1,268 @@
+"""Images: every way to refer to one, every way for one to be unusable."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageCms
+
+from rap_plugin.samples import fetch as fetch_module
+from rap_plugin.samples import images as images_module
+from rap_plugin.samples.images import FirstOf, ImageProblem, check_image, image_bytes, image_size, open_image
+
+from .make import blank_png, picture
+
+CAP = 64_000_000
+DATA = picture(1)
+BASE64 = base64.b64encode(DATA).decode()
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    target = io.BytesIO()
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "a b.png").write_bytes(DATA)
+    (tmp_path / "images" / "side.png").write_bytes(DATA)
+    (tmp_path / "link.png").symlink_to(tmp_path / "a b.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        DATA,
+        bytearray(DATA),
+        "a b.png",
+        "side.png",
+        "images/side.png",
+        "images/../a b.png",
+        "link.png",
+        "{root}/a b.png",
+        "file://{root}/a b.png",
+        "file://{root}/a%20b.png",
+        FirstOf(("gone.png", "side.png")),
+        BASE64,
+        "\n".join(BASE64[i : i + 76] for i in range(0, len(BASE64), 76)),
+        f"data:image/png;base64,{BASE64}",
+        {"bytes": DATA, "path": "gone.png"},
+        {"bytes": None, "path": "side.png"},
+        {"bytes": BASE64, "path": None},
+        {"type": "image", "image": "side.png"},
+        {"url": f"data:image/png;base64,{BASE64}"},
+        {"image_url": {"url": "file://{root}/a b.png"}},
+    ],
+    ids=lambda reference: repr(reference)[:40],
+)
+def test_every_kind_of_reference_gives_the_file_byte_for_byte(root: Path, reference: Any) -> None:
+    if isinstance(reference, str):
+        reference = reference.replace("{root}", str(root))
+    if isinstance(reference, dict) and "image_url" in reference:
+        reference = {"image_url": {"url": f"file://{root}/a b.png"}}
+    assert image_bytes(reference, root, allow_urls=False) == DATA
+
+
+def test_a_pil_image_is_encoded_without_loss(root: Path) -> None:
+    for mode in ("RGB", "RGBA", "L", "P", "CMYK"):
+        image = Image.open(io.BytesIO(DATA)).convert(mode)
+        data = image_bytes(image, root, allow_urls=False)
+        assert open_image(data).tobytes() == image.convert("RGB").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("reference", "status", "reason"),
+    [
+        ("gone.png", "unreadable_image", "no such file 'gone.png' below "),
+        ("file:///gone.png", "unreadable_image", "no such file '/gone.png'"),
+        ("images", "unreadable_image", "no such file 'images'"),
+        ("pipe", "unreadable_image", "no such file 'pipe'"),
+        ("x\0y", "unreadable_image", "no such file"),
+        ("n" * 300, "unreadable_image", "no such file"),
+        ("n" * 5000, "unreadable_image", "a long text that is no base64 image"),
+        (FirstOf(("images/gone.png", "gone.png")), "unreadable_image", "no such file 'images/gone.png', 'gone.png'"),
+        ("http://localhost/a.png", "unreadable_image", "URLs are fetched only with --allow-urls"),
+        ("s3://bucket/a.png", "unreadable_image", "s3:// is not a kind of URL that is read"),
+        ("data:image/png;base64,####", "unreadable_image", "damaged base64"),
+        ("data:image/png", "unreadable_image", "a data: URL without data"),
+        ({"bytes": None, "path": None}, "unreadable_image", "neither bytes nor a path"),
+        (7, "unreadable_image", "a int is no image reference"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_reference_to_nothing_says_so(root: Path, reference: Any, status: str, reason: str) -> None:
+    os.mkfifo(root / "pipe")
+    with pytest.raises(ImageProblem) as problem:
+        image_bytes(reference, root, allow_urls=False)
+    assert problem.value.status == status
+    assert reason in problem.value.reason
+
+
+def test_files_bytes_and_base64_beyond_their_bounds_are_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images_module, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(images_module, "MAX_REMOTE_BYTES", 100)
+    for reference in ("a b.png", DATA, {"bytes": DATA}, f"data:image/png;base64,{'A' * 9000}", "A" * 9000):
+        with pytest.raises(ImageProblem) as problem:
+            image_bytes(reference, root, allow_urls=False)
+        assert problem.value.status == "too_large"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
+def test_common_kinds_are_decoded_whole_and_a_cut_one_is_not(kind: str) -> None:
+    data = saved(Image.open(io.BytesIO(picture(2, (60, 40)))), kind)
+    assert check_image(data, CAP) == image_size(data) == open_image(data).size == (60, 40)
+    with pytest.raises(ImageProblem) as problem:
+        check_image(data[: len(data) * 2 // 3], CAP)
+    assert problem.value.status == "unreadable_image"
+    assert f"damaged {kind}" in problem.value.reason
+
+
+def test_the_pixel_cap_holds_before_decoding_whatever_pillow_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = blank_png(30_000, 30_000)
+    for limit in (None, 1):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(ImageProblem) as problem:
+            check_image(bomb, CAP)
+        assert problem.value.status == "too_large"
+        assert "30,000 x 30,000 = 900,000,000 pixels, more than the 64,000,000 of --max-pixels" in problem.value.reason
+        assert check_image(blank_png(1000, 1000), 1_000_000) == (1000, 1000)
+        assert open_image(blank_png(1000, 1000)).getpixel((0, 0)) == (0, 0, 0)
+    # A cap that the user raises is meant: Pillow alone would refuse beyond 179 million.
+    assert check_image(blank_png(20_000, 10_000), 200_000_000) == (20_000, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty: 0 bytes"),
+        (b"hello, this is text", "not an image: starts with b'hello, this is t'"),
+        (b"\x89PNG\r\n\x1a\n", "damaged PNG header"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+    ],
+)
+def test_what_is_no_image_says_what_it_starts_with(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageProblem) as problem:
+        check_image(data, CAP)
+    assert problem.value.status == "unreadable_image"
+    assert reason in problem.value.reason
+
+
+def test_pictures_are_upright_and_their_size_is_the_upright_one() -> None:
+    image = Image.new("RGB", (30, 10), "red")
+    image.paste("blue", (0, 0, 10, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(image, "JPEG", exif=exif, quality=95)
+    assert check_image(data, CAP) == image_size(data) == open_image(data).size == (10, 30)
+    red, _, blue = open_image(data).getpixel((5, 2))
+    assert blue > 200 > 60 > red
+
+
+def test_transparency_lies_on_white() -> None:
+    drawing = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    drawing.putpixel((1, 1), (0, 0, 0, 255))
+    grey = Image.new("LA", (4, 4), (0, 0))
+    palette = saved(drawing.quantize(), "PNG")
+    for data in (saved(drawing), saved(grey), saved(drawing, "WEBP", lossless=True), palette):
+        shown = open_image(data)
+        assert shown.mode == "RGB"
+        assert shown.getpixel((3, 3)) == (255, 255, 255)
+    assert open_image(saved(drawing)).getpixel((1, 1)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "I", "F", "CMYK", "YCbCr", "LAB"])
+def test_what_passes_the_check_can_be_opened(mode: str) -> None:
+    image = Image.new("RGB", (5, 5), "green")
+    if mode == "LAB":
+        source, target = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(image, source, target, outputMode="LAB")
+    elif mode == "I;16":
+        image = Image.new("I;16", (5, 5), 1000)
+    else:
+        image = image.convert(mode)
+    data = saved(image, "TIFF")
+    try:
+        assert check_image(data, CAP) == (5, 5)
+    except ImageProblem:
+        with pytest.raises(ImageProblem):
+            open_image(data)
+    else:
+        assert open_image(data).mode == "RGB"
+
+
+class _Pages(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/a.png":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(DATA)
+        elif self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/a.png")
+            self.end_headers()
+        elif self.path == "/file":
+            self.send_response(302)
+            self.send_header("Location", "file:///etc/hostname")
+            self.end_headers()
+        elif self.path == "/ftp":
+            self.send_response(302)
+            self.send_header("Location", "ftp://127.0.0.1/a.png")
+            self.end_headers()
+        elif self.path == "/loop":
+            self.send_response(302)
+            self.send_header("Location", "/loop")
+            self.end_headers()
+        else:
+            self.send_error(404)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with HTTPServer(("127.0.0.1", 0), _Pages) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_urls_are_fetched_when_allowed_within_bounds(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert image_bytes(f"{server}/a.png", tmp_path, allow_urls=True) == DATA
+    assert image_bytes({"url": f"{server}/moved"}, tmp_path, allow_urls=True) == DATA
+    failures = {
+        "/file": "is not allowed",
+        "/ftp": "unknown url type: ftp",
+        "/gone": "the server answered 404",
+        "/loop": "302",
+    }
+    for page, reason in failures.items():
+        with pytest.raises(ImageProblem) as problem:
+            image_bytes(server + page, tmp_path, allow_urls=True)
+        assert problem.value.status == "unreadable_image"
+        assert reason in problem.value.reason
+    with pytest.raises(ImageProblem, match="gives more than 0 MB"):
+        fetch_module.fetch(f"{server}/a.png", len(DATA) - 1)
+    monkeypatch.setattr(fetch_module, "DEADLINE_S", -1.0)
+    with pytest.raises(ImageProblem, match="no whole image within"):
+        image_bytes(f"{server}/a.png", tmp_path, allow_urls=True)
+    with pytest.raises(ImageProblem, match="not fetched"):
+        image_bytes("http://127.0.0.1:1/a.png", tmp_path, allow_urls=True)
