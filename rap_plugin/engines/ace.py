@@ -42,6 +42,11 @@ def usable_span(token_ids: Sequence[int], end_ids: Collection[int]) -> tuple[int
     return 1, max(1, stop)
 
 
+def unmeasured() -> Statistics:
+    """Every statistic, none of them measured."""
+    return dict.fromkeys(STATISTIC_COLUMNS)
+
+
 def measure(
     query: Tensor,
     key: Tensor,
@@ -195,7 +200,7 @@ class RowStatistics:
         if self.seen < self.width:
             raise ValueError(f"{self.seen} of {self.width} rows were given")
         if not self.width:
-            return [dict.fromkeys(STATISTIC_COLUMNS) for _ in self.rows]
+            return [unmeasured() for _ in self.rows]
         later = self._limits[:, None] - 1 - torch.arange(self.width, device=self._limits.device)
         suffixes = [self._columns.masked_fill(later < width, -math.inf).amax(dim=-1) for width in WINDOWS]
         wide = self._columns.dtype
@@ -206,7 +211,7 @@ class RowStatistics:
     def _row(self, table: list[list[list[float]]], entropy: float, n: int) -> Statistics:
         rows = self.rows[n]
         if rows < 2:
-            return dict.fromkeys(STATISTIC_COLUMNS)
+            return unmeasured()
         values: Statistics = {}
         for at, width in enumerate(WINDOWS):
             for head, name in enumerate(HEADS):

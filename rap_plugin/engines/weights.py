@@ -1,0 +1,105 @@
+"""Where a model's files are, and which weights they hold: known without loading them, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from rap_plugin.engines.base import ModelIdentity
+from rap_plugin.errors import RapError
+
+FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "tokenizer*"]
+"""What a model needs from a hub; never pickled weights."""
+
+
+def find_model(name: str, revision: str | None = None, *, code: bool = False) -> Path:
+    """The folder of a model: a local one as it is, a hub id fetched into (or found in) the hub's cache.
+
+    Raises RapError where there is neither. `code` fetches the repository's Python files too.
+    """
+    if not name:
+        raise RapError("no model given; name a hub id or a folder with --model")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise RapError(f"{name}: no config.json in this folder; --model takes a folder saved by save_pretrained")
+        return folder
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or folder.exists():
+        raise RapError(f"{name}: no such model folder, and not a hub id of the form owner/name; check --model")
+    from huggingface_hub import snapshot_download
+
+    patterns = [*FILES, "*.py"] if code else FILES
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        at = f" at revision {revision}" if revision else ""
+        raise RapError(
+            f"{name}{at}: no such folder, and not fetched from the hub ({reason}); check --model and the network"
+        ) from None
+
+
+def identify(name: str, folder: Path) -> ModelIdentity:
+    """The identity of the weights in `folder`.
+
+    weights_hash is SHA-256 over one line `name sha256` per weight file, in order of name; parameters are
+    counted from the files' headers. revision is the commit for a folder of the hub's cache.
+    """
+    files = weight_files(folder)
+    if not files:
+        raise RapError(f"{name}: no *.safetensors weights in {folder}; save the model with save_pretrained")
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.name} {_file_hash(file)}\n".encode())
+    weights_hash = total.hexdigest()
+    commit = folder.name if folder.parent.name == "snapshots" else ""
+    return ModelIdentity(name, commit or weights_hash[:12], weights_hash, sum(map(count_parameters, files)))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files that loading reads: those of the index where there is one, else all *.safetensors."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return [folder / name for name in names]
+    single = folder / "model.safetensors"
+    return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+
+
+def count_parameters(file: Path) -> int:
+    """Numbers in a safetensors file, from its header alone."""
+    try:
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            if size > file.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(stream.read(size))
+        return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RapError(f"{file}: not a safetensors file ({error}); fetch or save the model again") from None
+
+
+def _file_hash(file: Path) -> str:
+    real = file.resolve()
+    # The hub's cache names a large file by the SHA-256 of its content: reading 15 GB again would tell nothing new.
+    if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
+        return real.name
+    try:
+        stat = real.stat()
+        return _hash_bytes(str(real), stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise RapError(f"{file}: cannot read these weights ({error.strerror}); fetch or save the model again") from None
+
+
+@lru_cache(maxsize=4096)
+def _hash_bytes(path: str, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file; size and time are part of the cache's key only."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
