@@ -1,0 +1,30 @@
+"""What a run leaves for people: the report and the dataset card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rap_plugin.samples.pool import Pool
+    from rap_plugin.selectors.base import Selection
+
+__all__ = ["write_report"]
+
+
+def write_report(run: Path, selection: Selection, pool: Pool) -> None:
+    """Writes `report.html`, self-contained and without scripts, and the dataset card `README.md`.
+
+    Raises RapError where the folder cannot be written.
+    """
+    from rap_plugin import outputs
+    from rap_plugin.report.card import render_card
+    from rap_plugin.report.page import render_page
+
+    for name, text in (
+        (outputs.REPORT, render_page(run, selection, pool)),
+        (outputs.CARD, render_card(run, selection, pool)),
+    ):
+        with outputs.replacing(run / name) as draft:
+            # Questions may hold lone surrogates, which no file can.
+            draft.write_bytes(text.encode("utf-8", "replace"))

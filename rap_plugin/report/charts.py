@@ -1,0 +1,245 @@
+"""Charts as inline SVG, from numbers that are counted first: no chart sees more than a few hundred values.
+
+Colours are stand-ins that the page's style sheet replaces, so that one picture serves light and dark.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rap_plugin.report.sensitivity import Outcome
+from rap_plugin.report.words import VERDICT_WORDS, kind_of
+from rap_plugin.selectors.base import Numbers, Selection
+
+if TYPE_CHECKING:
+    import altair
+
+KINDS = (*VERDICT_WORDS, "other", "stem", "ink", "muted", "grid", "threshold")
+STAND_INS = {kind: f"#0c00{number:02d}" for number, kind in enumerate(KINDS)}
+"""Class of colour to the colour that charts are drawn with; the style sheet maps each to a variable."""
+
+STACK = tuple(VERDICT_WORDS)
+WIDTH = 430
+HEIGHT = 190
+BINS = 44
+
+
+def accuracy_chart(selection: Selection) -> str:
+    """How often samples are right with and without the image: one cell per pair of counts, and CDE's line."""
+    import altair as alt
+
+    table = selection.table
+    pictured = table.images > 0
+    rollouts = table.rollouts
+    image, blind = table.arms["image"].right[pictured], table.arms["blind"].right[pictured]
+    cells = np.bincount(blind * (rollouts + 1) + image, minlength=(rollouts + 1) ** 2).reshape(rollouts + 1, -1)
+    most = max(int(cells.max()), 1)
+    values = [
+        {
+            "x": i / rollouts - 0.5 / rollouts,
+            "x2": i / rollouts + 0.5 / rollouts,
+            "y": b / rollouts - 0.5 / rollouts,
+            "y2": b / rollouts + 0.5 / rollouts,
+            "cx": i / rollouts,
+            "cy": b / rollouts,
+            "shade": 0.06 + 0.8 * math.sqrt(cells[b, i] / most),
+            "count": f"{cells[b, i]:,}",
+        }
+        for b in range(rollouts + 1)
+        for i in range(rollouts + 1)
+        if cells[b, i]
+    ]
+    reach = alt.Scale(domain=[-0.5 / rollouts, 1 + 0.5 / rollouts], nice=False)
+    ticks = [k / rollouts for k in range(rollouts + 1)] if rollouts <= 8 else [0, 0.25, 0.5, 0.75, 1]
+    axes = {"values": ticks, "format": ".0%", "grid": False}
+    base = alt.Chart(alt.Data(values=values))
+    layers = [
+        base.mark_rect(color=STAND_INS["stem"], stroke=None, cornerRadius=2).encode(
+            x=alt.X("x:Q", scale=reach, axis=alt.Axis(**axes), title="right with the image"),
+            x2="x2:Q",
+            y=alt.Y("y:Q", scale=reach, axis=alt.Axis(**axes), title="right without it"),
+            y2="y2:Q",
+            fillOpacity=alt.FillOpacity("shade:Q", scale=None, legend=None),
+        )
+    ]
+    if rollouts <= 8:
+        layers.append(base.mark_text(fontSize=10, color=STAND_INS["ink"]).encode(x="cx:Q", y="cy:Q", text="count:N"))
+    lambda_c = selection.decision.thresholds.get("lambda_c")
+    if lambda_c is not None:
+        ends = _diagonal(lambda_c, 0.5 / rollouts)
+        layers.append(
+            alt.Chart(alt.Data(values=ends))
+            .mark_line(color=STAND_INS["threshold"], strokeDash=[4, 3], strokeWidth=1.5)
+            .encode(x="x:Q", y="y:Q")
+        )
+    return _svg(alt.layer(*layers), height=240)
+
+
+def _diagonal(gap: float, margin: float) -> list[dict[str, float]]:
+    """The line image - blind = gap, cut to the square."""
+    low, high = -margin, 1 + margin
+    start, end = max(low, low + gap), min(high, high + gap)
+    return [{"x": x, "y": x - gap} for x in (start, end)] if start < end else []
+
+
+def discrepancy_chart(selection: Selection) -> str:
+    """Samples by discrepancy, one bar per 1 / M, coloured by verdict, with lambda_c."""
+    return _score_bars(selection, "discrepancy", -1.0, "discrepancy D = accuracy with − without the image", "lambda_c")
+
+
+def difficulty_chart(selection: Selection) -> str:
+    """Samples by difficulty, one bar per 1 / M, coloured by verdict."""
+    return _score_bars(selection, "difficulty", 0.0, "difficulty = share of wrong rollouts with the image", None)
+
+
+def psi_chart(selection: Selection) -> str:
+    """Samples by psi on a logarithmic axis, coloured by verdict, with lambda_a; empty where nothing was measured."""
+    values = selection.scores["log_psi"] / math.log(10)
+    there = np.isfinite(values)
+    if not there.any():
+        return ""
+    threshold = selection.decision.thresholds.get("lambda_a", 0.0)
+    mark = math.log10(threshold) if 0 < threshold < math.inf else None
+    low, high = np.quantile(values[there], [0.001, 0.999]).tolist()
+    if mark is not None:
+        low, high = min(low, mark), max(high, mark)
+    pad = 0.03 * max(high - low, 1.0)
+    edges = np.linspace(low - pad, high + pad, BINS + 1)
+    # The few values outside the axis stand in its first and last bar.
+    bins = np.clip(np.searchsorted(edges, values[there], side="right") - 1, 0, BINS - 1)
+    bars = _stacked(bins, selection.decision.verdicts[there], edges[:-1], edges[1:])
+    return _bars(bars, "log₁₀ ψ", None if mark is None else (mark, f"λa = {threshold:.3g}"), ".1~f")
+
+
+def _score_bars(selection: Selection, score: str, low: float, title: str, threshold: str | None) -> str:
+    values = selection.scores[score]
+    there = np.isfinite(values)
+    steps = min(selection.table.rollouts, 20)
+    bins = np.rint((np.clip(values[there], low, 1) - low) * steps).astype(np.int64)
+    centres = low + np.arange(round((1 - low) * steps) + 1) / steps
+    half = 0.44 / steps
+    bars = _stacked(bins, selection.decision.verdicts[there], centres - half, centres + half)
+    at = selection.decision.thresholds.get(threshold) if threshold else None
+    return _bars(
+        bars, title, None if at is None else (at, f"λc = {at:.3g}"), ".1~f", (low - 0.6 / steps, 1 + 0.6 / steps)
+    )
+
+
+def _stacked(bins: np.ndarray, verdicts: np.ndarray, left: Numbers, right: Numbers) -> list[dict[str, Any]]:
+    """Bars as (from, to, bottom, top, kind), verdicts stacked in one fixed order."""
+    bottom = np.zeros(len(left))
+    bars = []
+    found = set(verdicts.tolist())
+    for verdict in (*STACK, *sorted(found - set(STACK))):
+        if verdict not in found:
+            continue
+        counts = np.bincount(bins[verdicts == verdict], minlength=len(left))
+        for i in np.flatnonzero(counts).tolist():
+            bars.append(
+                {
+                    "left": float(left[i]),
+                    "right": float(right[i]),
+                    "bottom": float(bottom[i]),
+                    "top": float(bottom[i] + counts[i]),
+                    "colour": STAND_INS[kind_of(verdict)],
+                }
+            )
+        bottom += counts
+    return bars
+
+
+def _bars(
+    bars: list[dict[str, Any]],
+    title: str,
+    mark: tuple[float, str] | None,
+    labels: str,
+    reach: tuple[float, float] | None = None,
+) -> str:
+    import altair as alt
+
+    scale = alt.Scale(domain=list(reach), nice=False) if reach else alt.Scale(nice=False, zero=False)
+    chart: Any = (
+        alt.Chart(alt.Data(values=bars))
+        .mark_rect(stroke=None)
+        .encode(
+            x=alt.X("left:Q", scale=scale, title=title, axis=alt.Axis(grid=False, format=labels, tickCount=8)),
+            x2="right:Q",
+            y=alt.Y("bottom:Q", title="samples", axis=alt.Axis(tickCount=4, format="~s")),
+            y2="top:Q",
+            color=alt.Color("colour:N", scale=None, legend=None),
+        )
+    )
+    if mark is not None:
+        at = alt.Chart(alt.Data(values=[{"at": mark[0], "label": mark[1]}]))
+        right_half = reach is None or mark[0] > sum(reach) / 2
+        chart = alt.layer(
+            chart,
+            at.mark_rule(color=STAND_INS["threshold"], strokeWidth=1.5, strokeDash=[4, 3]).encode(x="at:Q"),
+            at.mark_text(
+                color=STAND_INS["threshold"], align="right" if right_half else "left", dx=-5 if right_half else 5, dy=2,
+                baseline="top", fontSize=11, fontWeight=600,
+            ).encode(x="at:Q", y=alt.value(0), text="label:N"),
+        )  # fmt: skip
+    return _svg(chart)
+
+
+def outcome_chart(outcomes: Sequence[Outcome], title: str) -> str:
+    """Verdicts as shares of the samples, one bar per setting, the run's own setting in bold."""
+    import altair as alt
+
+    values = []
+    for outcome in outcomes:
+        total = max(sum(outcome.counts.values()), 1)
+        bottom = 0.0
+        for verdict in (*STACK, *sorted(set(outcome.counts) - set(STACK))):
+            share = outcome.counts.get(verdict, 0) / total
+            if share:
+                values.append(
+                    {
+                        "setting": outcome.label,
+                        "bottom": bottom,
+                        "top": bottom + share,
+                        "colour": STAND_INS[kind_of(verdict)],
+                    }
+                )
+            bottom += share
+    order = [outcome.label for outcome in outcomes]
+    own = next((outcome.label for outcome in outcomes if outcome.own), "")
+    bold = f"datum.value == '{own}' ? 700 : 400"
+    chart = (
+        alt.Chart(alt.Data(values=values))
+        .mark_bar(stroke=None, width=alt.RelativeBandSize(0.8))
+        .encode(
+            x=alt.X(
+                "setting:N", sort=order, title=title, axis=alt.Axis(labelAngle=0, labelFontWeight=alt.ExprRef(bold))
+            ),
+            y=alt.Y(
+                "bottom:Q", title="samples", axis=alt.Axis(format=".0%", tickCount=4), scale=alt.Scale(domain=[0, 1])
+            ),
+            y2="top:Q",
+            color=alt.Color("colour:N", scale=None, legend=None),
+        )
+    )
+    return _svg(chart)
+
+
+def _svg(chart: altair.TopLevelMixin, height: int = HEIGHT) -> str:
+    muted, grid = STAND_INS["muted"], STAND_INS["grid"]
+    target = io.StringIO()
+    (
+        chart.properties(width=WIDTH, height=height)
+        .configure(background="transparent", padding={"left": 2, "right": 8, "top": 6, "bottom": 2}, font="sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=muted, titleColor=muted, domainColor=grid, tickColor=grid, gridColor=grid, titleFontWeight="normal",
+            labelFontSize=11, titleFontSize=12, titlePadding=8, labelPadding=4,
+        )
+        .save(target, format="svg")
+    )  # fmt: skip
+    # The page's style sheet sets the type; the names below are the ones that vega measured with.
+    return target.getvalue().replace(' font-family="sans-serif"', "")

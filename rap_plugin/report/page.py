@@ -1,0 +1,308 @@
+"""The page: everything that the template shows, gathered and counted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rap_plugin import outputs
+from rap_plugin.plugins import get_plugins
+from rap_plugin.report import charts
+from rap_plugin.report.examples import find_examples, shorten
+from rap_plugin.report.flow import build_flow, gradients
+from rap_plugin.report.sensitivity import measure_sensitivity
+from rap_plugin.report.words import kind_of, status_word, verdict_word
+from rap_plugin.samples.pool import Pool
+from rap_plugin.samples.sample import Quarantined
+from rap_plugin.selectors.base import CHOSEN, Selection
+
+TEMPLATES = Path(__file__).with_name("templates")
+REASONS = 5
+"""Reasons shown per quarantine status."""
+CROSSED = "role"
+"""A column of the pool that the verdicts are set against where there is one."""
+CROSS_VALUES = 12
+CROSS_ROWS = 1024
+"""Rows read at a time: a column of a pool comes with its images."""
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One line of the verdict table."""
+
+    name: str
+    kind: str
+    title: str
+    meaning: str
+    count: int
+    share: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """One line of the cost table."""
+
+    stage: str
+    seconds: float
+    share: float
+    rollouts: int
+    prompt_tokens: int
+    response_tokens: int
+
+
+@dataclass(frozen=True)
+class QuarantineGroup:
+    """The rows of one quarantine status."""
+
+    status: str
+    title: str
+    meaning: str
+    count: int
+    rows: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class CrossTable:
+    """Verdicts against the values of one column of the pool."""
+
+    column: str
+    verdicts: tuple[tuple[str, str], ...]
+    """(colour class, title)"""
+    rows: tuple[tuple[str, tuple[int, ...], int, float], ...]
+    """(value, counts in the order of the verdicts, sum, share selected)"""
+
+
+def render_page(run: Path, selection: Selection, pool: Pool) -> str:
+    """The report as one HTML text, with no script and no reference to anything outside it."""
+    style = stylesheet()
+    formats = get_plugins().registry().things["formats"]
+    sensitivity = measure_sensitivity(selection)
+    flow = build_flow(selection)
+    verdicts = verdict_rows(selection)
+    chosen = int(selection.decision.chosen.sum())
+    total = len(selection.table) + len(selection.quarantine)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            style=style,
+            # The one style sheet is allowed by its hash, so an injected one would do nothing.
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            about=about_run(run),
+            config=selection.config,
+            chosen=chosen,
+            total=total,
+            usable=len(selection.table),
+            share=chosen / max(total, 1),
+            verdicts=verdicts,
+            flow=flow,
+            gradients=gradients(flow.ribbons),
+            notes=selection.decision.notes,
+            thresholds=selection.decision.thresholds,
+            figures=figures(selection),
+            sensitivity=sensitivity,
+            lambda_c_chart=charts.outcome_chart(sensitivity.lambda_c, "λc") if sensitivity.lambda_c else "",
+            lambda_a_chart=charts.outcome_chart(sensitivity.lambda_a, "λa") if sensitivity.lambda_a else "",
+            examples=find_examples(selection, pool, formats),
+            quarantine=quarantine_groups(selection.quarantine),
+            cross=cross_table(selection, pool),
+            costs=stage_costs(outputs.cost_of(selection.table.store)),
+            cost_total=outputs.cost_of(selection.table.store)["total"],
+            grader=_graders(selection),
+            pool_facts=pool_facts(pool),
+            configuration=json.dumps(selection.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
+        )
+    )
+
+
+def environment() -> Any:
+    """The templates' environment: everything is escaped unless this package itself drew it."""
+    import jinja2
+
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    found.filters.update(
+        number=lambda value: f"{value:,}",
+        percent=percent,
+        duration=duration,
+        verdict=verdict_word,
+        kind=kind_of,
+        shorten=shorten,
+    )
+    return found
+
+
+def stylesheet() -> str:
+    """The page's style sheet, with the charts' stand-in colours mapped to its variables."""
+    mapped = "".join(
+        f'[fill="{colour}"]{{fill:var(--{kind})}}[stroke="{colour}"]{{stroke:var(--{kind})}}'
+        for kind, colour in charts.STAND_INS.items()
+    )
+    return "".join(_style(name) for name in ("palette", "style", "flow")) + mapped
+
+
+def flow_picture(selection: Selection) -> str:
+    """The flow alone, as an SVG file of its own for a README: light and dark by the reader's setting."""
+    flow = build_flow(selection)
+    drawn: str = (
+        environment()
+        .get_template("flow.svg.j2")
+        .render(
+            flow=flow,
+            gradients=gradients(flow.ribbons),
+            chosen=int(selection.decision.chosen.sum()),
+            alone=True,
+            style=_style("palette") + _style("flow"),
+        )
+    )
+    return drawn
+
+
+def _style(name: str) -> str:
+    return (TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
+
+
+def percent(value: float) -> str:
+    """A share for people: one decimal, and never 0 % for something that is there."""
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 < value < 1:
+        return "> 99.9 %"
+    return f"{100 * value:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def about_run(run: Path) -> Mapping[str, Any]:
+    """`run.json`: where the selection comes from."""
+    found: Mapping[str, Any] = json.loads((run / outputs.RUN).read_text(encoding="utf-8"))
+    return found
+
+
+def verdict_rows(selection: Selection) -> list[VerdictRow]:
+    """Verdicts with their counts, the chosen ones first, as shares of the scored samples."""
+    total = max(len(selection.table), 1)
+    return [
+        VerdictRow(
+            name,
+            kind_of(name),
+            verdict_word(name).title,
+            verdict_word(name).meaning,
+            count,
+            count / total,
+            name in CHOSEN,
+        )
+        for name, count in selection.decision.counts().items()
+    ]
+
+
+def figures(selection: Selection) -> list[tuple[str, str, str]]:
+    """The charts of the scores as (title, what to see, SVG); a chart without numbers is left out."""
+    if not len(selection.table) or not (selection.table.images > 0).any():
+        return []
+    drawn = [
+        (
+            "What the image adds",
+            "Each cell counts samples by how often they are right with the image (across) and without it (up). "
+            "Right of the dashed line the image makes the difference.",
+            charts.accuracy_chart(selection),
+        ),
+        (
+            "Discrepancy",
+            "Samples by how much accuracy the image adds; left of the line the model answers from language alone.",
+            charts.discrepancy_chart(selection),
+        ),
+        (
+            "Attention",
+            "Samples by ψ: right of the line one token holds the model's attention over many steps.",
+            charts.psi_chart(selection),
+        ),
+        (
+            "Difficulty",
+            "Samples by the share of wrong answers with the image: at 0 and at 1 every reward is the same.",
+            charts.difficulty_chart(selection),
+        ),
+    ]
+    return [(title, text, chart) for title, text, chart in drawn if chart]
+
+
+def quarantine_groups(quarantine: list[Quarantined]) -> list[QuarantineGroup]:
+    """The rows that could not be used, by status, with the first few reasons."""
+    numbers = Counter(item.status for item in quarantine)
+    groups = []
+    for status, count in numbers.most_common():
+        rows = [(item.row, shorten(item.reason, 200)) for item in quarantine if item.status == status]
+        word = status_word(status)
+        groups.append(QuarantineGroup(status, word.title, word.meaning, count, tuple(rows[:REASONS])))
+    return groups
+
+
+def cross_table(selection: Selection, pool: Pool) -> CrossTable | None:
+    """Verdicts by the pool's `role` column, the most frequent values first; None where there is no such column."""
+    if CROSSED not in pool.columns or not len(selection.table):
+        return None
+    values: list[str] = []
+    rows = selection.table.rows.tolist()
+    for start in range(0, len(rows), CROSS_ROWS):
+        found = pool.table(rows[start : start + CROSS_ROWS])
+        values += [shorten(str(value), 60) if value is not None else "" for value in found.column(CROSSED).to_pylist()]
+    named = np.array(values, dtype=object)
+    verdicts, chosen = selection.decision.verdicts, selection.decision.chosen
+    words = list(selection.decision.counts())
+    lines = []
+    for value, _ in Counter(values).most_common(CROSS_VALUES):
+        here = named == value
+        counts = tuple(int((verdicts[here] == word).sum()) for word in words)
+        lines.append((value, counts, int(here.sum()), float(chosen[here].mean())))
+    return CrossTable(CROSSED, tuple((kind_of(word), verdict_word(word).title) for word in words), tuple(lines))
+
+
+def stage_costs(cost: Mapping[str, Any]) -> list[StageCost]:
+    """The cost ledger by stage, each with its share of the time."""
+    total = max(cost["total"]["seconds"], 1e-9)
+    return [
+        StageCost(
+            stage,
+            entry["seconds"],
+            entry["seconds"] / total,
+            entry["rollouts"],
+            entry["prompt_tokens"],
+            entry["response_tokens"],
+        )
+        for stage, entry in cost["stages"].items()
+    ]
+
+
+def pool_facts(pool: Pool) -> Mapping[str, str]:
+    """What names the pool: its path, kind and fingerprint."""
+    return {"path": pool.path, "kind": pool.kind, "rows": f"{len(pool):,}", "fingerprint": pool.fingerprint()}
+
+
+def _graders(selection: Selection) -> str:
+    probes = list(selection.table.probes.values())
+    marks = ", ".join("?" * len(probes))
+    found = selection.table.store.query(
+        f"SELECT DISTINCT grader FROM rollouts WHERE grader IS NOT NULL AND probe IN ({marks})", probes
+    ).fetchall()
+    return ", ".join(sorted(row[0] for row in found))

@@ -1,0 +1,59 @@
+"""Every verdict and status in plain language: what people read who do not know the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A verdict or status for people."""
+
+    title: str
+    meaning: str
+
+
+VERDICT_WORDS = {
+    "selected": Word(
+        "Selected", "The image decides whether the model gets it right, and it does not always get it right."
+    ),
+    "hard_replacement": Word("Hard replacement", "Hard but solvable; takes the place of an easy sample (DRM)."),
+    "language_prior": Word(
+        "Language prior", "Answered about as well without the image: training on it teaches reading, not seeing (CDE)."
+    ),
+    "attention_biased": Word(
+        "Attention biased",
+        "While answering, one token keeps the model's attention: the reasoning may not be about the image (ACE).",
+    ),
+    "easy": Word(
+        "Easy", "Right in every rollout with the image: no reward differs, so there is nothing to learn (DRM)."
+    ),
+    "unsolved": Word("Unsolved", "Never right with the image: no reward differs, so there is nothing to learn."),
+    "text_only": Word("Text only", "Has no image, so the question of what the image adds does not arise."),
+    "not_chosen": Word("Not chosen", "Outside the selector's rule or over the budget."),
+}
+
+STATUS_WORDS = {
+    "malformed_row": Word("Malformed row", "Not readable as a problem under the pool's format."),
+    "unreadable_image": Word("Unreadable image", "An image is missing, cut short, or not an image."),
+    "too_large": Word("Too large", "An image has more pixels or bytes than allowed."),
+    "ungradable_gold": Word("Ungradable gold", "The gold answer is empty or the grader cannot compare with it."),
+    "duplicate": Word("Duplicate", "The same images, question and answer as an earlier row."),
+    "overlong": Word("Overlong", "The prompt does not fit the token limit."),
+    "engine_error": Word("Engine error", "The engine failed on this sample, or no response of an arm could be graded."),
+}
+
+
+def verdict_word(verdict: str) -> Word:
+    """The words for a verdict; a plugin's own verdict is its own title."""
+    return VERDICT_WORDS.get(verdict, Word(verdict.replace("_", " ").capitalize(), "A verdict of the selector's own."))
+
+
+def kind_of(verdict: str) -> str:
+    """The colour class of a verdict; verdicts of plugins share one."""
+    return verdict if verdict in VERDICT_WORDS else "other"
+
+
+def status_word(status: str) -> Word:
+    """The words for a quarantine status."""
+    return STATUS_WORDS.get(status, Word(status.replace("_", " ").capitalize(), ""))
