@@ -287,6 +287,11 @@ def test_columns_named_by_the_user_win(folder: Path) -> None:
         ),
         ({"question": "x", "bar": "y"}, {}, "cannot tell which column holds the gold answers; columns: question, bar"),
         (
+            {"question": "<image>x", "answer": "y", "pic": 3},
+            {},
+            "the questions have <image> placeholders, but no column is recognised as their images",
+        ),
+        (
             {"messages": [{"role": "user", "content": "x"}]},
             {},
             "the gold answers; columns: messages; name it with --answer",

@@ -22,7 +22,8 @@ WHOLE_GROUP_BYTES = 32 << 20
 
 KEPT_GROUPS = 2
 OPEN_FILES = 16
-MAX_BATCH_ROWS = 4096
+MAX_BATCH_ROWS = 256
+"""One image under many questions is stored once and read many times: what a row group takes on disk says little."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class ParquetPool(Pool):
     def _piece(self, index: int, position: int) -> tuple[int, pa.Table]:
         """(start in the row group, table) of a piece that holds the position."""
         group = self._groups[index]
-        if group.size <= WHOLE_GROUP_BYTES:
+        if group.size <= WHOLE_GROUP_BYTES and group.rows <= MAX_BATCH_ROWS * 4:
             if index not in self._kept:
                 self._kept[index] = self._file(group.file).read_row_group(group.index)
                 while len(self._kept) > KEPT_GROUPS:
