@@ -65,6 +65,7 @@ class PromptConfig(Section):
     blind: Literal["drop", "blank", "noise", "shuffle"] = Field(
         "drop", description="the counterfactual: images dropped, or blank / noise / another sample's"
     )
+    host_recipe: str = Field("", description="hash of a host's own prompt recipe, where the host builds the prompts")
 
 
 class GradingConfig(Section):

@@ -170,7 +170,7 @@ def grade_pending(
     total, after = 0, (-1, -1, -1)
     while batch := store.ungraded(probes, grader.id, samples=samples, after=after, limit=GRADE_BATCH):
         started = time.perf_counter()
-        grades = grader.grade([GradeItem(text, gold, question) for _, _, _, text, gold, question in batch])
+        grades = grader.grade([GradeItem(*row[3:6], reward=row[6]) for row in batch])
         cost = LedgerEntry("grade", time.perf_counter() - started, len(batch))
         store.set_grades(grader.id, [(*row[:3], grade) for row, grade in zip(batch, grades, strict=True)], cost)
         after = batch[-1][:3]

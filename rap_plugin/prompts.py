@@ -25,6 +25,8 @@ def prompt_hash(arm: Arm, config: PromptConfig) -> str:
     The image arm does not depend on the intervention, so another intervention reuses its rollouts.
     """
     recipe = {"recipe": RECIPE, "instruction": config.instruction, "system": config.system}
+    if config.host_recipe:
+        recipe["host"] = config.host_recipe
     if arm == "blind":
         recipe["blind"] = config.blind
     text = json.dumps(recipe, sort_keys=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from rap_plugin import outputs
 from rap_plugin.config import RunConfig
-from rap_plugin.engines.base import Arm, ModelIdentity
+from rap_plugin.engines.base import Arm, Engine, ModelIdentity
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
@@ -50,8 +50,6 @@ def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quie
 
     Raises RapError for everything that a user can mend; finished batches are stored by then.
     """
-    started = time.perf_counter()
-    run = Path(out)
     load_plugin_files(config.plugins)
     registry = get_plugins().registry()
     registry.get("selectors", config.selection.selector)
@@ -59,7 +57,18 @@ def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quie
         raise RapError("no model given; add --model with a hub id or a folder")
     pool = open_pool(config.pool)
     engine = registry.get("engines", config.model.engine)(config.model)
-    with closing(engine), closing(make_grader(config, registry)) as grader, _opened(run, config, extend) as store:
+    with closing(engine):
+        return select_with(engine, pool, config, out, extend=extend, quiet=quiet)
+
+
+def select_with(
+    engine: Engine, pool: Pool, config: RunConfig, out: str | Path, *, extend: bool = False, quiet: bool = False
+) -> RunResult:
+    """The same with an engine and a pool that the caller has opened, and closes: for hosts that bring their own."""
+    started = time.perf_counter()
+    run = Path(out)
+    registry = get_plugins().registry()
+    with closing(make_grader(config, registry)) as grader, _opened(run, config, extend) as store:
         describe(run, config, engine.identity)
         ingest_pool(store, pool, config, grader, registry, quiet=quiet)
         _require_images(store, pool)

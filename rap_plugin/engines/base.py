@@ -74,6 +74,8 @@ class Response:
     prompt_tokens: int = 0
     status: Literal["ok", "overlong", "engine_error"] = "ok"
     error: str = ""
+    reward: float | None = None
+    """What the engine's own side says of the response (a training run's reward); grader `engine` reads it."""
 
 
 @dataclass(frozen=True, slots=True)

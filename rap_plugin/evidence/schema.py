@@ -69,6 +69,7 @@ CREATE TABLE IF NOT EXISTS responses (
     text TEXT NOT NULL,
     token_ids BLOB NOT NULL,
     error TEXT NOT NULL,
+    engine_reward REAL,
     extracted TEXT,
     grade_reason TEXT,
     PRIMARY KEY (sample, probe, rollout)

@@ -231,7 +231,7 @@ class EvidenceStore:
                 )
                 ids = array("i", response.token_ids).tobytes()
                 text = response.text.encode("utf-8", "replace").decode()
-                texts.append((sample, probe, response.rollout, text, ids, response.error))
+                texts.append((sample, probe, response.rollout, text, ids, response.error, response.reward))
         columns = ", ".join(("attention", *STATISTIC_COLUMNS))
         marks = ", ".join("?" * (8 + len(STATISTIC_COLUMNS)))
         with self._write() as db:
@@ -241,7 +241,8 @@ class EvidenceStore:
                 numbers,
             )
             db.executemany(
-                "INSERT OR IGNORE INTO responses (sample, probe, rollout, text, token_ids, error) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO responses (sample, probe, rollout, text, token_ids, error, engine_reward) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 texts,
             )
             if ledger is not None:
@@ -257,8 +258,10 @@ class EvidenceStore:
         samples: Sequence[int] | None = None,
         after: tuple[int, int, int] = (-1, -1, -1),
         limit: int = 1000,
-    ) -> list[tuple[int, int, int, str, str, str]]:
-        """Answered rollouts without a grade of this grader: (sample, probe, rollout, text, gold, question).
+    ) -> list[tuple[int, int, int, str, str, str, float | None]]:
+        """Answered rollouts without a grade of this grader: (sample, probe, rollout, text, gold, question, reward).
+
+        `reward` is what the engine's own side said, None with engines that have no opinion.
 
         In key order, behind the key `after`, so that a caller walks a large store once; `samples` narrows
         the look to some samples.
@@ -266,7 +269,7 @@ class EvidenceStore:
         among = f"AND sample IN ({_marks(samples)})" if samples is not None else ""
         with self._lock:
             return self._db.execute(
-                "SELECT sample, probe, rollout, text, gold, question FROM rollouts "
+                "SELECT sample, probe, rollout, text, gold, question, engine_reward FROM rollouts "
                 "JOIN responses USING (sample, probe, rollout) JOIN samples USING (sample) "
                 f"WHERE (sample, probe, rollout) > (?, ?, ?) AND probe IN ({_marks(probes)}) AND status = 'ok' "
                 f"AND grader IS NOT ? {among} ORDER BY sample, probe, rollout LIMIT ?",
