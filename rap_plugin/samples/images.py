@@ -7,7 +7,6 @@ import binascii
 import io
 import os
 import stat
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
         width, height = image.size
         if width * height > max_pixels:
             pixels = f"{width:,} x {height:,} = {width * height:,} pixels"
-            raise ImageProblem("too_large", f"{pixels}, more than the {max_pixels:,} of --max-pixels")
+            raise ImageProblem("too_large", f"{pixels}, more than pool.max_pixels = {max_pixels:,}")
         try:
             image.load()
             if image.mode not in _USUAL_MODES:
@@ -141,7 +140,7 @@ def _open(data: bytes) -> Image.Image:
             if not recognised or isinstance(recognised, str):
                 continue
             return factory(io.BytesIO(data), "")
-        except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error, ValueError, OSError) as error:
+        except Exception as error:
             reason = f"damaged {name} header ({_line(error)})"
     raise ImageProblem("unreadable_image", reason or f"not an image: starts with {data[:16]!r}")
 

@@ -135,7 +135,7 @@ def test_the_pixel_cap_holds_before_decoding_whatever_pillow_allows(monkeypatch:
         with pytest.raises(ImageProblem) as problem:
             check_image(bomb, CAP)
         assert problem.value.status == "too_large"
-        assert "30,000 x 30,000 = 900,000,000 pixels, more than the 64,000,000 of --max-pixels" in problem.value.reason
+        assert "30,000 x 30,000 = 900,000,000 pixels, more than pool.max_pixels = 64,000,000" in problem.value.reason
         assert check_image(blank_png(1000, 1000), 1_000_000) == (1000, 1000)
         assert open_image(blank_png(1000, 1000)).getpixel((0, 0)) == (0, 0, 0)
     # A cap that the user raises is meant: Pillow alone would refuse beyond 179 million.

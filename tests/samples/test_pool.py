@@ -279,9 +279,26 @@ def test_damaged_arrow_offsets_are_rows_not_a_crash(tmp_path: Path) -> None:
     assert data.count(offsets) == 1
     path.write_bytes(data.replace(offsets, offsets[:8] + (2**30).to_bytes(4, "little")))
     rows = opened(path).rows([0, 1])
-    assert all(isinstance(row, BadRow) for row in rows)
-    assert isinstance(rows[0], BadRow)
-    assert "the Arrow data is damaged here" in rows[0].reason
+    assert rows[0] == {"question": "aaaaaaaa", "answer": "1"}
+    assert isinstance(rows[1], BadRow)
+    assert "the Arrow data is damaged here" in rows[1].reason
+
+
+def test_bad_text_in_one_arrow_column_does_not_hide_damage_in_another(tmp_path: Path) -> None:
+    path = tmp_path / "pool.arrow"
+    bad_text = pa.array([b"\xff" * 8, b"fine"], pa.binary()).view(pa.string())
+    table = pa.table({"question": bad_text, "answer": ["a" * 7, "b" * 9]})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    offsets = b"".join(number.to_bytes(4, "little") for number in (0, 7, 16))
+    data = path.read_bytes()
+    assert data.count(offsets) == 1
+    path.write_bytes(data.replace(offsets, offsets[:8] + (2**30).to_bytes(4, "little")))
+    first, second = opened(path).rows([0, 1])
+    assert isinstance(first["question"], UnreadableValue)
+    assert first["answer"] == "a" * 7
+    assert isinstance(second, BadRow)
+    assert opened(path).table([1]).to_pylist() == [{"question": None, "answer": None}]
 
 
 def test_broken_json_lines_are_bad_rows_with_their_reasons(tmp_path: Path) -> None:

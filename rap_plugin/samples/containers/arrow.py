@@ -54,19 +54,37 @@ class ArrowPool(Pool):
                 index = bisect_right(self._starts, start) - 1
                 length = min(count, self._starts[index + 1] - start)
                 batch = self._batches[index].slice(start - self._starts[index], length)
-                parts.append(self._checked(batch))
+                parts += self._checked(batch)
                 start, count = start + length, count - length
         return parts
 
-    def _checked(self, batch: pa.RecordBatch) -> tuple[pa.Table, str | None]:
-        """A mapped batch with offsets that its reader may trust: a damaged file must not crash the process."""
+    def _checked(self, batch: pa.RecordBatch) -> list[tuple[pa.Table, str | None]]:
+        """A mapped batch whose offsets may be trusted, in one piece or, where it is damaged, row by row.
+
+        A file is mapped as it lies on the disk: without this a wrong offset in it would crash the process.
+        """
+        problem = _damage(batch)
+        if problem is None:
+            return [(pa.Table.from_batches([batch]), None)]
+        if batch.num_rows > 1:
+            return [part for row in range(batch.num_rows) for part in self._checked(batch.slice(row, 1))]
+        return [(null_rows(self._schema, 1), f"the Arrow data is damaged here ({problem})")]
+
+
+def _damage(batch: pa.RecordBatch) -> str | None:
+    """What is wrong with a batch; text that is not UTF-8 is not, as long as it is sound as bytes."""
+    for column in batch.columns:
         try:
-            batch.validate(full=True)
-        except pa.ArrowInvalid as error:
-            if "UTF8" not in str(error):
-                problem = f"the Arrow data is damaged here ({str(error).splitlines()[0][:100]})"
-                return null_rows(self._schema, batch.num_rows), problem
-        return pa.Table.from_batches([batch]), None
+            column.validate(full=True)
+        except pa.ArrowException as error:
+            wider = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}.get(column.type)
+            try:
+                if wider is None:
+                    raise error
+                column.view(wider).validate(full=True)
+            except pa.ArrowException:
+                return str(error).splitlines()[0][:100]
+    return None
 
 
 def open_arrow(path: Path) -> pa.Table:
@@ -74,9 +92,12 @@ def open_arrow(path: Path) -> pa.Table:
     try:
         source = pa.memory_map(str(path))
         try:
-            return pa.ipc.open_file(source).read_all()
+            table = pa.ipc.open_file(source).read_all()
         except pa.ArrowInvalid:
             source.seek(0)
-            return pa.ipc.open_stream(source).read_all()
-    except (pa.ArrowException, OSError) as error:
+            table = pa.ipc.open_stream(source).read_all()
+        # Names are decoded when they are asked for; a damaged one is found here, not in the middle of a run.
+        _ = table.schema.names
+        return table
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise RapError(f"{path}: not a whole Arrow file ({str(error).splitlines()[0][:100]}); write it again") from None

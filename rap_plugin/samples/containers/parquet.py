@@ -60,6 +60,8 @@ class ParquetPool(Pool):
                 with pq.ParquetFile(file) as opened:
                     metadata = opened.metadata
                     schemas.append(opened.schema_arrow)
+                    # Decoded when asked for; a damaged name is found here (UnicodeDecodeError is a ValueError).
+                    _ = schemas[-1].names
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise RapError(
                     f"{file}: not a whole Parquet file ({_line(error)}); download or write it again"
