@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rap_plugin.evidence.table import Numbers
 from rap_plugin.report.sensitivity import Outcome
 from rap_plugin.report.words import VERDICT_WORDS, kind_of
-from rap_plugin.selectors.base import Numbers, Selection
+from rap_plugin.selectors.base import Selection
 
 if TYPE_CHECKING:
     import altair
@@ -236,8 +237,8 @@ def _svg(chart: altair.TopLevelMixin, height: int = HEIGHT) -> str:
         .configure(background="transparent", padding={"left": 2, "right": 8, "top": 6, "bottom": 2}, font="sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
-            labelColor=muted, titleColor=muted, domainColor=grid, tickColor=grid, gridColor=grid, titleFontWeight="normal",
-            labelFontSize=11, titleFontSize=12, titlePadding=8, labelPadding=4,
+            labelColor=muted, titleColor=muted, domainColor=grid, tickColor=grid, gridColor=grid,
+            titleFontWeight="normal", labelFontSize=11, titleFontSize=12, titlePadding=8, labelPadding=4,
         )
         .save(target, format="svg")
     )  # fmt: skip

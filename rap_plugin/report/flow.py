@@ -113,7 +113,7 @@ def build_flow(selection: Selection) -> Flow:
             options.ace and (counts.get("attention_biased", 0) > 0 or _measured(selection)),
             options.drm,
         )
-        # A test that is switched off keeps its column only where samples leave there all the same (never solved, no image).
+        # A test that is switched off keeps its column only where samples leave there all the same (never solved).
         stages = [
             stage for stage, on in zip(stages, used, strict=True) if on or any(counts.get(word) for word in stage[1])
         ]

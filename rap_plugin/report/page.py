@@ -90,7 +90,7 @@ def render_page(run: Path, selection: Selection, pool: Pool) -> str:
     verdicts = verdict_rows(selection)
     chosen = int(selection.decision.chosen.sum())
     total = len(selection.table) + len(selection.quarantine)
-    return (
+    text: str = (
         environment()
         .get_template("report.html.j2")
         .render(
@@ -122,6 +122,7 @@ def render_page(run: Path, selection: Selection, pool: Pool) -> str:
             configuration=json.dumps(selection.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
         )
     )
+    return text
 
 
 def environment() -> Any:

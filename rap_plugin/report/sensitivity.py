@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.config import RunConfig
+from rap_plugin.evidence.table import Numbers
 from rap_plugin.evidence.variants import VARIANTS, Variant
 from rap_plugin.scorers.attention import log_psi
-from rap_plugin.selectors.base import Decision, Numbers, Selection
+from rap_plugin.selectors.base import Decision, Selection
 from rap_plugin.selectors.rap import select_rap
 
 LAMBDA_C = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

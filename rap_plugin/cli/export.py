@@ -1,0 +1,20 @@
+"""`rap export`."""
+
+from __future__ import annotations
+
+import click
+
+TARGETS = ("openrlhf", "trl", "verl", "easyr1", "jsonl")
+
+
+@click.command("export", short_help="Write a selection the way a trainer reads it.")
+@click.argument("run")
+@click.option("--to", required=True, type=click.Choice(TARGETS), help="The trainer, or jsonl for everything else.")
+@click.option("--out", metavar="FOLDER", help="Where to; default: RUN/export-<trainer>.")
+def command(run: str, to: str, out: str | None) -> None:
+    """Write the selection of RUN the way a trainer reads it, images byte for byte."""
+    from rap_plugin.exports import export_run
+
+    exported = export_run(run, to, out)
+    click.echo(f"{exported.rows:,} rows: {exported.path}")
+    click.echo(exported.hint)

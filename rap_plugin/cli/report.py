@@ -1,0 +1,28 @@
+"""`rap report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report", short_help="Write a run's report again.")
+@click.argument("run")
+@click.option("--open", "opened", is_flag=True, help="Show it in a browser.")
+def command(run: str, opened: bool) -> None:
+    """Write report.html and the dataset card of RUN again, from its evidence."""
+    from contextlib import closing
+
+    from rap_plugin import outputs
+    from rap_plugin.report import write_report
+    from rap_plugin.run import load_selection
+    from rap_plugin.samples.pool import open_pool
+
+    selection, store = load_selection(run)
+    with closing(store):
+        write_report(Path(run), selection, open_pool(selection.config.pool))
+    path = Path(run) / outputs.REPORT
+    click.echo(path)
+    if opened:
+        click.launch(path.absolute().as_uri())

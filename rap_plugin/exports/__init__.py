@@ -1,0 +1,78 @@
+"""Exports: a selection the way a trainer reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from rap_plugin.errors import RapError
+from rap_plugin.exports.rows import Source, open_source
+
+MARK = "rap_export.json"
+"""In every export: what it is of. A folder without it is never replaced."""
+
+TARGETS = {
+    "openrlhf": "JSONL with chat prompts, labels and image paths",
+    "trl": "a saved `datasets` folder with conversational prompts",
+    "verl": "Parquet as verl's RLHFDataset reads it",
+    "easyr1": "Parquet with problem, answer, images",
+    "jsonl": "JSONL with question, answer and image paths",
+}
+"""Trainers and what they get."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export_run` wrote."""
+
+    path: Path
+    """What to give to the trainer: a file or a folder."""
+    rows: int
+    hint: str
+    """The trainer's own flags or line for it."""
+
+
+def export_run(run: str | Path, to: str, out: str | Path | None = None) -> Exported:
+    """Writes the selection of a finished run for a trainer, into `out` (default: a folder of RUN named after it).
+
+    Prompts are those that the image arm was probed with: question, instruction and system message; image bytes stay as
+    they are; the `rap_*` columns come along. An earlier export in the same folder is replaced as a whole. Raises
+    RapError for an unknown target, a run without a selection, and a folder that holds something else.
+    """
+    if to not in TARGETS:
+        raise RapError(f"--to {to}: unknown target; known: {', '.join(TARGETS)}")
+    source = open_source(Path(run))
+    folder = (Path(out) if out is not None else Path(run) / f"export-{to}").absolute()
+    write: Callable[[Source, Path, Path], Exported] = import_module(f"rap_plugin.exports.{to}").write
+    with _replacing_folder(folder) as draft:
+        exported = write(source, draft, folder)
+        mark = {"target": to, "run": str(Path(run).absolute()), "rows": exported.rows}
+        (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+    return exported
+
+
+@contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to, moved to its place when the block ends well."""
+    if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RapError(f"{folder}: exists and is no export of rap; choose another --out")
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(draft, folder)
+    except OSError as error:
+        raise RapError(
+            f"{folder}: cannot write ({error.strerror or error}); free some space or choose another --out"
+        ) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,29 @@
+"""EasyR1: Parquet with problem, answer, images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from rap_plugin.exports import Exported
+from rap_plugin.exports.columns import IMAGES, extra_fields, write_parquet
+from rap_plugin.exports.rows import Source
+
+FILE = "train.parquet"
+
+
+def write(source: Source, draft: Path, folder: Path) -> Exported:
+    """`train.parquet` with problem (the bare question), answer, images and the rap columns.
+
+    EasyR1 adds its own instruction from `data.format_prompt`, so the run's is left out.
+    """
+    fields = [pa.field("problem", pa.string()), pa.field("answer", pa.string()), pa.field("images", IMAGES)]
+    schema = pa.schema([*fields, *extra_fields(source)])
+    rows = (
+        {"problem": row.sample.question, "answer": row.sample.gold, "images": row.places, **row.extra}
+        for row in source.rows()
+    )
+    count = write_parquet(draft / FILE, schema, rows)
+    hint = f"data.train_files={folder / FILE} data.prompt_key=problem data.answer_key=answer data.image_key=images"
+    return Exported(folder / FILE, count, hint)
