@@ -106,7 +106,19 @@ def make_run(folder: Path, samples: int) -> Path:
                         good = bool(right[arm][i - start, rollout])
                         value = float(psi[i - start, rollout]) if arm == "image" else None
                         rows.append(
-                            (i + 1, probe, rollout, "ok", "stop", 30, 2, grader.id, "right" if good else "wrong", float(good), 0)
+                            (
+                                i + 1,
+                                probe,
+                                rollout,
+                                "ok",
+                                "stop",
+                                30,
+                                2,
+                                grader.id,
+                                "right" if good else "wrong",
+                                float(good),
+                                0,
+                            )
                             + (("measured",) if arm == "image" else (None,))
                             + (value,) * len(STATISTIC_COLUMNS)
                         )

@@ -93,7 +93,9 @@ class SelectionConfig(Section):
     selector: str = Field("rap", description="name of a registered selector")
     preset: Literal["paper", "released"] = Field("paper", description="RAP as the paper or the released script has it")
     lambda_c: float = Field(0.5, description="CDE: keep where discrepancy is above")
-    lambda_a: float | Literal["auto"] = Field(0.1, description="ACE: discard where psi is above; auto = psi_quantile of the pool")
+    lambda_a: float | Literal["auto"] = Field(
+        0.1, description="ACE: discard where psi is above; auto = psi_quantile of the pool"
+    )
     psi_quantile: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="the quantile that lambda_a=auto takes")
     keep: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="budget as a share of the pool; finds the thresholds that give it"
@@ -118,7 +120,9 @@ class RunConfig(Section):
     grading: GradingConfig = Field(default_factory=GradingConfig)
     ace: AceConfig = Field(default_factory=AceConfig)
     selection: SelectionConfig = Field(default_factory=SelectionConfig)
-    plugins: list[str] = Field(default_factory=list, description="plugin files (path.py) to load beside the installed ones")
+    plugins: list[str] = Field(
+        default_factory=list, description="plugin files (path.py) to load beside the installed ones"
+    )
 
     @property
     def format_weight(self) -> float:
@@ -205,11 +209,15 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
 
 def _explain(error: ValidationError, path: str | Path | None) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("float", "literal", "constrained")))
+    where = ".".join(
+        str(part) for part in first["loc"] if not str(part).startswith(("float", "literal", "constrained"))
+    )
     origin = f"{path}: " if path else ""
     if first["type"] == "extra_forbidden":
         near = _nearest(where)
-        return f"{origin}unknown option {where}{f'; did you mean {near}?' if near else ''} (rap select --help lists all)"
+        return (
+            f"{origin}unknown option {where}{f'; did you mean {near}?' if near else ''} (rap select --help lists all)"
+        )
     return f"{origin}option {where}: {first['msg'].lower()} (got {first['input']!r})"
 
 

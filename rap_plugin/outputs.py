@@ -29,7 +29,7 @@ REPORT = "report.html"
 CARD = "README.md"
 COST = "cost.json"
 
-CHUNK = 256
+CHUNK = 1024
 """Rows of `selected.parquet` in memory at a time, where the pool's schema is fixed."""
 
 
@@ -41,7 +41,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         os.replace(draft, path)
     except OSError as error:
-        raise RapError(f"{path}: cannot write ({error.strerror or error}); evidence is kept, run the command again") from None
+        raise RapError(
+            f"{path}: cannot write ({error.strerror or error}); evidence is kept, run the command again"
+        ) from None
     finally:
         draft.unlink(missing_ok=True)
 

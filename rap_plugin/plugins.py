@@ -33,7 +33,9 @@ class Registry:
             return self.things[kind][name]
         except KeyError:
             known = ", ".join(sorted(self.things[kind]))
-            raise RapError(f"unknown {kind[:-1]} {name!r}; known: {known} (`rap plugins` shows who brings what)") from None
+            raise RapError(
+                f"unknown {kind[:-1]} {name!r}; known: {known} (`rap plugins` shows who brings what)"
+            ) from None
 
 
 @dataclass

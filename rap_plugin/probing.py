@@ -17,7 +17,7 @@ from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import ARMS, Arm, Attention, Engine, Prompt, Request, Response, Sampling
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry, PoolSample, ProbeKey
-from rap_plugin.grading.base import Grader, GradeItem
+from rap_plugin.grading.base import GradeItem, Grader
 from rap_plugin.progress import Advance, step
 from rap_plugin.prompts import make_prompt, partners, prompt_hash
 from rap_plugin.samples.ingest import load_samples
@@ -95,9 +95,7 @@ def _sample(
     partner_of = partners(list(by_id)) if prober.config.prompt.blind == "shuffle" else {}
     for window in _windows(samples):
         wanted = {
-            arm: {
-                sample.sample: bits for sample in window if (bits := full & ~finished[arm].get(sample.sample, 0))
-            }
+            arm: {sample.sample: bits for sample in window if (bits := full & ~finished[arm].get(sample.sample, 0))}
             for arm in ARMS
         }
         if not any(wanted.values()):

@@ -19,6 +19,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
 from rap_plugin.evidence.table import EvidenceTable, read_table
+from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.grading import Grader, GradingOptions, open_grader
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.probing import Prober, grade_pending, probe_keys, probe_pool
@@ -74,7 +75,9 @@ def select_with(
         _require_images(store, pool)
         keys = probe_keys(config, engine.identity)
         probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in keys.items()}
-        prober = Prober(store, pool, config, engine, grader, registry.things["formats"], get_plugins().manager.hook, quiet)
+        prober = Prober(
+            store, pool, config, engine, grader, registry.things["formats"], get_plugins().manager.hook, quiet
+        )
         sampled = probe_pool(prober, probes)
         _grade_rest(store, grader, probes, config)
         selection = make_selection(store, config, probes, registry)
@@ -146,16 +149,18 @@ def ingest_pool(
     started = time.perf_counter()
     total = min(len(pool), config.pool.limit or len(pool))
     with step("read the pool", total, "rows", quiet=quiet) as advance:
-        items = ingest(pool, config.pool, check_gold=grader.check_gold, formats=registry.things["formats"], on_progress=advance)
+        items = ingest(
+            pool, config.pool, check_gold=grader.check_gold, formats=registry.things["formats"], on_progress=advance
+        )
         store.replace_pool(items, known)
     store.add_cost(LedgerEntry("ingest", time.perf_counter() - started))
 
 
-def make_selection(
-    store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry
-) -> Selection:
+def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry) -> Selection:
     """Scores and decides: a pure function of the stored evidence and the configuration."""
-    table = read_table(store, probes, config.sampling.rollouts)
+    psi = Variant(config.ace.reduction, config.ace.heads, config.ace.window).column
+    statistics = [(psi, config.ace.over_rollouts), (ENTROPY_COLUMN, "mean")]
+    table = read_table(store, probes, config.sampling.rollouts, statistics)
     if table.incomplete:
         raise RapError(
             f"{store.path}: {table.incomplete} samples lack rollouts under this configuration; `rap select` samples them"
@@ -207,7 +212,9 @@ def _require_images(store: EvidenceStore, pool: Pool) -> None:
     if pictured:
         return
     if usable:
-        raise RapError(f"{pool.path}: none of the {rows} rows has an image; name the column with --images if there is one")
+        raise RapError(
+            f"{pool.path}: none of the {rows} rows has an image; name the column with --images if there is one"
+        )
     worst = store.quarantine()[0] if rows else None
     example = f"; row {worst.row}: {worst.status}, {worst.reason}" if worst else ""
     raise RapError(f"{pool.path}: none of the {rows} rows can be used{example}")
@@ -246,7 +253,9 @@ def read_run(run: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads((run / outputs.RUN).read_text(encoding="utf-8"))
         about["config"], about["model"]
     except FileNotFoundError:
-        raise RapError(f"{run}: no run directory of rap (there is no {outputs.RUN}); make one with `rap select`") from None
+        raise RapError(
+            f"{run}: no run directory of rap (there is no {outputs.RUN}); make one with `rap select`"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RapError(f"{run / outputs.RUN}: cannot be read ({error})") from None
     return about
@@ -272,7 +281,11 @@ def describe(run: Path, config: RunConfig, identity: ModelIdentity) -> None:
             "config": config.model_dump(mode="json"),
             "versions": {
                 "python": platform.python_version(),
-                **{name: found for name in ("torch", "transformers", "vllm", "numpy", "pyarrow", "math-verify") if (found := _version(name))},
+                **{
+                    name: found
+                    for name in ("torch", "transformers", "vllm", "numpy", "pyarrow", "math-verify")
+                    if (found := _version(name))
+                },
             },
             "command": "rap select --config run.yaml (the section `config` above, as YAML)",
         },

@@ -34,7 +34,9 @@ def verify_run(run: str | Path) -> list[str]:
         written = scores.column(name).combine_chunks()
         if not written.equals(values):
             at = _first_difference(written, values)
-            raise RapError(f"{run / outputs.SCORES}: {name} of row {at} does not follow from the evidence; run `rap decide {run}`")
+            raise RapError(
+                f"{run / outputs.SCORES}: {name} of row {at} does not follow from the evidence; run `rap decide {run}`"
+            )
     selected = _read(run / outputs.SELECTED)
     chosen = scores.filter(pc.is_in(scores["rap_verdict"], pa.array(["selected", "hard_replacement"])))
     if selected["rap_id"].to_pylist() != chosen["rap_id"].to_pylist():
@@ -60,14 +62,18 @@ def _check_content(run: Path, config: PoolConfig, ids: list[str]) -> None:
         numbers = list(range(start, min(start + outputs.CHUNK, len(ids))))
         for number, sample in zip(numbers, load_samples(pool, there, numbers, formats), strict=True):
             if sample.id != ids[number]:
-                raise RapError(f"{run / outputs.SELECTED}: the content of row {number} is not what was probed ({ids[number]})")
+                raise RapError(
+                    f"{run / outputs.SELECTED}: the content of row {number} is not what was probed ({ids[number]})"
+                )
 
 
 def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise RapError(f"{path}: cannot be read ({str(error).splitlines()[0]}); run `rap decide {path.parent}`") from None
+        raise RapError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); run `rap decide {path.parent}`"
+        ) from None
 
 
 def _first_difference(one: pa.Array, other: pa.Array) -> int:

@@ -1,6 +1,6 @@
 """Writes docs/configuration.md from the configuration's fields; a test fails when it is out of date.
 
-    python scripts/write_option_docs.py
+python scripts/write_option_docs.py
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def render() -> str:
             continue
         if head != section:
             section = head
-            lines.append(f"## {section}\n\n| option | flag | values | default | what |\n| --- | --- | --- | --- | --- |\n")
+            lines.append(
+                f"## {section}\n\n| option | flag | values | default | what |\n| --- | --- | --- | --- | --- |\n"
+            )
         info = field_of(name)
         given = info.get_default(call_default_factory=True)
         default = "" if given in (None, "", {}) else f"`{given}`"
@@ -63,7 +65,11 @@ def values(annotation: Any) -> str:
     parts = get_args(annotation)
     if str(get_origin(annotation)) == "typing.Literal":
         return ", ".join(f"`{part}`" for part in parts)
-    inner = [values(part) for part in parts if part is not type(None) and not hasattr(part, "gt") and not hasattr(part, "metadata")]
+    inner = [
+        values(part)
+        for part in parts
+        if part is not type(None) and not hasattr(part, "gt") and not hasattr(part, "metadata")
+    ]
     return " or ".join(dict.fromkeys(text for text in inner if text))
 
 

@@ -34,7 +34,9 @@ class AbilityEngine:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Response]]:
         time.sleep(self.pause)
-        rows = [[self._answer(request.prompt, rollout, sampling) for rollout in request.rollouts] for request in requests]
+        rows = [
+            [self._answer(request.prompt, rollout, sampling) for rollout in request.rollouts] for request in requests
+        ]
         if self.log:
             lines = [f"{r.prompt.sample_id} {r.prompt.arm} {rollout}\n" for r in requests for rollout in r.rollouts]
             with self.log.open("a") as file:
@@ -64,9 +66,9 @@ class AbilityEngine:
                     dict(
                         zip(
                             STATISTIC_COLUMNS,
-                            np.random.default_rng(
-                                rollout_seed(sampling.seed, prompt.sample_id, "image", 100 + i)
-                            ).normal(-6, 4, len(STATISTIC_COLUMNS)).tolist(),
+                            np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, "image", 100 + i))
+                            .normal(-6, 4, len(STATISTIC_COLUMNS))
+                            .tolist(),
                             strict=True,
                         )
                     )

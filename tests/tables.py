@@ -30,7 +30,7 @@ def arm(right: Sequence[int], rollouts: int, exact: Sequence[int] | None = None)
     counts = np.array(right, dtype=np.int64)
     full = np.full(len(counts), rollouts, dtype=np.int64)
     ones = np.array(exact if exact is not None else right, dtype=np.int64)
-    return ArmCounts(full, full, full, counts, ones, counts, full * 0, full * 10)
+    return ArmCounts(full, full, full, counts, ones, counts, full * 10)
 
 
 def make_table(

@@ -20,7 +20,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pytest.skip("hatchling is needed to build the example without the network; it is in the extra `test`")
     target = tmp_path_factory.mktemp("site")
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target, EXAMPLE],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "--target",
+            target,
+            EXAMPLE,
+        ],
         check=True,
     )
     return {**os.environ, "PYTHONPATH": str(target)}
@@ -37,15 +48,12 @@ def test_rap_lists_an_installed_plugin_and_what_it_brings(installed: dict[str, s
 
 @pytest.mark.slow
 def test_the_example_passes_its_own_tests(installed: dict[str, str], tmp_path: Path, write_pool) -> None:
-    from tests.test_run import make_config
-
     from rap_plugin import select_run
+    from tests.test_run import make_config
 
     run = select_run(make_config(write_pool(24)), tmp_path / "run", quiet=True).run
     (tmp_path / "conftest.py").write_text(
-        "import pathlib, pytest\n"
-        "@pytest.fixture\n"
-        f"def finished_run():\n    return pathlib.Path({str(run)!r})\n"
+        f"import pathlib, pytest\n@pytest.fixture\ndef finished_run():\n    return pathlib.Path({str(run)!r})\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", os.devnull, str(EXAMPLE / "tests")],

@@ -18,7 +18,15 @@ MOMENTS = 20
 
 def start(pool: Path, run: Path, log: Path) -> subprocess.Popen[bytes]:
     arguments = ["select", str(pool), "--model", "m", "--engine", "ability", "--plugin", str(PLUGIN), "--out", str(run)]
-    arguments += ["--set", f"model.options={{log: {log}, pause: 0.06}}", "--grader", "text", "--quiet", "--lambda-c", "0.3"]
+    arguments += [
+        "--set",
+        f"model.options={{log: {log}, pause: 0.06}}",
+        "--grader",
+        "text",
+        "--quiet",
+        "--lambda-c",
+        "0.3",
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "rap_plugin.cli", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )

@@ -39,7 +39,7 @@ def test_a_run_directory_holds_everything_that_the_design_names(tmp_path: Path, 
         "README.md", "cost.json",
     }  # fmt: skip
     scores = pq.read_table(result.run / "scores.parquet")
-    for column in "id acc_image acc_blind discrepancy psi difficulty verdict reason".split():
+    for column in ["id", "acc_image", "acc_blind", "discrepancy", "psi", "difficulty", "verdict", "reason"]:
         assert f"rap_{column}" in scores.column_names
     assert scores.num_rows + pq.read_table(result.run / "quarantine.parquet").num_rows == 40
     assert result.sampled == 40 * 10
@@ -132,7 +132,9 @@ def test_more_rollouts_sample_only_what_is_missing(tmp_path: Path, write_pool) -
     assert fewer.selection.table.arms["image"].stored.tolist() == [2] * 20
 
 
-def test_one_sample_that_the_engine_fails_on_goes_to_quarantine_and_the_rest_goes_on(tmp_path: Path, write_pool) -> None:
+def test_one_sample_that_the_engine_fails_on_goes_to_quarantine_and_the_rest_goes_on(
+    tmp_path: Path, write_pool
+) -> None:
     pool = write_pool(20)
     result = select_run(make_config(pool, model__options={"fail": "3"}), tmp_path / "run", quiet=True)
     quarantine = pq.read_table(tmp_path / "run" / "quarantine.parquet").to_pylist()

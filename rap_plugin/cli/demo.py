@@ -10,7 +10,9 @@ import click
 
 
 @click.command("demo", short_help="Run the whole job on the embedded model and pool.")
-@click.option("--out", default="demo-run", show_default=True, metavar="RUN", help="Run directory; one that exists is continued.")
+@click.option(
+    "--out", default="demo-run", show_default=True, metavar="RUN", help="Run directory; one that exists is continued."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first N problems only.")
 @click.option("--quiet", is_flag=True, help="No progress, only the tables.")
 def command(out: str, limit: int | None, quiet: bool) -> None:

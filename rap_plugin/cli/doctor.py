@@ -32,7 +32,11 @@ def command() -> None:
     click.echo(f"python      {platform.python_version()} ({sys.executable})")
     for name, tested in TESTED.items():
         found = _installed(name)
-        state = "not installed" if found is None else found + ("" if found.split("+")[0] == tested else f" (tested with {tested})")
+        state = (
+            "not installed"
+            if found is None
+            else found + ("" if found.split("+")[0] == tested else f" (tested with {tested})")
+        )
         click.echo(f"{name:<11} {state}")
     click.echo(f"device      {_device()}")
     problem = grading_problem()
@@ -64,7 +68,9 @@ def grading_problem() -> str | None:
                 f"math-verify cannot be imported under antlr4-python3-runtime {antlr} (latex2sympy2, which lmms-eval asks for, pins it); "
                 "mend with: pip install --no-deps antlr4-python3-runtime==4.9.3"
             )
-        return f"math-verify cannot be used ({type(error).__name__}: {error}); pip install --force-reinstall math-verify"
+        return (
+            f"math-verify cannot be used ({type(error).__name__}: {error}); pip install --force-reinstall math-verify"
+        )
 
 
 def _installed(name: str) -> str | None:

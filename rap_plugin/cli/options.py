@@ -63,11 +63,15 @@ def config_options(sections: Iterable[str]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for name in reversed(wanted):
             command = _option(name)(command)
-        command = click.option("--plugin", "plugin_files", multiple=True, metavar="FILE", help="Load a plugin file.")(command)
+        command = click.option("--plugin", "plugin_files", multiple=True, metavar="FILE", help="Load a plugin file.")(
+            command
+        )
         command = click.option(
             "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any option, as in --set ace.sigma=2."
         )(command)
-        return click.option("--config", "config_path", type=click.Path(dir_okay=False), help="YAML file of options.")(command)
+        return click.option("--config", "config_path", type=click.Path(dir_okay=False), help="YAML file of options.")(
+            command
+        )
 
     return decorate
 
@@ -95,7 +99,9 @@ def _option(name: str) -> Callable[[Command], Command]:
     flag = SHORT[name]
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=help_text)
-    return click.option(flag, destination, type=click.Choice(choices) if choices else kind, default=None, help=help_text)
+    return click.option(
+        flag, destination, type=click.Choice(choices) if choices else kind, default=None, help=help_text
+    )
 
 
 def _kind(annotation: Any) -> tuple[Any, list[str]]:

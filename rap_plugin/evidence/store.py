@@ -116,7 +116,9 @@ class EvidenceStore:
                         f"{self.path}: the disk is full; nothing stored is lost: free some space and run the same command again"
                     ) from None
                 if "locked" in str(error):
-                    raise RapError(f"{self.path}: another rap process is writing here; wait for it or stop it") from None
+                    raise RapError(
+                        f"{self.path}: another rap process is writing here; wait for it or stop it"
+                    ) from None
                 raise
 
     # --- facts about the run ---
@@ -147,7 +149,9 @@ class EvidenceStore:
                     "INSERT OR IGNORE INTO samples (id, question, gold, source, images, pixels) VALUES (?, ?, ?, ?, ?, ?)",
                     (item.id, item.question, item.gold, item.source, len(item.images), pixels),
                 )
-                db.execute("INSERT INTO pool SELECT ?, sample, NULL, NULL FROM samples WHERE id = ?", (item.row, item.id))
+                db.execute(
+                    "INSERT INTO pool SELECT ?, sample, NULL, NULL FROM samples WHERE id = ?", (item.row, item.id)
+                )
             db.execute("INSERT OR REPLACE INTO meta VALUES ('pool_fingerprint', ?)", (fingerprint,))
 
     def pool_counts(self) -> tuple[int, int, int]:
@@ -180,7 +184,9 @@ class EvidenceStore:
     def probe(self, key: ProbeKey) -> int:
         """The number of a probe, made on first use."""
         values = (key.arm, key.prompt_hash, key.model_revision, key.sampling, key.seed, SCHEMA_VERSION)
-        where = "arm = ? AND prompt_hash = ? AND model_revision = ? AND sampling = ? AND seed = ? AND schema_version = ?"
+        where = (
+            "arm = ? AND prompt_hash = ? AND model_revision = ? AND sampling = ? AND seed = ? AND schema_version = ?"
+        )
         with self._lock:
             found = self._db.execute(f"SELECT probe FROM probes WHERE {where}", values).fetchone()
             if found:
@@ -314,9 +320,7 @@ class EvidenceStore:
             )
         return [array("i", found[rollout]).tolist() for rollout in rollouts]
 
-    def set_attention(
-        self, probe: int, measured: Sequence[tuple[int, int, Attention]], ledger: LedgerEntry
-    ) -> None:
+    def set_attention(self, probe: int, measured: Sequence[tuple[int, int, Attention]], ledger: LedgerEntry) -> None:
         """Stores attention statistics as (sample, rollout, attention)."""
         assignments = ", ".join(f"{column} = ?" for column in ("attention", *STATISTIC_COLUMNS))
         with self._write() as db:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,10 @@ HIGH_REWARD = 0.9
 """A reward from which the released RAP code calls a response right: 0.9 * accuracy + 0.1 * format."""
 
 
+REDUCE = {"max": "max", "mean": "avg"}
+"""How SQL calls a reduction over a sample's rollouts."""
+
+
 @dataclass(frozen=True)
 class ArmCounts:
     """Counts over the first M rollouts of one arm, one entry per sample of the table."""
@@ -34,7 +38,6 @@ class ArmCounts:
     """Rollouts with a reward of exactly 1."""
     high: Counts
     """Rollouts with a reward of at least 0.9."""
-    overlong: Counts
     tokens: Counts
 
     @property
@@ -65,6 +68,8 @@ class EvidenceTable:
     """Samples that still lack rollouts or grades; a selection over them would not be final."""
     store: EvidenceStore = field(repr=False)
     probes: Mapping[Arm, int]
+    read: Mapping[tuple[str, str], Numbers] = field(default_factory=dict, repr=False)
+    """Statistics that came with the scan, by (column, over)."""
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -76,9 +81,10 @@ class EvidenceTable:
         """
         if column not in STATISTIC_COLUMNS:
             raise KeyError(f"{column} is not one of {STATISTIC_COLUMNS}")
-        reduce = {"max": "max", "mean": "avg"}[over]
+        if (column, over) in self.read:
+            return self.read[column, over]
         found = self.store.query(
-            f"SELECT sample, {reduce}({column}) FROM rollouts WHERE probe = ? AND rollout < ? GROUP BY sample ORDER BY sample",
+            f"SELECT sample, {REDUCE[over]}({column}) FROM rollouts WHERE probe = ? AND rollout < ? GROUP BY sample ORDER BY sample",
             (self.probes["image"], self.rollouts),
         )
         values = _matrix(found, 2)
@@ -89,46 +95,52 @@ class EvidenceTable:
         return self.statistic(ENTROPY_COLUMN, "mean")
 
 
-def read_table(store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int) -> EvidenceTable:
+def read_table(
+    store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int, statistics: Sequence[tuple[str, str]] = ()
+) -> EvidenceTable:
     """Reads the columns: one scan over the numbers of all rollouts.
+
+    `statistics` names (column, over) pairs that are wanted anyway, so that they come with the same scan.
 
     `rollouts` is M; stored rollouts with an index of M or above are left out, so that a run with a smaller
     M reads the same evidence.
     """
-    pool = store.query(
-        "SELECT row, sample, id, images FROM pool JOIN samples USING (sample) ORDER BY row"
-    ).fetchall()
+    pool = store.query("SELECT row, sample, id, images FROM pool JOIN samples USING (sample) ORDER BY row").fetchall()
     rows = np.array([entry[0] for entry in pool], dtype=np.int64)
     numbers = np.array([entry[1] for entry in pool], dtype=np.int64)
     ids = np.array([entry[2] for entry in pool], dtype=object)
     images = np.array([entry[3] for entry in pool], dtype=np.int64)
     del pool
 
+    extra = "".join(f", {REDUCE[over]}({column})" for column, over in statistics)
+    # A rollout has a reward exactly when its verdict is right or wrong.
     found = _matrix(
         store.query(
-            "SELECT sample, probe, count(*), sum(status = 'ok'), sum(verdict IN ('right', 'wrong')), sum(verdict = 'right'), "
-            f"sum(reward = 1.0), sum(reward >= {HIGH_REWARD}), sum(status = 'overlong'), sum(tokens), "
-            "sum(status = 'ok' AND grader IS NULL) "
-            "FROM rollouts WHERE rollout < ? GROUP BY sample, probe ORDER BY sample, probe",
+            "SELECT sample, probe, count(*), sum(status = 'ok'), count(reward), sum(verdict = 'right'), "
+            f"sum(reward = 1.0), sum(reward >= {HIGH_REWARD}), sum(tokens), sum(grader IS NULL AND status = 'ok')"
+            f"{extra} FROM rollouts WHERE rollout < ? GROUP BY sample, probe ORDER BY sample, probe",
             (rollouts,),
         ),
-        11,
+        10 + len(statistics),
     )
     arms: dict[Arm, ArmCounts] = {}
     ungraded = np.zeros(len(numbers))
     for arm in ARMS:
         part = found[found[:, 1] == probes[arm]]
         keys = part[:, 0].astype(np.int64)
-        columns = [np.nan_to_num(_aligned(keys, part[:, i], numbers)) for i in range(2, 11)]
-        arms[arm] = ArmCounts(*(column.astype(np.int64) for column in columns[:8]))
-        ungraded += columns[8]
+        columns = [np.nan_to_num(_aligned(keys, part[:, i], numbers)) for i in range(2, 10)]
+        arms[arm] = ArmCounts(*(column.astype(np.int64) for column in columns[:7]))
+        ungraded += columns[7]
+
+    image_part = found[found[:, 1] == probes["image"]]
+    image_keys = image_part[:, 0].astype(np.int64)
 
     pictured = images > 0
     complete = (arms["image"].stored >= rollouts) & (arms["blind"].stored >= rollouts) & (ungraded == 0)
     usable = (arms["image"].graded > 0) & (arms["blind"].graded > 0)
     keep = ~pictured | usable
     failed = [
-        Quarantined(int(rows[i]), *_failure(arms, i), id=str(ids[i]))
+        Quarantined(int(rows[i]), *_failure(store, probes, arms, i, int(numbers[i])), id=str(ids[i]))
         for i in np.flatnonzero(pictured & complete & ~usable)
     ]
     return EvidenceTable(
@@ -145,19 +157,25 @@ def read_table(store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int) -
         incomplete=int((pictured & ~complete).sum()),
         store=store,
         probes=probes,
+        read={
+            wanted: _aligned(image_keys, image_part[:, 10 + i], numbers[keep]) for i, wanted in enumerate(statistics)
+        },
     )
 
 
-def _failure(arms: Mapping[Arm, ArmCounts], i: int) -> tuple[Status, str]:
-    for arm, counts in arms.items():
-        if counts.graded[i]:
-            continue
-        if counts.overlong[i]:
-            return "overlong", f"the prompt of the {arm} arm does not fit the token limit (sampling.max_prompt_tokens)"
-        if not counts.answered[i]:
-            return "engine_error", f"the engine failed on every rollout of the {arm} arm; evidence.sqlite keeps its message"
+def _failure(
+    store: EvidenceStore, probes: Mapping[Arm, int], arms: Mapping[Arm, ArmCounts], i: int, sample: int
+) -> tuple[Status, str]:
+    arm = next(arm for arm in ARMS if not arms[arm].graded[i])
+    if arms[arm].answered[i]:
         return "engine_error", f"no response of the {arm} arm could be graded (ungradable or timed out)"
-    raise AssertionError("both arms are graded")
+    status, error = store.query(
+        "SELECT status, error FROM rollouts JOIN responses USING (sample, probe, rollout) WHERE sample = ? AND probe = ?",
+        (sample, probes[arm]),
+    ).fetchone()
+    if status == "overlong":
+        return "overlong", f"the prompt of the {arm} arm does not fit sampling.max_prompt_tokens; {error}"
+    return "engine_error", f"the engine failed on the {arm} arm: {error}"
 
 
 def _matrix(cursor: object, width: int) -> Numbers:

@@ -99,9 +99,7 @@ def _apply(table: EvidenceTable, scores: Scores, options: SelectionConfig, biase
     return _Parts(cde, core, easy, candidates, hard)
 
 
-def _find_lambda_c(
-    table: EvidenceTable, scores: Scores, options: SelectionConfig, biased: Mask, wanted: int
-) -> float:
+def _find_lambda_c(table: EvidenceTable, scores: Scores, options: SelectionConfig, biased: Mask, wanted: int) -> float:
     """The strictest threshold whose selection has at least `wanted` samples; the one with most where none has.
 
     Selection size changes only at the pool's own values of D. Values below 0 are not tried: there the image
@@ -174,9 +172,13 @@ def _notes(
         elif share > DEGENERATE_SHARE:
             notes.append(f"ACE is degenerate: it flags {share:.0%} of the measured samples (try lambda_a=auto)")
     if options.ace and (missing := int((pictured & ~measured).sum())):
-        notes.append(f"attention was not measured for {missing} of {int(pictured.sum())} samples: ACE did not judge them")
+        notes.append(
+            f"attention was not measured for {missing} of {int(pictured.sum())} samples: ACE did not judge them"
+        )
     if options.drm and len(parts.hard) < parts.easy.sum():
-        notes.append(f"DRM removed {int(parts.easy.sum())} easy samples but found only {len(parts.hard)} hard ones to replace them")
+        notes.append(
+            f"DRM removed {int(parts.easy.sum())} easy samples but found only {len(parts.hard)} hard ones to replace them"
+        )
     if wanted is not None and parts.size < wanted:
         notes.append(f"the budget is {wanted} samples, but only {parts.size} qualify at any lambda_c of 0 or above")
     if len(surplus):

@@ -66,4 +66,6 @@ def select_released(table: EvidenceTable, scores: Scores, config: RunConfig) -> 
     notes = ["preset released computes no ACE; its hard pool depends on row order"]
     if not pool:
         notes.append(f"its hard pool is empty (mean reward b = {b:.2f}; empty by definition above about 0.42)")
-    return Decision(verdicts, reasons, {"b": b, "g": g, "core_alignment": CORE_ALIGNMENT, "core_gain": CORE_GAIN}, notes)
+    return Decision(
+        verdicts, reasons, {"b": b, "g": g, "core_alignment": CORE_ALIGNMENT, "core_gain": CORE_GAIN}, notes
+    )

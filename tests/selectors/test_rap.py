@@ -35,7 +35,9 @@ def literal_paper(
 
 
 samples_strategy = st.lists(
-    st.tuples(st.integers(0, M), st.integers(0, M), st.one_of(st.floats(-30, 3), st.just(math.nan))), min_size=1, max_size=40
+    st.tuples(st.integers(0, M), st.integers(0, M), st.one_of(st.floats(-30, 3), st.just(math.nan))),
+    min_size=1,
+    max_size=40,
 )
 
 
@@ -59,7 +61,9 @@ def test_row_order_does_not_matter(drawn: list[tuple[int, int, float]], shuffle:
     named = [(f"{i:032x}", *sample) for i, sample in enumerate(drawn)]
 
     def verdicts(order: list[Any]) -> dict[str, str]:
-        table = make_table([s[1] for s in order], [s[2] for s in order], [s[3] for s in order], ids=[s[0] for s in order])
+        table = make_table(
+            [s[1] for s in order], [s[2] for s in order], [s[3] for s in order], ids=[s[0] for s in order]
+        )
         return dict(zip(table.ids, select_rap(table, scores_of(table), config).verdicts.tolist(), strict=True))
 
     shuffled = list(named)

@@ -58,5 +58,8 @@ def test_top_ranks_by_any_score_and_names_the_known_ones() -> None:
 def test_samples_without_an_image_are_never_taken() -> None:
     table = make_table([3, 3], [0, 0], images=[0, 1])
     for selector in (select_random, select_band, select_limr, select_top):
-        assert select_random(table, scores_of(table), load_config(flags={"selection.keep": 1.0})).chosen.tolist() == [False, True]
+        assert select_random(table, scores_of(table), load_config(flags={"selection.keep": 1.0})).chosen.tolist() == [
+            False,
+            True,
+        ]
         assert selector(table, scores_of(table), load_config()).verdicts[0] == "text_only"
