@@ -17,7 +17,7 @@ all but the first (an attention sink) and the template's end tokens. Three facts
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ def measure(
     starts: Sequence[int] | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    combine: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
     scratch_bytes: int = SCRATCH_BYTES,
 ) -> list[Statistics]:
     """All statistics of `evidence.variants.STATISTIC_COLUMNS` for N responses, in one pass over their rows.
@@ -67,6 +68,7 @@ def measure(
     rows   usable rows of each sequence, at most R (shorter responses are padded at their end).
     starts first real key of each sequence (prompts are padded at their front).
     sliding_window  row i sees keys i - sliding_window + 1 .. i; softcap: scores = softcap * tanh(scores / softcap).
+    combine  turns the (maximum, mean) of `head_rows` over this rank's heads into those over all ranks' heads.
 
     Cost: 2 N H R L d flops and about five scratch blocks of N * H * chunk * L floats, chunk chosen so that a block
     stays within `scratch_bytes`. bfloat16 and float16 inputs are computed in float32.
@@ -85,6 +87,8 @@ def measure(
             sliding_window=sliding_window,
             softcap=softcap,
         )
+        if combine is not None:
+            top, mean = combine(top, mean)
         statistics.add(normalise_rows(top)[..., first:], mean[..., first:])
     return statistics.result()
 
