@@ -104,6 +104,8 @@ class HFEngine:
         if not prompts:
             return []
         model = self._model()
+        if model.last_layer.reason:
+            return [[not_measured(model.last_layer.reason) for _ in responses] for _, responses in prompts]
         out: list[list[Attention | None]] = [[None] * len(responses) for _, responses in prompts]
         jobs: list[tuple[int, int, chat.Prepared]] = []
         for at, (prompt, responses) in enumerate(prompts):
@@ -415,6 +417,10 @@ def is_fatal(error: BaseException) -> bool:
 
 
 def _release(device: torch.device) -> None:
+    """Gives memory back that dropped tensors still hold: those of a failed batch may hang in reference cycles."""
+    if device.type == "cpu":
+        gc.collect(1)  # such cycles are young, and a whole collection takes a second where much is imported
+        return
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

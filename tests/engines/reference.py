@@ -28,7 +28,7 @@ def attention_from(query, key, scaling, sliding_window=None, softcap=None):
 
 def statistics(attention, first, stop):
     """All stored statistics of one sequence from its (H, L, L) attention; usable tokens are first .. stop - 1."""
-    attention = np.asarray(attention, np.float64)
+    attention = np.asarray(attention, np.float64)[:, first:stop]
     values = {}
     rows = stop - first
     for heads in ("max", "mean"):
@@ -37,11 +37,11 @@ def statistics(attention, first, stop):
             reduced = reduced / reduced.sum(axis=1, keepdims=True)
         else:
             reduced = attention.mean(axis=0)
-        local = reduced[first:stop, first:stop]
+        local = reduced[:, first:stop]
         for w in (5, 10, 20):
             values[f"psi_window_{heads}_{w}"] = window(local, w)
             values[f"psi_suffix_{heads}_{w}"] = suffix(local, w)
-    local = attention.mean(axis=0)[first:stop, first:stop]
+    local = attention.mean(axis=0)[:, first:stop]
     entropies = []
     for i in range(rows):
         p = local[i, : i + 1] / local[i, : i + 1].sum()

@@ -16,6 +16,7 @@ SPECIAL = [
 ]  # fmt: skip
 IMAGE_MARK = {
     "llava": "<image>",
+    "llava_mistral": "<image>",
     "internvl": "<IMG_CONTEXT>",
     "qwen2_5_vl": "<|vision_start|><|image_pad|><|vision_end|>",
     "qwen3_vl": "<|vision_start|><|image_pad|><|vision_end|>",
@@ -73,7 +74,7 @@ def build(family: str, folder: Path, *, layers: int = 3, seed: int = 0, **text) 
         model, processor = globals()[f"_{family}"](tokenizer, layers, text)
         for name, weight in model.named_parameters():
             if weight.ndim > 1 and "embed" not in name:
-                torch.nn.init.normal_(weight, std=2.0 / weight.shape[-1] ** 0.5)
+                torch.nn.init.normal_(weight, std=weight.shape[-1] ** -0.5)
             elif name.endswith("bias"):
                 torch.nn.init.normal_(weight, std=0.1)
         for embedding in (model.get_input_embeddings(),):
@@ -87,7 +88,14 @@ def build(family: str, folder: Path, *, layers: int = 3, seed: int = 0, **text) 
     return folder
 
 
-def _llava(tokenizer, layers, text):
+def _llava_mistral(tokenizer, layers, text):
+    """LLaVA around a decoder whose layers all look back over a sliding window of 24 tokens."""
+    from transformers import MistralConfig
+
+    return _llava(tokenizer, layers, {"sliding_window": 24, "head_dim": 16, **text}, MistralConfig)
+
+
+def _llava(tokenizer, layers, text, decoder=None):
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -102,7 +110,7 @@ def _llava(tokenizer, layers, text):
     )
     config = LlavaConfig(
         vision_config=vision,
-        text_config=LlamaConfig(**text_config(tokenizer, layers, **text)),
+        text_config=(decoder or LlamaConfig)(**text_config(tokenizer, layers, **text)),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
