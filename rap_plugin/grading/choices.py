@@ -23,6 +23,7 @@ _ONE = re.compile(r"[(\[（]?\s?([A-Ja-j])\s?[)\]）]?\s?[.:,)]?")
 # The pronoun I is no letter of a list.
 _LISTED = r"(?:[(\[][A-J][)\]]|[A-HJ])(?![A-Za-z0-9'’])"
 _SEVERAL = re.compile(rf"{_LISTED}(?:\s?(?:,\s?and\b|,|;|&|\+|\s?\band\b)\s?{_LISTED}){{1,9}}\.?")
+_GROUPED = re.compile(r"^[(\[]([A-J][^()\[\]]{1,40})[)\]]\.?$")
 _RUN = re.compile(r"[A-J]{2,10}")
 _LEAD = re.compile(
     r"[(\[（]?([A-J])(?:[)\]）]\s?[.:：,;\-–—]?|\s?[.:：;)]|\s[\-–—]|,)?"
@@ -68,6 +69,7 @@ def letters_only(text: str, letters: str = LETTERS) -> str | None:
     """The letters of a text that holds nothing but letters: "C", "(C)", "c", "Option C.", "B, D", "BD".
     Sorted, without separators; None for anything else."""
     bare = _LABEL.sub("", _bare_text(text)).strip()
+    bare = _GROUPED.sub(r"\1", bare)
     one = _ONE.fullmatch(bare)
     if one:
         found = one.group(1).upper()

@@ -82,6 +82,7 @@ _WORD_FUNCTIONS = re.compile(
 _WORD_SYMBOLS = re.compile(r"(?<![\\A-Za-z])(pi|theta|alpha|beta|gamma|lambda)(?![A-Za-z])", re.IGNORECASE)
 _INFINITY = re.compile(r"(?<![\\A-Za-z])(?:infinity|infty|inf|oo)(?![A-Za-z])", re.IGNORECASE)
 _TRIG_DEGREES = re.compile(r"(\\(?:sin|cos|tan|cot|sec|csc)\s?[({]?\s?)(\d+(?:\.\d+)?)\s?°")
+_MIXED = re.compile(r"(?<![\w}.)^])(\d+)\s?(\\frac\s?\{\s?\d+\s?\}\s?\{\s?\d+\s?\})")
 _CONNECTIVES = re.compile(r"\s(?:or|and)\s|\s?;\s?")
 _ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s?|√\s?|\\sqrt\s?(?=\()")
 
@@ -129,6 +130,8 @@ def to_latex(text: str) -> str:
     text = _INFINITY.sub(r"\\infty ", text)
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ").replace("==", "=")
     text = _CONNECTIVES.sub(", ", text)
+    text = text.replace(r"\langle", "(").replace(r"\rangle", ")")
+    text = _MIXED.sub(r"(\1+\2)", text)
     text = _TRIG_DEGREES.sub(r"\1\\frac{\2\\pi}{180}", text).replace("°", "")
     return " ".join(text.split())
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from rap_plugin.grading.answers import Answer, first_sentence, strip_marks
 from rap_plugin.grading.notation import clean_math, squash
-from rap_plugin.grading.quantities import find_quantities, read_quantity, same_quantity
+from rap_plugin.grading.quantities import find_quantities, read_quantity, read_unit, same_quantity
 from rap_plugin.grading.text import normalize_text
 
 MAX_ANSWER_CHARS = 2_000
@@ -28,6 +28,8 @@ _NAME = re.compile(
     r"(?:[A-Za-z\\][A-Za-z\\ '°]{0,60}|\\angle ?[A-Za-z0-9]{1,5}|[A-Za-z]\w?_?\{?\w{0,6}\}?)"
     r"(?:\([A-Za-z](?:, ?[A-Za-z])?\))?'{0,2}"
 )
+_TRAILING_UNIT = re.compile(r"(?<=[\s}\d)])((?:(?:square|cubic|sq)\s)?[A-Za-z]{2,12}(?:\s?\^\s?\{?[23]\}?)?)$")
+_POINT = re.compile(r"[A-Z]\s?\([^()]{1,80},[^()]{1,80}\)")
 _CONNECTIVE = re.compile(r"\s(?:or|and)\s")
 _EQUALS = re.compile(r"(?<![<>!:=\\])=(?!=)|\\approx(?![A-Za-z])|\\equiv(?![A-Za-z])")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|leq|geq|ne|neq|in|subset)(?![A-Za-z])|!=")
@@ -112,10 +114,25 @@ def _equation_value(text: str) -> str:
     return text
 
 
+def _without_unit(text: str) -> str:
+    """Without the unit behind a formula ("12\\pi cm^2") and the label before a point ("A(3, -4)"). One-letter
+    units stay: behind a formula they may be variables."""
+    unit = _TRAILING_UNIT.search(text)
+    if unit and read_quantity(text) is None and read_unit(unit.group(1)):
+        text = text[: unit.start()].rstrip()
+    return text[1:].lstrip() if _POINT.fullmatch(text) else text
+
+
+def split_approximation(text: str) -> list[str]:
+    """["1/3", "0.333"] of "1/3 \\approx 0.333"; [] where the left side is a name, as in "x \\approx 3.14"."""
+    parts = [part.strip() for part in re.split(r"\\approx(?![A-Za-z])", clean_math(text))]
+    return parts if len(parts) == 2 and all(parts) and not _NAME.fullmatch(parts[0]) else []
+
+
 def align(gold: str, said: str) -> tuple[str, str] | None:
     """Both sides without the name that one of them gives ("x = 5" and "5"); None when two one-letter names
     differ, which is another answer."""
-    gold, said = clean_math(gold), clean_math(said)
+    gold, said = _without_unit(clean_math(gold)), _without_unit(clean_math(said))
     (gold_name, gold_value), (said_name, said_value) = split_name(gold), split_name(said)
     if gold_name is not None and said_name is not None:
         names = gold_name.replace(" ", ""), said_name.replace(" ", "")
@@ -146,6 +163,11 @@ def quick_compare(gold: str, said: str, rtol: float = 0.0) -> bool | None:
     flat lists of quantities. None: ask the computer algebra system."""
     if squash(gold) == squash(said):
         return True
+    either = split_approximation(said)
+    if either:
+        # "1/3 ≈ 0.333" answers with both.
+        verdicts = [quick_compare(gold, part, rtol) for part in either]
+        return True if True in verdicts else None if None in verdicts else False
     aligned = align(gold, said)
     if aligned is None:
         return False

@@ -13,13 +13,14 @@ from sympy import Basic, Expr, N, Tuple
 from sympy.sets.sets import Set as SympySet
 
 from rap_plugin.grading.notation import to_latex
-from rap_plugin.grading.reading import align
+from rap_plugin.grading.reading import align, split_approximation
 
 # One fixed reading of one boxed formula. The plain-expression reader is left out: it goes through sympy's
 # parse_expr, which evaluates Python.
 _READING = [LatexExtractionConfig(boxed_match_priority=0)]
 _DIGITS = 18
 _SLACK = 1e-6
+_ZERO = 1e-12
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 logging.getLogger("latex2sympy2_extended").setLevel(logging.ERROR)
@@ -46,7 +47,8 @@ def _numbers_equal(gold: Any, said: Any, rtol: float) -> bool | None:
         return None
     if gold.is_Integer and said.is_Integer and rtol == 0:
         return bool(gold == said)
-    return bool(abs(a - b) <= max(rtol, _SLACK) * abs(a))
+    # A gold of 0 has no relative scale: sin(pi) is 0 up to rounding.
+    return bool(abs(a - b) <= (max(rtol, _SLACK) * abs(a) if a != 0 else _ZERO))
 
 
 def same_formula(gold: Any, said: Any, rtol: float) -> bool:
@@ -63,7 +65,14 @@ def same_formula(gold: Any, said: Any, rtol: float) -> bool:
 
 def compare(request: Mapping[str, Any]) -> dict[str, Any]:
     """One request of the `math` grader: {gold, said, rtol} -> {verdict, reason}."""
-    gold_text, said_text = str(request["gold"]), str(request["said"])
+    replies = [
+        _compare(str(request["gold"]), part, float(request["rtol"]))
+        for part in split_approximation(str(request["said"])) or [str(request["said"])]
+    ]
+    return next((reply for reply in replies if reply["verdict"] == "right"), replies[0])
+
+
+def _compare(gold_text: str, said_text: str, rtol: float) -> dict[str, Any]:
     aligned = align(gold_text, said_text)
     if aligned is None:
         return {"verdict": "wrong", "reason": "another variable"}
@@ -75,6 +84,6 @@ def compare(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"verdict": "wrong", "reason": "the answer cannot be read as mathematics"}
     if not isinstance(gold, Basic) and type(gold) is not type(said) and not hasattr(gold, "shape"):
         return {"verdict": "wrong", "reason": "another kind of object"}
-    if same_formula(gold, said, float(request["rtol"])):
+    if same_formula(gold, said, rtol):
         return {"verdict": "right", "reason": ""}
     return {"verdict": "wrong", "reason": "another value"}

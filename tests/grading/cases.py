@@ -7,8 +7,7 @@ read. Rows that one comment introduces probe one thing.
 from __future__ import annotations
 
 SET_QUESTION = (
-    "Which set does the Figure belong to? Select from A, B, and C. "
-    "(A) Set A (B) Set B (C) Neither set A nor set B"
+    "Which set does the Figure belong to? Select from A, B, and C. (A) Set A (B) Set B (C) Neither set A nor set B"
 )
 LENGTHS = "How long is the side?\nChoices:\n(A) 3 cm\n(B) 5 cm\n(C) 12 cm\n(D) 10 cm"
 DOTTED = "What is shown?\nA. a red square\nB. a blue circle\nC. a green triangle\nD. nothing\nAnswer with the letter."
@@ -140,6 +139,11 @@ MATH: list[Row] = [
     ("math", "She has 5 apples.", "5", "right", "5 apples"),
     ("math", "The area is 12 cm².", "12", "right", "12 cm^{2}"),
     ("math", r"\boxed{5x}", "5", "wrong", "5x"),
+    ("math", r"\boxed{12\pi cm^2}", r"12\pi", "right", r"12\pi cm^2"),
+    ("math", r"\boxed{12\pi\text{ cm}^2}", r"12\pi", "right", r"12\pi\text{ cm}^2"),
+    ("math", r"\boxed{12\pi}", r"12\pi \text{ square units}", "right", r"12\pi"),
+    ("math", r"\boxed{1.5 \text{ million}}", "1,500,000", "right", r"1.5 \text{ million}"),
+    ("math", r"\boxed{3 \times 10^8 m/s}", "3e8", "right", r"3 \times 10^8 m/s"),
     # names on the left
     ("math", r"\boxed{x = 5}", "5", "right", "x = 5"),
     ("math", r"\boxed{5}", "x=5", "right", "5"),
@@ -149,6 +153,9 @@ MATH: list[Row] = [
     ("math", r"\boxed{\angle ABC = 30^\circ}", "30", "right", r"\angle ABC = 30^\circ"),
     ("math", r"\boxed{x = 2 + 3 = 5}", "5", "right", "x = 2 + 3 = 5"),
     ("math", r"\boxed{x \approx 3.14}", "3.14", "right", r"x \approx 3.14"),
+    ("math", r"\boxed{\frac{1}{3} \approx 0.333}", "1/3", "right", r"\frac{1}{3} \approx 0.333"),
+    ("math", r"\boxed{2\sqrt{3} \approx 3.46}", r"\sqrt{12}", "right", r"2\sqrt{3} \approx 3.46"),
+    ("math", r"\boxed{\frac{1}{4} \approx 0.25}", "1/3", "wrong", r"\frac{1}{4} \approx 0.25"),
     ("math", r"\boxed{2x = 10}", "10", "right", "2x = 10"),
     ("math", r"\boxed{2x = 10}", "2", "wrong", "2x = 10"),
     ("math", r"\boxed{f(x) = 2x + 1}", "2x+1", "right", "f(x) = 2x + 1"),
@@ -170,6 +177,8 @@ MATH: list[Row] = [
     ("math", r"\boxed{\frac{\sqrt{2}}{2}}", r"\frac{1}{\sqrt{2}}", "right", r"\frac{\sqrt{2}}{2}"),
     ("math", r"\boxed{\sin 30^\circ}", "0.5", "right", r"\sin 30^\circ"),
     ("math", r"\boxed{\log_2 8}", "3", "right", r"\log_2 8"),
+    ("math", r"\boxed{\sin \pi}", "0", "right", r"\sin \pi"),
+    ("math", r"\boxed{0.001}", "0", "wrong", "0.001"),
     ("math", r"\boxed{3!}", "6", "right", "3!"),
     ("math", r"\boxed{2^{10}}", "1024", "right", "2^{10}"),
     ("math", r"\boxed{2^10}", "1024", "right", "2^10"),
@@ -181,10 +190,20 @@ MATH: list[Row] = [
     ("math", r"\boxed{[0,1)}", "[0, 1)", "right", "[0,1)"),
     ("math", r"\boxed{(0,1)}", "[0,1)", "wrong", "(0,1)"),
     ("math", r"\boxed{\left[0,1\right)}", "[0,1)", "right", r"\left[0,1\right)"),
-    ("math", r"\boxed{(-\infty, 2) \cup (3, \infty)}", r"(-\infty,2)\cup(3,\infty)", "right",
-     r"(-\infty, 2) \cup (3, \infty)"),
-    ("math", r"\boxed{(3, \infty) \cup (-\infty, 2)}", r"(-\infty,2)\cup(3,\infty)", "right",
-     r"(3, \infty) \cup (-\infty, 2)"),
+    (
+        "math",
+        r"\boxed{(-\infty, 2) \cup (3, \infty)}",
+        r"(-\infty,2)\cup(3,\infty)",
+        "right",
+        r"(-\infty, 2) \cup (3, \infty)",
+    ),
+    (
+        "math",
+        r"\boxed{(3, \infty) \cup (-\infty, 2)}",
+        r"(-\infty,2)\cup(3,\infty)",
+        "right",
+        r"(3, \infty) \cup (-\infty, 2)",
+    ),
     ("math", r"\boxed{(-inf, 3]}", r"(-\infty, 3]", "right", "(-inf, 3]"),
     ("math", r"\boxed{x > 2}", r"(2, \infty)", "right", "x > 2"),
     ("math", r"\boxed{x ≥ 2}", r"x \ge 2", "right", "x ≥ 2"),
@@ -198,13 +217,33 @@ MATH: list[Row] = [
     ("math", r"\boxed{(1, 2)}", "(1,2)", "right", "(1, 2)"),
     ("math", r"\boxed{(2, 1)}", "(1,2)", "wrong", "(2, 1)"),
     ("math", r"\boxed{(0.5, 2)}", r"(\frac{1}{2}, 2)", "right", "(0.5, 2)"),
+    ("math", r"\boxed{A(3, -4)}", "(3,-4)", "right", "A(3, -4)"),
+    ("math", r"\boxed{\langle 1, 2\sqrt{3} \rangle}", r"(1, \sqrt{12})", "right", r"\langle 1, 2\sqrt{3} \rangle"),
+    ("math", r"\boxed{1\frac{1}{2}\pi}", r"\frac{3\pi}{2}", "right", r"1\frac{1}{2}\pi"),
+    ("math", r"\boxed{-2 < x < 3}", "(-2, 3)", "right", "-2 < x < 3"),
+    ("math", r"\boxed{x=1, y=2}", "(1,2)", "right", "x=1, y=2"),
     ("math", r"\boxed{5, 7}", "5", "wrong", "5, 7"),
-    ("math", r"\boxed{\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}}",
-     r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "right", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"),
-    ("math", r"\boxed{\begin{bmatrix} 1 & 2 \\ 3 & \frac{8}{2} \end{bmatrix}}",
-     r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "right", r"\begin{bmatrix} 1 & 2 \\ 3 & \frac{8}{2} \end{bmatrix}"),
-    ("math", r"\boxed{\begin{pmatrix} 1 & 2 \\ 3 & 5 \end{pmatrix}}",
-     r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "wrong", r"\begin{pmatrix} 1 & 2 \\ 3 & 5 \end{pmatrix}"),
+    (
+        "math",
+        r"\boxed{\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}}",
+        r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",
+        "right",
+        r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}",
+    ),
+    (
+        "math",
+        r"\boxed{\begin{bmatrix} 1 & 2 \\ 3 & \frac{8}{2} \end{bmatrix}}",
+        r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",
+        "right",
+        r"\begin{bmatrix} 1 & 2 \\ 3 & \frac{8}{2} \end{bmatrix}",
+    ),
+    (
+        "math",
+        r"\boxed{\begin{pmatrix} 1 & 2 \\ 3 & 5 \end{pmatrix}}",
+        r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",
+        "wrong",
+        r"\begin{pmatrix} 1 & 2 \\ 3 & 5 \end{pmatrix}",
+    ),
     ("math", r"\boxed{\emptyset}", r"\emptyset", "right", r"\emptyset"),
     # words and names as gold
     ("math", r"\boxed{\text{yes}}", "Yes", "right", r"\text{yes}"),
@@ -319,6 +358,7 @@ CHOICE: list[Row] = [
     ("choice", r"\boxed{E}", "D", "wrong", "", BLANK),
     # several letters as sets
     ("choice", "B, D", "B, D", "right", "BD", TWO),
+    ("choice", "The answer is (B, D).", "B, D", "right", "BD", TWO),
     ("choice", "D, B", "B, D", "right", "BD", TWO),
     ("choice", "B and D", "B, D", "right", "BD", TWO),
     ("choice", r"\boxed{BD}", "B, D", "right", "BD", TWO),
@@ -414,8 +454,14 @@ AUTO: list[Row] = [
     ("auto", "I do not know.", "C", "wrong", "I do not know", LENGTHS),
     ("auto", r"\boxed{48}", "48.000", "right", "48"),
     ("auto", r"\boxed{24\sqrt{2}}", r"24\sqrt2", "right", r"24\sqrt{2}"),
-    ("auto", "light emitting diode", "C", "right", "C",
-     "What does LED stand for? (A) low energy display (B) light emitting display (C) light emitting diode"),
+    (
+        "auto",
+        "light emitting diode",
+        "C",
+        "right",
+        "C",
+        "What does LED stand for? (A) low energy display (B) light emitting display (C) light emitting diode",
+    ),
 ]
 
 CASES: list[Row] = MATH + CHOICE + TEXT + AUTO
