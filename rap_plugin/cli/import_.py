@@ -1,0 +1,25 @@
+"""`rap import`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("import", short_help="Make a run from the rollout dumps of other tools.")
+@click.option("--image", required=True, metavar="FILE", help="Dump of the rollouts with the images (image.json).")
+@click.option("--blind", required=True, metavar="FILE", help="Dump of the rollouts without them (txt.json).")
+@click.option(
+    "--pool", required=True, metavar="POOL", help="Parquet file or folder with problem, answer, images, onlyid, id."
+)
+@click.option("--out", required=True, metavar="RUN", help="Run directory to make.")
+@click.option("--report/--no-report", default=True, help="Write report.html and the card, too.")
+@click.option("--quiet", is_flag=True, help="No progress, only the summary.")
+def command(image: str, blind: str, pool: str, out: str, report: bool, quiet: bool) -> None:
+    """Make a run from the rollout dumps of RAP's released code, selected as that code selects.
+
+    `rap decide RUN --preset paper` then decides by the paper's rule; no model is needed.
+    """
+    from rap_plugin.cli.summary import print_summary
+    from rap_plugin.imports import import_run
+
+    print_summary(import_run(image, blind, pool, out, report=report, quiet=quiet))
