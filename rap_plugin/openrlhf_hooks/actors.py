@@ -1,0 +1,259 @@
+"""The rollout actor inside its Ray process: OpenRLHF's own class with a few methods more.
+
+Imported by the driver, to put the class in its place, and by Ray in every engine process. The methods of the base
+class are untouched: once scoring is over, training uses exactly what it would have used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rap_plugin.engines.ace import usable_span
+from rap_plugin.engines.vllm_capture import REQUEST
+from rap_plugin.openrlhf_hooks.contract import actor_class
+
+Base: Any = actor_class()
+
+WORKER = "rap_plugin.openrlhf_hooks.worker.CapturingWorkerWrap"
+
+Answer = dict[str, Any]
+"""One rollout as it crosses process borders: plain values, no image tensors."""
+
+UNSET = -1
+"""Position of the first kept query, until the prompt's length is known."""
+
+
+class SharedReading:
+    """A processor that reads one prompt with its images once, however many rollouts ask for it.
+
+    OpenRLHF's executors run the processor once per rollout; the M rollouts of a sample have the same input.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+        self._read: dict[Any, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._processor, name)
+
+    def __call__(self, **options: Any) -> Any:
+        text = options.get("text")
+        key = (tuple(text) if isinstance(text, list) else text, tuple(map(id, options.get("images") or ())))
+        if key not in self._read:
+            self._read[key] = self._processor(**options)
+        return self._read[key]
+
+
+class RapRolloutActor(Base):  # type: ignore[misc]
+    """`RolloutRayActor` that also samples with a seed per rollout and says what attention did."""
+
+    async def __init__(self, *args: Any, **options: Any) -> None:
+        self._rap_processor: Any = None
+        self._rap_end_ids: frozenset[int] = frozenset()
+        self._rap_count = 0
+        self._rap_lengths: dict[str, int] = {}
+        await super().__init__(*args, **options)
+
+    async def rap_begin(self, processor: Any, end_ids: list[int], measure: bool) -> str:
+        """Gets ready to score; returns why attention cannot be read, empty where it can or is not wanted."""
+        self._rap_processor, self._rap_end_ids = processor, frozenset(end_ids)
+        if not measure:
+            return ""
+        # Keys of blocks that are cached already were never seen.
+        await self.llm.reset_prefix_cache()
+        answers = await self.llm.collective_rpc("rap_attention_start")
+        reason: str = next((answer["reason"] for answer in answers if answer["reason"]), "")
+        if reason:
+            await self.llm.collective_rpc("rap_attention_stop")
+        return reason
+
+    async def rap_end(self, measure: bool) -> None:
+        """Scoring is over: frees what it kept."""
+        self._rap_processor = None
+        if measure:
+            await self.llm.collective_rpc("rap_attention_stop")
+
+    async def rap_sample(
+        self, prompt: str, label: Any, images: Any, seeds: list[int], params: Any, max_length: int, measure: bool
+    ) -> list[Answer]:
+        """One rollout per seed of one prompt, through the run's own executor and reward.
+
+        A rollout that fails alone has an `error`. Raises only when the engine itself is gone.
+        """
+        try:
+            images = load_all(images)
+        except Exception as error:
+            return [{"error": line(error)} for _ in seeds]
+        reading = SharedReading(self._rap_processor)
+        answers = await asyncio.gather(
+            *(self._rap_rollout(prompt, label, images, seed, params, max_length, reading, measure) for seed in seeds)
+        )
+        if measure:
+            await self._rap_collect(answers)
+            again = [answer for answer in answers if answer.get("attention") == {}]
+            if again:
+                found = await self.rap_attention(prompt, images, [answer["token_ids"] for answer in again], max_length)
+                for answer, attention in zip(again, found, strict=True):
+                    answer["attention"] = attention
+        return answers
+
+    async def rap_attention(self, prompt: str, images: Any, responses: list[list[int]], max_length: int) -> list[Any]:
+        """Attention of given responses: a prefill of prompt + response each. A text says why there is none."""
+        from openrlhf.utils.vlm_utils import process_prompt_with_images
+
+        try:
+            images = load_all(images)
+            tokens, _, pictures = process_prompt_with_images(self._rap_processor, prompt, images)
+        except Exception as error:
+            return [line(error) for _ in responses]
+        data = {"image": pictures} if pictures else None
+        return await asyncio.gather(*(self._rap_read(tokens, ids, data, max_length) for ids in responses))
+
+    async def generate(self, prompt_token_ids: Any, sampling_params: Any, multi_modal_data: Any = None) -> Any:
+        """The base class's, with the place of the response's second token noted where attention is wanted."""
+        marked = (sampling_params.extra_args or {}).get(REQUEST)
+        if marked is None:
+            return await super().generate(prompt_token_ids, sampling_params, multi_modal_data)
+        if marked[1] == UNSET:
+            sampling_params.extra_args = {REQUEST: [marked[0], len(prompt_token_ids) + 1]}
+        output = await super().generate(prompt_token_ids, sampling_params, multi_modal_data)
+        # vLLM places the image tokens itself; another number of them than the processor's would shift every row.
+        self._rap_lengths[marked[0]] = len(output.prompt_token_ids or ()) - len(prompt_token_ids)
+        return output
+
+    async def _rap_rollout(
+        self,
+        prompt: str,
+        label: Any,
+        images: Any,
+        seed: int,
+        params: Any,
+        max_length: int,
+        reading: SharedReading,
+        measure: bool,
+    ) -> Answer:
+        params = params.clone()
+        params.seed = seed
+        key = self._rap_key()
+        if measure:
+            params.extra_args = {REQUEST: [key, UNSET]}
+        try:
+            response = await self.executor.execute(
+                prompt=prompt,
+                label=label,
+                sampling_params=params,
+                max_length=max_length,
+                hf_tokenizer=reading,
+                llm_engine=self,
+                images=images,
+            )
+        except Exception as error:
+            if self.llm.errored:
+                raise
+            return {"error": line(error)}
+        ranges = response["action_ranges"]
+        if not ranges:
+            return {"error": "no room for a response behind the prompt", "overlong": True}
+        ids = list(response["observation_tokens"][ranges[0][0] :])
+        answer = {
+            "text": reading.decode(ids, skip_special_tokens=True),
+            "token_ids": ids,
+            "prompt_tokens": ranges[0][0],
+            "truncated": bool(response.get("truncated")),
+            "reward": number(response.get("scores"), response.get("reward")),
+        }
+        return {**answer, "key": key} if measure else answer
+
+    async def _rap_collect(self, answers: list[Answer]) -> None:
+        """Adds `attention` to answers: statistics, a reason, or {} where it has to be read again."""
+        wanted: list[list[Any]] = []
+        waiting: list[Answer] = []
+        for answer in answers:
+            key = answer.pop("key", None)
+            if key is None:
+                continue
+            if shift := self._rap_lengths.pop(key, 0):
+                answer["attention"] = f"vLLM's prompt is {shift:+d} tokens longer than the processor's"
+            wanted.append([key, self._rap_rows(answer["token_ids"])])
+            waiting.append(answer)
+        for answer, measured in zip(waiting, await self._rap_measured(wanted), strict=True):
+            # Not seen while sampling (inside a CUDA graph, or the last token of a cut response): read again.
+            answer.setdefault("attention", {} if isinstance(measured, str) else measured)
+
+    async def _rap_read(self, tokens: list[int], ids: list[int], data: Any, max_length: int) -> Any:
+        from vllm import SamplingParams
+
+        rows = self._rap_rows(ids)
+        if rows < 2:
+            return {}
+        if len(tokens) + rows + 1 >= max_length:
+            return "prompt and response fill the context"
+        key = self._rap_key()
+        params = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, skip_reading_prefix_cache=True)
+        params.extra_args = {REQUEST: [key, len(tokens) + 1]}
+        try:
+            await self.generate([*tokens, *ids[: rows + 1]], params, data)
+        except Exception as error:
+            if self.llm.errored:
+                raise
+            return line(error)
+        if shift := self._rap_lengths.pop(key, 0):
+            return f"vLLM's prompt is {shift:+d} tokens longer than the processor's"
+        return (await self._rap_measured([[key, rows]]))[0]
+
+    async def _rap_measured(self, wanted: list[list[Any]]) -> list[Any]:
+        if not wanted:
+            return []
+        answers = await self.llm.collective_rpc("rap_attention_collect", args=(wanted,))
+        found: list[Any] = next(
+            (answer for answer in answers if answer), ["no worker has the last layer"] * len(wanted)
+        )
+        return found
+
+    def _rap_rows(self, ids: list[int]) -> int:
+        first, stop = usable_span(ids, self._rap_end_ids)
+        return stop - first
+
+    def _rap_key(self) -> str:
+        self._rap_count += 1
+        return f"rap-{self._rap_count}"
+
+
+class MeasuringRolloutActor(RapRolloutActor):
+    """The same with workers that can show their attention."""
+
+    async def __init__(self, *args: Any, **options: Any) -> None:
+        options["worker_extension_cls"] = WORKER
+        await super().__init__(*args, **options)
+
+
+def load_all(images: Any) -> Any:
+    """The images of a prompt as OpenRLHF loads them, once. Raises ValueError where it would leave some out."""
+    from openrlhf.utils.vlm_utils import load_images
+
+    references = [image for image in (images if isinstance(images, list) else [images]) if image is not None]
+    if not references:
+        return None
+    loaded = load_images(references)
+    if len(loaded) < len(references):
+        raise ValueError(f"OpenRLHF loads {len(loaded)} of the {len(references)} images of this row")
+    return loaded
+
+
+def number(*values: Any) -> float | None:
+    """The first value that is one finite number: rewards come as numbers, lists of one, or tensors of one."""
+    for value in values:
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        while isinstance(value, (list, tuple)) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, (bool, int, float)) and abs(value) < float("inf"):
+            return float(value)
+    return None
+
+
+def line(error: BaseException) -> str:
+    """An exception in one line."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:300]}" if text else type(error).__name__

@@ -1,0 +1,274 @@
+"""`--data_filter`: the selection between the start of the engines and the start of the trainer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rap_plugin import outputs
+from rap_plugin.config import RunConfig
+from rap_plugin.engines.weights import find_model, identify
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.openrlhf_hooks import contract, dataset
+from rap_plugin.openrlhf_hooks.engine import RolloutEngine, Settings
+from rap_plugin.openrlhf_hooks.flags import read_config
+from rap_plugin.openrlhf_hooks.prompting import Recipe
+from rap_plugin.run import RunResult, select_with
+from rap_plugin.samples.pool import open_pool
+from rap_plugin.selectors.base import Selection
+
+OWN_REWARD = "engine"
+"""The grader that takes the reward with which the run's engines answer."""
+
+Start = Callable[[], list[Any]]
+
+
+class Filter:
+    """One filtered launch. Opening it checks the arguments, before Ray starts; `run` does the rest."""
+
+    def __init__(self, args: SimpleNamespace, given: Mapping[str, Any]) -> None:
+        contract.require_arguments(args)
+        self.args, self.given = args, given
+        self.run_dir = Path(given["run_dir"] or Path(args.ckpt.output_dir) / "rap").resolve()
+        # Checked with what is known now; the recipe's hash needs the processor, and comes later.
+        read_config(given["data_filter"], given, self._defaults())
+        self._check()
+
+    def run(self, start: Start) -> list[Any]:
+        """Selects, points the arguments at the chosen rows, and returns the engines that `start` makes.
+
+        With `--rap.select_only` the program ends here. Raises RapError.
+        """
+        rows = dataset.read_dataset(self.args)
+        _check_images(rows, self.args.data.image_key)
+        _open_run(self.run_dir)
+        folder = dataset.save_pool(rows, self.run_dir)
+        rows = dataset.load_rows(folder)
+        recipe = Recipe.of(self.args, _processor(self.args))
+        config = self._config(recipe, folder, rows)
+        engine = self._engine(recipe, config, rows, start)
+        with closing(engine):
+            result = self._select(engine, config)
+        self._report(result, engine)
+        self._point_at_selection(result.selection, folder)
+        if self.given["select_only"]:
+            print("rap-plugin: selected; --rap.select_only ends the program before training", flush=True)
+            raise SystemExit(0)
+        return engine.actors() or start()
+
+    # -- before anything starts -----------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        args, data = self.args, self.args.data
+        if not args.vllm.num_engines:
+            raise RapError("--data_filter samples with the run's vLLM engines; set --vllm.num_engines to at least 1")
+        if not data.max_images_per_prompt:
+            raise RapError(
+                "--data.max_images_per_prompt is 0: a text-only run, and the filter compares answers with and without "
+                "the images; set it to the largest number of images of a row"
+            )
+        if data.label_key is None:
+            raise RapError("--data_filter needs the gold answers; name their column with --data.label_key")
+        if not args.reward.remote_url and self.given["grader"] is None:
+            raise RapError(
+                "--data_filter counts right answers with --reward.remote_url or --train.agent_func_path; for a reward "
+                "model, choose a grader for the selection: --rap.grader math, or file.py:function"
+            )
+        for sign in ",@":
+            if sign in str(self.run_dir):
+                raise RapError(
+                    f"--rap.run_dir {self.run_dir}: OpenRLHF splits dataset paths at {sign!r}; choose another"
+                )
+
+    def _defaults(self) -> dict[str, Any]:
+        rollout, max_len = self.args.rollout, self.args.data.max_len
+        return {
+            "model.id": self.args.actor.model_name_or_path,
+            "model.engine": "openrlhf",
+            "model.dtype": "bfloat16",  # what create_vllm_engines asks of vLLM
+            "sampling.temperature": rollout.temperature,
+            "sampling.top_p": rollout.top_p,
+            "sampling.max_new_tokens": rollout.max_new_tokens or max_len,
+            "sampling.max_prompt_tokens": max(1, max_len - (rollout.max_new_tokens or 1)),
+            "sampling.seed": self.args.train.seed,
+            "grading.grader": OWN_REWARD,
+        }
+
+    # -- while the engines are up ---------------------------------------------------------------------------------
+
+    def _config(self, recipe: Recipe, folder: Path, rows: Any) -> RunConfig:
+        data = self.args.data
+        about = {
+            "pool.path": str(folder),
+            "pool.format": "chat",
+            "pool.question": data.input_key,
+            "pool.answer": data.label_key,
+            "pool.images": data.image_key,
+            "pool.allow_urls": True,  # OpenRLHF fetches them itself
+            "pool.image_root": str(Path.cwd()) if _has_relative_paths(rows, data.image_key) else None,
+            "prompt.host_recipe": recipe.hash(self.args.train.agent_func_path),
+        }
+        return read_config(self.given["data_filter"], self.given, {**self._defaults(), **about})
+
+    def _engine(self, recipe: Recipe, config: RunConfig, rows: Any, start: Start) -> RolloutEngine:
+        model = self.args.actor.model_name_or_path
+        settings = Settings(
+            max_len=self.args.data.max_len,
+            max_new_tokens=self._max_new_tokens(config),
+            sleeps=bool(self.args.vllm.enable_sleep),
+            agent=self.args.train.agent_func_path is not None,
+        )
+        engine = RolloutEngine(
+            identity=identify(model, find_model(model)),
+            recipe=recipe,
+            settings=settings,
+            rows=rows,
+            run=self.run_dir,
+            count=self.args.vllm.num_engines,
+            start=lambda measure: start_actors(start, measure=measure),
+        )
+        engine.measure = engine.measures_attention and config.ace.enabled
+        return engine
+
+    def _max_new_tokens(self, config: RunConfig) -> int | None:
+        if self.args.rollout.max_new_tokens is None and config.sampling.max_new_tokens == self.args.data.max_len:
+            return None
+        return config.sampling.max_new_tokens
+
+    def _select(self, engine: RolloutEngine, config: RunConfig) -> RunResult:
+        if config.grading.grader == OWN_REWARD:
+            _same_reward(self.run_dir, self.args.reward.remote_url)
+        print(f"rap-plugin: selecting with {config.selection.selector} from {config.pool.path}", flush=True)
+        return select_with(engine, open_pool(config.pool), config, self.run_dir, extend=self.given["extend"])
+
+    def _report(self, result: RunResult, engine: RolloutEngine) -> None:
+        from rap_plugin.cli.summary import print_summary
+
+        print_summary(result)
+        if engine.unreadable:
+            print(f"rap-plugin: attention could not be read ({engine.unreadable}); ACE judged nothing", file=sys.stderr)
+
+    def _point_at_selection(self, selection: Selection, pool: Path) -> None:
+        numbers = chosen_rows(selection, repeats=self.args.data.prompt_probs is not None)
+        folder = dataset.save_train_rows(pool, numbers, self.run_dir)
+        data = self.args.data
+        before = data.prompt_dataset
+        data.prompt_dataset, data.prompt_probs, data.prompt_split = str(folder), None, "train"
+        print(f"rap-plugin: training on {len(numbers)} rows of {before}, in {folder}", flush=True)
+        rollouts = len(numbers) * self.args.rollout.n_samples_per_prompt
+        if rollouts < self.args.train.batch_size:
+            print(
+                f"rap-plugin: {len(numbers)} rows x {self.args.rollout.n_samples_per_prompt} samples are less than one "
+                f"--train.batch_size of {self.args.train.batch_size}: there will be no training step",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def chosen_rows(selection: Selection, *, repeats: bool) -> list[int]:
+    """Row numbers of the selection, ascending; with `repeats`, of every copy that blending has made of them.
+
+    Blending with probabilities repeats rows of the smaller datasets. A repeated problem is sampled once (the copies
+    are in the quarantine as duplicates); the copies of a chosen one are trained on as the blend has them.
+    """
+    chosen = selection.decision.chosen
+    rows: list[int] = selection.table.rows[chosen].tolist()
+    if repeats:
+        ids = set(selection.table.ids[chosen].tolist())
+        rows += [item.row for item in selection.quarantine if item.status == "duplicate" and item.id in ids]
+    return sorted(rows)
+
+
+def start_actors(start: Start, *, measure: bool) -> list[Any]:
+    """Runs `create_vllm_engines` with our actor class in the place of OpenRLHF's."""
+    import importlib
+
+    import ray
+
+    from rap_plugin.openrlhf_hooks.actors import MeasuringRolloutActor, RapRolloutActor
+
+    module = importlib.import_module(contract.ENGINES)
+    before = module.RolloutRayActor
+    module.RolloutRayActor = ray.remote(MeasuringRolloutActor if measure else RapRolloutActor)
+    try:
+        return start()
+    finally:
+        module.RolloutRayActor = before
+
+
+def _processor(args: SimpleNamespace) -> Any:
+    from openrlhf.utils.utils import get_tokenizer
+
+    model = args.actor.model_name_or_path
+    try:
+        processor = get_tokenizer(model, None, "left", None, use_fast=not args.data.disable_fast_tokenizer)
+    except Exception as error:
+        raise RapError(f"--actor.model_name_or_path {model}: no processor ({type(error).__name__}: {error})") from error
+    if not hasattr(processor, "image_processor"):
+        raise RapError(f"{model}: a text-only model; --data_filter compares answers with and without the images")
+    if args.data.apply_chat_template and not getattr(processor, "chat_template", None):
+        raise RapError(f"{model}: has no chat template; leave out --data.apply_chat_template or use an instruct model")
+    return processor
+
+
+def _check_images(rows: Any, image_key: str) -> None:
+    """Whether there is an image column, of a kind that OpenRLHF itself can load."""
+    if image_key not in rows.column_names:
+        raise RapError(
+            f"--data.image_key: no column {image_key!r} in the dataset, so no images; columns: {', '.join(rows.column_names)}"
+        )
+    for row in rows.select(range(min(8, len(rows)))):
+        value = row[image_key]
+        for reference in value if isinstance(value, list) else [value]:
+            if isinstance(reference, dict):
+                raise RapError(
+                    f"column {image_key!r}: images as {{{', '.join(reference)}}}, which OpenRLHF does not load; "
+                    "cast the column to datasets.Image (examples/openrlhf/prepare_pool.py does)"
+                )
+
+
+def _has_relative_paths(rows: Any, image_key: str) -> bool:
+    for row in rows.select(range(min(8, len(rows)))):
+        value = row[image_key]
+        for reference in value if isinstance(value, list) else [value]:
+            if isinstance(reference, str) and len(reference) < 4096 and "://" not in reference:
+                return not reference.startswith(("/", "data:"))
+    return False
+
+
+def _open_run(run: Path) -> None:
+    """Makes the run directory with an empty evidence store, which is what marks it as one."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RapError(f"--rap.run_dir {run}: cannot be made ({error.strerror})") from None
+    if not (run / outputs.EVIDENCE).exists() and any(run.iterdir()):
+        raise RapError(f"--rap.run_dir {run}: not empty and not a run directory of rap; choose another")
+    EvidenceStore(run / outputs.EVIDENCE).close()
+
+
+def _same_reward(run: Path, url: Any) -> None:
+    """Refuses to mix the rewards of two versions of a reward file: stored responses keep the reward they came with."""
+    first = (url if isinstance(url, list) else [url])[0]
+    if not str(first).endswith(".py"):
+        return
+    import hashlib
+
+    try:
+        mark = hashlib.sha256(Path(first).read_bytes()).hexdigest()
+    except OSError as error:
+        raise RapError(f"--reward.remote_url {first}: {error.strerror}; give a readable file") from None
+    with closing(EvidenceStore(run / outputs.EVIDENCE)) as store:
+        known = store.get_meta("reward_file")
+        if known is None:
+            store.set_meta("reward_file", mark)
+        elif known != mark:
+            raise RapError(
+                f"{run}: its rollouts carry rewards of another version of {first}; choose another --rap.run_dir, or "
+                f"grade the stored responses again with --rap.grader {first}"
+            )
