@@ -1,0 +1,78 @@
+"""`rap compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rap_plugin.compare import Comparison
+
+
+@click.command("compare", short_help="Compare selections: overlap, flows, stability.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--draws", default=200, show_default=True, type=click.IntRange(0), help="Resampled selections per run; 0: none."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the resampling.")
+@click.option("--out", metavar="FILE", help="Parquet file for every sample's probability of being selected.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(runs: tuple[str, ...], draws: int, seed: int, out: str | None, as_json: bool, quiet: bool) -> None:
+    """Compare the selections of one or more RUNs: what they share, where verdicts move, how far chance decided.
+
+    Stability comes from a bootstrap: every sample's rollouts are drawn again from themselves and decided again.
+    """
+    from rap_plugin import compare
+    from rap_plugin.progress import step
+
+    with step("resample", draws * len(runs), "selections", quiet=quiet) as advance:
+        comparison = compare.compare_runs(runs, draws=draws, seed=seed, on_draw=advance)
+    if out is not None:
+        compare.write_probabilities(comparison, Path(out))
+    if as_json:
+        click.echo(json.dumps(compare.as_json(comparison), indent=2, ensure_ascii=False))
+    else:
+        _show(comparison)
+
+
+def _show(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for view in comparison.runs:
+        console.print(view.run, style="bold", markup=False, soft_wrap=True)
+        console.print(
+            f"  {view.chosen:,} of {view.usable:,} samples selected ({view.chosen / max(view.usable, 1):.1%})"
+        )
+        if view.stability is None:
+            continue
+        low, high = view.stability.size_interval
+        console.print(
+            f"  resampled {view.stability.draws} times: {low:,.0f} to {high:,.0f} selected, "
+            f"{view.stability.agreement:.1%} overlap with this selection on average",
+            soft_wrap=True,
+        )
+        console.print(
+            f"  {view.stability.firm:,} of them are firm (in 90% of the draws or more); "
+            f"{view.stability.open:,} samples are open (in 10% to 90%)",
+            soft_wrap=True,
+        )
+    for pair in comparison.pairs:
+        console.print()
+        console.print(f"{pair.first} and {pair.second}", style="bold", markup=False, soft_wrap=True)
+        ranks = "not defined" if pair.spearman is None else f"{pair.spearman:.3f}"
+        console.print(f"  {pair.both:,} selected by both: overlap {pair.jaccard:.1%}")
+        console.print(f"  rank correlation of discrepancy {ranks} over {pair.common:,} common samples")
+        flow = Table(box=None, padding=(0, 2, 0, 2))
+        flow.add_column("verdict in the first")
+        flow.add_column("in the second")
+        flow.add_column("samples", justify="right")
+        for verdict, counts in pair.flow.items():
+            for other, number in counts.items():
+                flow.add_row(verdict, other, f"{number:,}", style="dim" if verdict == other else "")
+        console.print(flow)
