@@ -1,0 +1,61 @@
+"""HR-Bench (arXiv 2408.15556): 4K and 8K images; every problem four times with its options rotated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rap_plugin.evaluation.benchmarks.base import (
+    LETTER_ONLY,
+    Benchmark,
+    Part,
+    Row,
+    RowProblem,
+    Source,
+    group,
+    image_of,
+    letter_of,
+    listed,
+    maybe_text,
+    text_of,
+)
+from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.measures import mean_over, where
+
+
+def parts_of(row: Row, where: str) -> Sequence[str]:
+    """By the file or split, which names the resolution."""
+    return tuple(part for part in ("4k", "8k") if part in where.lower())
+
+
+def read(row: Row, part: str) -> Item:
+    """Options in columns A to D."""
+    options = tuple(maybe_text(row, letter) for letter in "ABCD")
+    while options and options[-1] in ("", "nan"):
+        options = options[:-1]
+    if len(options) < 2:
+        raise RowProblem("no options in columns 'A' to 'D'")
+    return Item(
+        id=text_of(row, "index"),
+        question=f"{text_of(row, 'question')}\n{listed(options)}",
+        gold=letter_of(text_of(row, "answer"), len(options)),
+        kind="choice",
+        options=options,
+        groups=group({"category": row.get("category"), "cycle": row.get("cycle_category")}),
+        image=image_of(row, "image"),
+    )
+
+
+HRBENCH = Benchmark(
+    name="hrbench",
+    title="HR-Bench",
+    paper="2408.15556",
+    parts=(Part("4k", 800), Part("8k", 800)),
+    sources=(
+        Source("DreamMr/HR-Bench", "hrbench_4k", "hrbench_version_split"),
+        Source("DreamMr/HR-Bench", "hrbench_8k", "hrbench_version_split"),
+    ),
+    read=read,
+    parts_of=parts_of,
+    measures=(mean_over("cycle", "over_cycles"), where("category", "single"), where("category", "cross")),
+    direct=LETTER_ONLY,
+)

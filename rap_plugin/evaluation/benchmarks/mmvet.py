@@ -1,0 +1,39 @@
+"""MM-Vet (arXiv 2308.02490): open answers, officially scored by a judge; rules decide what they can."""
+
+from __future__ import annotations
+
+from rap_plugin.evaluation.benchmarks.base import Benchmark, Part, Row, Source, group, image_of, one_part, text_of
+from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.measures import Measure, at_least, at_most, where
+
+CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
+
+
+def read(row: Row, part: str) -> Item:
+    """The gold joins phrases with <AND> and <OR>; the capability column lists what a problem needs."""
+    capability = row.get("capability")
+    needs = capability if isinstance(capability, (list, tuple)) else str(capability or "").split(",")
+    return Item(
+        id=text_of(row, "question_id", "id"),
+        question=text_of(row, "question"),
+        gold=text_of(row, "answer"),
+        kind="wanted",
+        groups=group({"capability": [str(one).strip() for one in needs]}),
+        image=image_of(row, "image"),
+    )
+
+
+MMVET = Benchmark(
+    name="mmvet",
+    title="MM-Vet",
+    paper="2308.02490",
+    parts=(Part("", 218),),
+    sources=(Source("lmms-lab/MMVet", "test"),),
+    read=read,
+    parts_of=one_part,
+    measures=(
+        Measure("at_least", at_least),
+        Measure("at_most", at_most),
+        *(where("capability", name) for name in CAPABILITIES),
+    ),
+)

@@ -1,0 +1,60 @@
+"""PGPS9K test (arXiv 2302.11097) as the modality-gap work evaluates it (arXiv 2510.22836): the facts of the diagram in
+words beside it (`text`), or in the diagram alone (`image`). Users bring the data themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rap_plugin.evaluation.benchmarks.base import (
+    Benchmark,
+    Part,
+    Row,
+    RowProblem,
+    group,
+    maybe_text,
+    text_of,
+    texts_of,
+)
+from rap_plugin.evaluation.clauses import clauses_of
+from rap_plugin.evaluation.item import Item
+from rap_plugin.samples.images import FirstOf
+
+LOOK = "Use the information in the image to answer the question."
+
+
+def parts_of(row: Row, where: str) -> Sequence[str]:
+    """Every problem is in both modes."""
+    return ("text", "image")
+
+
+def read(row: Row, part: str) -> Item:
+    """Right within 1 %: golds are decimals rounded to three places, answers may be closed forms."""
+    name = maybe_text(row, "diagram")
+    if not name:
+        raise RowProblem("no file name in column 'diagram'")
+    question = text_of(row, "text")
+    facts = clauses_of(texts_of(row, "parsing_stru_seqs"), texts_of(row, "parsing_sem_seqs"))
+    asked = f"{', '.join(facts)}, answer the question: {question}" if facts else f"Answer the question: {question}"
+    return Item(
+        id=text_of(row, "id"),
+        question=asked if part == "text" else f"{LOOK} {question}",
+        gold=text_of(row, "answer"),
+        kind="maths",
+        rtol=0.01,
+        groups=group({"type": maybe_text(row, "type")}),
+        image=FirstOf((f"Diagram_Visual/{name}", f"Diagram/{name}", name)),
+    )
+
+
+PGPS9K = Benchmark(
+    name="pgps9k",
+    title="PGPS9K (test)",
+    paper="2302.11097",
+    parts=(Part("text", 1000), Part("image", 1000)),
+    sources=(),
+    read=read,
+    parts_of=parts_of,
+    files=r"(^|/)test\.json$",
+    repeats=4,
+    temperature=0.6,
+)

@@ -1,0 +1,61 @@
+"""ScienceQA, the test problems with an image (arXiv 2209.09513)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rap_plugin.evaluation.benchmarks.base import (
+    LETTER_ONLY,
+    Benchmark,
+    Part,
+    Row,
+    RowProblem,
+    Source,
+    group,
+    image_of,
+    listed,
+    maybe_text,
+    text_of,
+    texts_of,
+)
+from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.measures import where
+from rap_plugin.grading.extract import LETTERS
+
+
+def parts_of(row: Row, where: str) -> Sequence[str]:
+    """ScienceQA-IMG leaves out the problems without an image."""
+    return () if row.get("image") is None else ("",)
+
+
+def read(row: Row, part: str) -> Item:
+    """The gold is the option's index; the hint goes before the question."""
+    options = texts_of(row, "choices")
+    index = row.get("answer")
+    if not isinstance(index, int) or not 0 <= index < len(options) <= len(LETTERS):
+        raise RowProblem(f"the gold answer {str(index)[:20]!r} is no index of its {len(options)} choices")
+    hint = maybe_text(row, "hint")
+    context = f"Context: {hint}\n" if hint else ""
+    return Item(
+        id=maybe_text(row, "id") or text_of(row, "rap_row"),
+        question=f"{context}{text_of(row, 'question')}\n{listed(options)}",
+        gold=LETTERS[index],
+        kind="choice",
+        options=options,
+        groups=group({"subject": row.get("subject"), "topic": row.get("topic"), "grade": row.get("grade")}),
+        image=image_of(row, "image"),
+    )
+
+
+SCIENCEQA = Benchmark(
+    name="scienceqa_img",
+    title="ScienceQA-IMG",
+    paper="2209.09513",
+    parts=(Part("", 2017),),
+    sources=(Source("lmms-lab/ScienceQA", "test", "ScienceQA-IMG"),),
+    read=read,
+    parts_of=parts_of,
+    measures=tuple(where("subject", name) for name in ("natural science", "social science", "language science")),
+    files=r"(^|[-_/])test[-_.]",
+    direct=LETTER_ONLY,
+)

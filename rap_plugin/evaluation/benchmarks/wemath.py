@@ -1,0 +1,60 @@
+"""WeMath testmini (arXiv 2407.01284): composite problems with the sub-problems that they are made of."""
+
+from __future__ import annotations
+
+from rap_plugin.evaluation.benchmarks.base import (
+    Benchmark,
+    Part,
+    Row,
+    RowProblem,
+    Source,
+    group,
+    image_of,
+    letter_of,
+    one_part,
+    text_of,
+)
+from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.measures import wemath_measure
+from rap_plugin.grading.extract import parse_options
+
+
+def read(row: Row, part: str) -> Item:
+    """A choice; options stand in one text, "A. 60; B. 120; .. E. No correct answer"."""
+    listing = text_of(row, "option")
+    options = tuple(parse_options(listing).values())
+    if not options:
+        raise RowProblem("no options in column 'option'")
+    problem, key = text_of(row, "ID"), text_of(row, "key")
+    return Item(
+        id=f"{problem}/{key}",
+        question=f"{text_of(row, 'question')}\n{listing}",
+        gold=letter_of(text_of(row, "answer"), len(options)),
+        kind="choice",
+        options=options,
+        groups=group({"problem": problem, "key": key, "concept": row.get("knowledge concept")}),
+        image=image_of(row, "image_path", "image"),
+    )
+
+
+WEMATH = Benchmark(
+    name="wemath",
+    title="WeMath (testmini)",
+    paper="2407.01284",
+    parts=(Part("", 1740),),
+    sources=(Source("We-Math/We-Math", "testmini"),),
+    read=read,
+    parts_of=one_part,
+    measures=(
+        wemath_measure("score_strict"),
+        wemath_measure("score_loose"),
+        wemath_measure("insufficient_knowledge", higher_is_better=False),
+        wemath_measure("inadequate_generalization", higher_is_better=False),
+        wemath_measure("complete_mastery_strict"),
+        wemath_measure("complete_mastery_loose"),
+        wemath_measure("rote_memorization_strict", higher_is_better=False),
+        wemath_measure("rote_memorization_loose", higher_is_better=False),
+    ),
+    headline="score_strict",
+    files="testmini",
+)

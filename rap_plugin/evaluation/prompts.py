@@ -1,0 +1,36 @@
+"""How a benchmark's problem becomes a prompt: the same family for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from rap_plugin.evaluation.item import Kind
+
+Form = Literal["reasoned", "direct"]
+
+THINK = "First think about it inside <think> </think>, step by step. Then give the final answer in \\boxed{{}}{what}."
+WHAT: dict[Kind, str] = {
+    "choice": ": the letter of the option, nothing else",
+    "yes_no": ": yes or no",
+    "number": "",
+    "maths": "",
+    "wanted": "",
+    "covered": ": the covered texts, as they stand in the image",
+}
+
+
+def prompt_text(question: str, kind: Kind, form: Form = "reasoned", direct: str | None = None) -> str:
+    """The question and an instruction on its own line: to think and box the answer, or the official `direct` one.
+
+    The same text goes with and without the images, so that only the images differ between the two.
+    """
+    if form == "direct":
+        if direct is None:
+            raise ValueError("this benchmark has no direct form")
+        return f"{question}\n{direct}"
+    return f"{question}\n{THINK.format(what=WHAT[kind])}"
+
+
+PROMPT_HASH = hashlib.sha256("\0".join((THINK, *WHAT.values())).encode()).hexdigest()[:12]
+"""Names the wording of the reasoned form; recorded with every result."""
