@@ -18,7 +18,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ COLLECT = 64
 
 CPU_CACHE_GB = 2.0
 """KV cache on a CPU, where vLLM's own default is nearly all memory of the machine."""
+
+CPU_STEP_TOKENS = 4096
+"""Tokens read in one step on a CPU."""
 
 GPU_SHARE = 0.88
 """Of a GPU's memory for vLLM (its own default is 0.92): the rest holds the mirror of keys and the queries kept."""
@@ -461,6 +464,7 @@ class _Reading:
     ) -> list[tuple[_Job, dict[tuple[int, ...], list[int]]]]:
         """One prefill for every response; returns what was not seen."""
         engine, running = self.engine, self.running
+        greedy = replace(self.sampling, temperature=0.0, top_p=1.0)
         waiting: dict[str, tuple[_Job, tuple[int, ...], list[int]]] = {}
         spans: dict[str, int] = {}
         for job, distinct in jobs:
@@ -470,9 +474,7 @@ class _Reading:
                 inputs["prompt_token_ids"] = [*job.inputs["prompt_token_ids"], *ids]
                 # A name of its own keeps blocks that sampling has left in the cache out of this pass.
                 inputs["cache_salt"] = salt
-                params = engine._params(
-                    self.sampling, max_tokens=1, seed=0, skip_reading_prefix_cache=None if shared else True
-                )
+                params = engine._params(greedy, max_tokens=1, skip_reading_prefix_cache=None if shared else True)
                 key = engine._key()
                 try:
                     engine._add(running, key, inputs, params, first=job.length + 1)
@@ -526,6 +528,9 @@ def engine_arguments(config: ModelConfig, folder: str, length: int, device: str)
             arguments["kv_cache_memory_bytes"] = int(CPU_CACHE_GB * 2**30)
         # Small blocks: the last, unfinished block of a prompt is computed by each of its rollouts.
         arguments["block_size"] = 32
+        # vLLM 0.29 rewinds a seeded generator after a part of a prompt, which PyTorch's CPU generator cannot do.
+        arguments["enable_chunked_prefill"] = False
+        arguments["max_num_batched_tokens"] = max(length, CPU_STEP_TOKENS)
     else:
         arguments["gpu_memory_utilization"] = float(options.get("gpu_memory_utilization", GPU_SHARE))
         # Attention is called between graphs, where it can be read; a full graph would hide it while decoding.

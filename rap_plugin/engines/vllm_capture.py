@@ -227,14 +227,11 @@ class Capture:
         self.query_bytes -= sum(rows.shape[0] for _, rows in tracked.queries) * self.row_bytes
         tracked.queries = []
 
-    def slots(self, tracked: Tracked, begin: int, stop: int) -> Tensor:
+    def slots(self, tracked: Tracked, begin: int, stop: int) -> list[int]:
         """Slots in the KV cache of positions begin .. stop - 1."""
-        import torch
-
-        position = torch.arange(begin, stop)
-        blocks = torch.tensor(tracked.blocks, dtype=torch.long)
-        slot = blocks[position // self.block_size] * self.block_size + position % self.block_size
-        return slot.to(self.mirror.device, non_blocking=True)
+        # Plain integers: while decoding these are one or two per request, where tensors would cost more than the step.
+        size, blocks = self.block_size, tracked.blocks
+        return [blocks[position // size] * size + position % size for position in range(begin, stop)]
 
     # -- in the last layer ----------------------------------------------------------------------------------------
 
@@ -268,7 +265,8 @@ class Capture:
         """Copies the planned rows of `query`, found by the slots that they write."""
         import torch
 
-        wanted = torch.cat([self.slots(tracked, begin, stop) for tracked, begin, stop in self.plan])
+        planned = [slot for tracked, begin, stop in self.plan for slot in self.slots(tracked, begin, stop)]
+        wanted = torch.tensor(planned, dtype=torch.long, device=slots.device)
         ordered, order = slots.sort()
         at = torch.searchsorted(ordered, wanted).clamp_(max=len(ordered) - 1)
         rows = query[order[at]]
@@ -287,7 +285,8 @@ class Capture:
         """Statistics in the order of `wanted`; see `CaptureExtension.rap_attention_collect`."""
         import torch
 
-        for identity in [identity for identity, tracked in self.tracked.items() if self._is_wanted(tracked, wanted)]:
+        keys = {key for key, _ in wanted}
+        for identity in [identity for identity, tracked in self.tracked.items() if tracked.key in keys]:
             self.end(identity)
         found: list[Measured] = ["not measured" for _ in wanted]
         ready: list[tuple[int, Tracked, int]] = []
@@ -315,10 +314,6 @@ class Capture:
                     broken = any(value is not None and value != value for value in statistics.values())
                     found[at] = "its queries or keys were not all seen" if broken else statistics
         return found
-
-    @staticmethod
-    def _is_wanted(tracked: Tracked, wanted: Sequence[Sequence[Any]]) -> bool:
-        return any(tracked.key == key for key, _ in wanted)
 
     def agreed(self, ready: list[tuple[int, Tracked, int]], count: int) -> list[tuple[int, Tracked, int]]:
         """What all tensor-parallel ranks have: else one would wait for rows that another never sends."""
