@@ -75,6 +75,8 @@ class GradingConfig(Section):
     format_weight: float | None = Field(
         None, ge=0, le=1, description="share of the format reward; default 0, 0.1 under preset released"
     )
+    rtol: float = Field(0.0, ge=0, description="relative tolerance of numbers beside the grader's own; PGPS9K's is 0.01")
+    alternatives: bool = Field(False, description="a gold answer holds several, separated by / (VLM-R3)")
     right_at: float = Field(0.5, description="a user function's reward from which a response counts as right")
 
 

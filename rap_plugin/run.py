@@ -125,6 +125,8 @@ def make_grader(config: RunConfig, registry: Registry) -> Grader:
         workers=config.grading.workers,
         format_weight=config.format_weight,
         right_at=config.grading.right_at,
+        rtol=config.grading.rtol,
+        alternatives=config.grading.alternatives,
     )
     return open_grader(config.grading.grader, options=options, registry=registry.things["graders"])
 
