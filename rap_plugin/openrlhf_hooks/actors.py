@@ -48,7 +48,7 @@ class SharedReading:
 class RapRolloutActor(Base):  # type: ignore[misc]
     """`RolloutRayActor` that also samples with a seed per rollout and says what attention did."""
 
-    async def __init__(self, *args: Any, **options: Any) -> None:
+    async def __init__(self, *args: Any, **options: Any) -> None:  # type: ignore[misc]  # Ray awaits it
         self._rap_processor: Any = None
         self._rap_end_ids: frozenset[int] = frozenset()
         self._rap_count = 0
@@ -223,7 +223,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
 class MeasuringRolloutActor(RapRolloutActor):
     """The same with workers that can show their attention."""
 
-    async def __init__(self, *args: Any, **options: Any) -> None:
+    async def __init__(self, *args: Any, **options: Any) -> None:  # type: ignore[misc]  # Ray awaits it
         options["worker_extension_cls"] = WORKER
         await super().__init__(*args, **options)
 

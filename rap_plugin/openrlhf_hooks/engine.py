@@ -39,8 +39,8 @@ class Settings:
 class RolloutEngine:
     """Both arms through the `RolloutRayActor`s of a training run; see `engines.base.Engine` for the contract.
 
-    `start` makes the actors (`create_vllm_engines`); it is called at the first request, so what cannot work
-    is known before minutes go by. The run trains with the same actors afterwards.
+    `make_actors` is `create_vllm_engines`; it is called when the first rollout is missing, so what cannot work is
+    known before minutes go by. The run trains with the same actors afterwards.
     """
 
     name = "openrlhf"
@@ -53,14 +53,15 @@ class RolloutEngine:
         rows: Any,
         run: Path,
         count: int,
-        start: Callable[[bool], list[Any]],
+        make_actors: Callable[[bool], list[Any]],
     ) -> None:
         self.identity = identity
         self.measures_attention = not settings.agent
         self.batch_size = RESPONSES_PER_ENGINE * count
-        self.measure = self.measures_attention
+        self.measure = not settings.agent
         """Whether the actors are made with workers that can show their attention; set before the first call."""
-        self._recipe, self._settings, self._rows, self._run, self._start = recipe, settings, rows, run, start
+        self._recipe, self._settings, self._rows, self._run = recipe, settings, rows, run
+        self._make_actors = make_actors
         self._numbers: dict[str, int] = {}
         self._actors: list[Any] | None = None
         self._awake = False
@@ -84,7 +85,7 @@ class RolloutEngine:
         self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
     ) -> list[list[Attention]]:
         """Measures stored responses with a prefill each; one list per prompt, one entry per response."""
-        self._wake()
+        self.start()
         calls = []
         for prompt, responses in prompts:
             text, _, images = self._recipe.build(self._row(prompt.sample_id), prompt)
@@ -108,6 +109,23 @@ class RolloutEngine:
 
     # -- for the run ----------------------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Engines up, awake, and knowing the processor; once."""
+        if self._awake:
+            return
+        import ray
+
+        if self._actors is None:
+            self._actors = self._make_actors(self.measure)
+        if self._settings.sleeps:
+            self._all("wake_up")
+        # Once into the object store, not with every prompt: a processor is megabytes.
+        self._processor = ray.put(self._recipe.processor)
+        reasons = self._all("rap_begin", self._processor, self._end_ids(), self.measure)
+        self.unreadable = next(filter(None, reasons), "")
+        self.measures_attention = self.measure and not self.unreadable
+        self._awake = True
+
     def actors(self) -> list[Any] | None:
         """The actors that scoring has made; None where nothing was missing and so none were needed."""
         return self._actors
@@ -117,7 +135,7 @@ class RolloutEngine:
     def _sample(
         self, requests: Sequence[Request], sampling: Sampling, *, measure: bool
     ) -> list[list[tuple[Response, Attention]]]:
-        self._wake()
+        self.start()
         measure = measure and self.measure and not self.unreadable
         params = self._params(sampling)
         calls = []
@@ -163,22 +181,6 @@ class RolloutEngine:
         return row
 
     # -- actors ---------------------------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        """Engines up, awake, and knowing the processor."""
-        if self._awake:
-            return
-        import ray
-
-        if self._actors is None:
-            self._actors = self._start(self.measure)
-        if self._settings.sleeps:
-            self._all("wake_up")
-        # Once into the object store, not with every prompt: a processor is megabytes.
-        self._processor = ray.put(self._recipe.processor)
-        reasons = self._all("rap_begin", self._processor, self._end_ids(), self.measure)
-        self.unreadable = next(filter(None, reasons), "")
-        self._awake = True
 
     def _end_ids(self) -> list[int]:
         from transformers import GenerationConfig
@@ -276,5 +278,5 @@ def _attention(found: Any) -> Attention:
 
 def _last_line(error: BaseException) -> str:
     """What an actor died of: Ray puts the remote traceback first and the exception last."""
-    lines = [part.strip() for part in str(error).splitlines() if part.strip()]
+    lines = [part.strip(" ;.") for part in str(error).splitlines() if part.strip(" ;.")]
     return lines[-1][:300] if lines else type(error).__name__

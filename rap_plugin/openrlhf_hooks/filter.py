@@ -130,9 +130,9 @@ class Filter:
             rows=rows,
             run=self.run_dir,
             count=self.args.vllm.num_engines,
-            start=lambda measure: start_actors(start, measure=measure),
+            make_actors=lambda measure: start_actors(start, measure=measure),
         )
-        engine.measure = engine.measures_attention and config.ace.enabled
+        engine.measure = engine.measure and config.ace.enabled
         return engine
 
     def _max_new_tokens(self, config: RunConfig) -> int | None:
@@ -192,7 +192,7 @@ def start_actors(start: Start, *, measure: bool) -> list[Any]:
 
     from rap_plugin.openrlhf_hooks.actors import MeasuringRolloutActor, RapRolloutActor
 
-    module = importlib.import_module(contract.ENGINES)
+    module: Any = importlib.import_module(contract.ENGINES)
     before = module.RolloutRayActor
     module.RolloutRayActor = ray.remote(MeasuringRolloutActor if measure else RapRolloutActor)
     try:

@@ -28,7 +28,7 @@ def install() -> None:
     global _original
     if _original is None:
         _original = argparse.ArgumentParser.parse_args
-        argparse.ArgumentParser.parse_args = _parse_args  # type: ignore[method-assign]
+        argparse.ArgumentParser.parse_args = _parse_args  # type: ignore[method-assign, assignment]
 
 
 def uninstall() -> None:
