@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 PATHS = {
     "demo-model": PACKAGE / "demo" / "model",
     "demo-pool": PACKAGE / "demo" / "pool.parquet",
+    "lmms-tasks": PACKAGE / "lmms_tasks" / "tasks",
 }
 """Shipped files by the name that `rap path` knows them under."""
 
