@@ -197,11 +197,8 @@ def _layout(flow: Flow) -> Flow:
     stems = {node.column: node for node in flow.nodes if not node.ends and node.kind in ("stem", "selected")}
     carried = {node.column: node.count for node in flow.nodes if _is_lane(node)}
     for column, (step, question) in enumerate(flow.steps):
-        stem = stems.get(column)
-        if stem is not None or column in carried:
-            count = (stem.count if stem else 0) + carried.get(column, 0)
-            x = LEFT + column * pace
-            flow.heads.append(Head(x, step, question, count, count / max(flow.total, 1)))
+        count = carried.get(column, 0) + (stems[column].count if column in stems else 0)
+        flow.heads.append(Head(LEFT + column * pace, step, question, count, count / max(flow.total, 1)))
     return flow
 
 
