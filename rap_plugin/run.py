@@ -151,8 +151,10 @@ def ingest_pool(
     started = time.perf_counter()
     total = min(len(pool), config.pool.limit or len(pool))
     with step("read the pool", total, "rows", quiet=quiet) as advance:
+        formats = registry.things["formats"]
+        # Ingest tells the rows done so far, once a row; the bar counts new ones.
         items = ingest(
-            pool, config.pool, check_gold=grader.check_gold, formats=registry.things["formats"], on_progress=advance
+            pool, config.pool, check_gold=grader.check_gold, formats=formats, on_progress=lambda done: advance(1)
         )
         store.replace_pool(items, known)
     store.add_cost(LedgerEntry("ingest", time.perf_counter() - started))
