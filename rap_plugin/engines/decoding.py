@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rap_plugin.engines import ace
 from rap_plugin.engines.base import Finish
+from rap_plugin.engines.cache import make_room
 from rap_plugin.engines.chat import Batch, Prepared, collate
 from rap_plugin.engines.last_layer import LastLayer, LayerInputs
 
@@ -153,6 +154,7 @@ class _Rows:
         mask = batch.inputs["attention_mask"][chosen]
         self.mask = torch.cat((mask, mask.new_ones(len(parents), max_new_tokens)), dim=1)
         self.cache.batch_select_indices(chosen)
+        make_room(self.cache)
 
     def accept(self, tokens: list[int]) -> bool:
         """Notes the tokens drawn for all rows; True when every row has ended."""

@@ -1,0 +1,148 @@
+"""What measuring attention costs: time and peak memory of one forward pass, side by side.
+
+    python benchmarks/attention.py [--lengths 512 1024 2048 4096] [--repeats 5] [--device cpu]
+
+A random LLaVA-shaped model (12 layers, 8 heads, 54 M parameters) reads L tokens, the second half of them a response:
+`plain` as it is, `measured` with all statistics of psi from its last layer, `eager` with Transformers' own
+`output_attentions=True`. Time: the median of passes that take turns in one process. Memory: the peak of live tensor
+bytes during one pass, counted from the allocator's own events in a fresh process each, less that of `plain`; and the
+process's peak resident size. Ratios compare numbers of one run only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+MODES = ("plain", "measured", "eager")
+LAYERS, HEADS, SIZE = 12, 8, 512
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 2048, 4096])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--part", nargs=2, metavar=("KIND", "LENGTH"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        kind, length = options.part
+        run = times if kind == "times" else peak
+        print(json.dumps(run(kind, int(length), options.repeats, options.device)))
+        return
+    print(f"hf, {LAYERS} layers, {HEADS} heads, {options.device}; the response is half of L")
+    print(f"{'L':>6} {'mode':>9} {'seconds':>9} {'x plain':>8} {'extra MiB':>10} {'x less':>9} {'peak RSS MiB':>13}")
+    for length in options.lengths:
+        seconds = part("times", length, options)
+        memory = {mode: part(mode, length, options) for mode in MODES}
+        extra = {mode: (memory[mode]["bytes"] - memory["plain"]["bytes"]) / 2**20 for mode in MODES}
+        for mode in MODES:
+            # Scratch of the measurement can fit below the peak that the plain pass reaches elsewhere: then it adds none.
+            fewer = (f"{extra['eager'] / extra[mode]:.0f}" if extra[mode] else "no extra") if mode == "measured" else ""
+            print(
+                f"{length:>6} {mode:>9} {seconds[mode]:>9.3f} {seconds[mode] / seconds['plain']:>8.3f}"
+                f" {extra[mode]:>10.1f} {fewer:>9} {memory[mode]['rss'] / 2**20:>13.0f}",
+                flush=True,
+            )
+
+
+def part(kind: str, length: int, options: argparse.Namespace) -> dict[str, float]:
+    """One part in a process of its own, so that nothing of another part is in its memory."""
+    command = [sys.executable, __file__, "--part", kind, str(length), "--device", options.device]
+    done = subprocess.run([*command, "--repeats", str(options.repeats)], stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def build(attention: str, device: str) -> Any:
+    """The random model; the same weights every time."""
+    import torch
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+    torch.manual_seed(0)
+    text = LlamaConfig(
+        hidden_size=SIZE,
+        intermediate_size=1376,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        vocab_size=16384,
+        max_position_embeddings=8192,
+    )
+    vision = CLIPVisionConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=2)
+    config = LlavaConfig(text_config=text, vision_config=vision, image_token_index=5, attn_implementation=attention)
+    return LlavaForConditionalGeneration(config).eval().requires_grad_(False).to(device)
+
+
+def make_pass(mode: str, length: int, device: str) -> Any:
+    """A function of no arguments that runs one forward pass of this mode."""
+    import torch
+
+    from rap_plugin.engines import ace
+    from rap_plugin.engines.last_layer import LastLayer
+
+    network = build("eager" if mode == "eager" else "sdpa", device)
+    ids = torch.randint(10, 16000, (1, length), generator=torch.Generator().manual_seed(1)).to(device)
+    inputs = {"input_ids": ids, "logits_to_keep": 1, "use_cache": False}
+    last = LastLayer(network)
+
+    def reduce(layer: Any) -> None:
+        ace.measure(layer.query[:, :, length // 2 :], layer.key, layer.scaling)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            if mode == "measured":
+                with last.showing(reduce):
+                    network(**inputs)
+            else:
+                network(**inputs, output_attentions=mode == "eager")
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    return forward
+
+
+def times(kind: str, length: int, repeats: int, device: str) -> dict[str, float]:
+    """Median seconds by mode; the modes take turns, so that a busy machine slows them alike."""
+    passes = {mode: make_pass(mode, length, device) for mode in MODES}
+    seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
+    for at in range(repeats + 1):
+        for mode, forward in passes.items():
+            started = time.perf_counter()
+            forward()
+            if at:  # the first turn warms up
+                seconds[mode].append(time.perf_counter() - started)
+    return {mode: statistics.median(values) for mode, values in seconds.items()}
+
+
+def peak(mode: str, length: int, repeats: int, device: str) -> dict[str, float]:
+    """Peak of live tensor bytes that one pass adds, and the process's peak resident bytes."""
+    import torch
+
+    forward = make_pass(mode, length, device)
+    if device.startswith("cuda"):
+        forward()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        forward()
+        highest = torch.cuda.max_memory_allocated() - before
+    else:
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            forward()
+        events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+        live = highest = 0
+        for event in sorted(events, key=lambda event: event.start_ns()):
+            live += event.nbytes()
+            highest = max(highest, live)
+    return {"bytes": highest, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""A cache of keys and values with room behind its end, so that reading one more token copies one token.
+
+Transformers' DynamicCache makes every layer's keys and values anew at every token: two copies of the whole cache for
+each use of it. Here tokens are written into spare room, which grows by an eighth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+LEAST_ROOM = 64
+"""Tokens of spare room at least."""
+
+
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """A DynamicLayer whose `keys` and `values` are views of larger tensors."""
+
+    _key_room: Tensor | None = None
+    _value_room: Tensor | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Writes (N, H, t, d) new keys and values behind the old ones; returns all of them, as views."""
+        self.keys, self._key_room = append(self.keys, self._key_room, key_states)
+        self.values, self._value_room = append(self.values, self._value_room, value_states)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keeps the rows `indices`, in their order; one may come several times."""
+        super().batch_select_indices(indices)
+        self._key_room = self._value_room = None
+
+
+def append(used: Tensor, room: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts `new` behind `used` (N, H, L, d), in `room` where it still has some; returns what is used now, and its room."""
+    length, total = used.shape[-2], used.shape[-2] + new.shape[-2]
+    if room is None or room.shape[-2] < total:
+        room = used.new_empty((*used.shape[:-2], total + max(LEAST_ROOM, total // 8), used.shape[-1]))
+        room[..., :length, :] = used
+    room[..., length:total, :] = new
+    return room[..., :total, :], room
+
+
+def make_room(cache: Any) -> None:
+    """Gives every plain layer of a filled cache room to grow; other layers (sliding, linear) stay as they are."""
+    for at, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer and layer.is_initialized:
+            roomy = RoomyLayer.__new__(RoomyLayer)
+            roomy.__dict__.update(layer.__dict__)
+            cache.layers[at] = roomy
