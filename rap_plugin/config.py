@@ -57,6 +57,11 @@ class SamplingConfig(Section):
     max_prompt_tokens: int = Field(2048, ge=1, description="longer prompts are quarantined as overlong, never cut")
     max_new_tokens: int = Field(2048, ge=1, description="longest response")
     seed: int = Field(0, ge=0, description="of all rollouts; part of the evidence key")
+    curtail: bool | None = Field(
+        None,
+        description="stop sampling a sample once its verdict is settled; default: on where no verdict depends on other "
+        "samples (random, band, RAP without DRM)",
+    )
 
 
 class PromptConfig(Section):
@@ -75,7 +80,9 @@ class GradingConfig(Section):
     format_weight: float | None = Field(
         None, ge=0, le=1, description="share of the format reward; default 0, 0.1 under preset released"
     )
-    rtol: float = Field(0.0, ge=0, description="relative tolerance of numbers beside the grader's own; PGPS9K's is 0.01")
+    rtol: float = Field(
+        0.0, ge=0, description="relative tolerance of numbers beside the grader's own; PGPS9K's is 0.01"
+    )
     alternatives: bool = Field(False, description="a gold answer holds several, separated by / (VLM-R3)")
     right_at: float = Field(0.5, description="a user function's reward from which a response counts as right")
 

@@ -86,6 +86,9 @@ def score_columns(selection: Selection) -> dict[str, pa.Array]:
     # psi itself for people; its logarithm, which cannot overflow, stays the number that is compared.
     psi = np.exp(np.minimum(scores["log_psi"], 700.0))
     columns["rap_psi"] = pa.array(psi, pa.float64(), from_pandas=True)
+    for arm, counts in table.arms.items():
+        columns[f"rap_rollouts_{arm}"] = pa.array(np.minimum(counts.stored, table.rollouts), pa.int64())
+        columns[f"rap_right_{arm}"] = pa.array(counts.right, pa.int64())
     columns["rap_verdict"] = pa.array(decision.verdicts.astype(object), pa.string())
     columns["rap_reason"] = pa.array(decision.reasons, pa.string())
     return columns

@@ -8,7 +8,7 @@ have seen, skips the finished ones and repeats an unfinished one whole, so both 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -69,15 +69,48 @@ def probe_pool(prober: Prober, probes: Mapping[Arm, int]) -> int:
 
     Fresh batches are graded on the way; `grade_pending` completes what an interrupted run left ungraded.
     """
+    rollouts = prober.config.sampling.rollouts
+    return _probe(prober, probes, {arm: rollouts for arm in ARMS}, None, "sample rollouts")
+
+
+def probe_waves(
+    prober: Prober, probes: Mapping[Arm, int], waves: Sequence[tuple[Arm, int]], find_open: Callable[[], set[int]]
+) -> int:
+    """Samples wave after wave, each time only the samples that `find_open` still names; returns the rollouts.
+
+    A wave (arm, n) brings them to n rollouts in that arm. What is open after the last wave is sampled to the end.
+    """
+    grade_pending(prober.store, prober.grader, list(probes.values()))
+    rollouts = prober.config.sampling.rollouts
+    total = 0
+    for arm, goal in (*waves, ("image", rollouts), ("blind", rollouts)):
+        still_open = find_open()
+        if not still_open:
+            break
+        total += _probe(prober, probes, {arm: goal}, still_open, f"{arm} arm to {goal}")
+    return total
+
+
+def _probe(
+    prober: Prober, probes: Mapping[Arm, int], goals: Mapping[Arm, int], only: set[int] | None, name: str
+) -> int:
     samples = [sample for sample in prober.store.samples() if sample.images > 0]
-    full = (1 << prober.config.sampling.rollouts) - 1
+    full = {arm: (1 << goals.get(arm, 0)) - 1 for arm in ARMS}
     finished = {arm: prober.store.finished(probes[arm]) for arm in ARMS}
-    missing = sum((full & ~finished[arm].get(sample.sample, 0)).bit_count() for arm in ARMS for sample in samples)
+    wanted = {
+        arm: {
+            sample.sample: bits
+            for sample in samples
+            if (only is None or sample.sample in only) and (bits := full[arm] & ~finished[arm].get(sample.sample, 0))
+        }
+        for arm in ARMS
+    }
+    missing = sum(bits.bit_count() for arm in ARMS for bits in wanted[arm].values())
     if missing:
         _start(prober)
     with ThreadPoolExecutor(1, "rap-grading") as grading:
-        with step("sample rollouts", missing, "rollouts", quiet=prober.quiet) as advance:
-            _sample(prober, probes, samples, finished, full, grading, advance)
+        with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
+            _sample(prober, probes, samples, wanted, grading, advance)
         if prober.config.ace.enabled and prober.engine.measures_attention:
             _measure(prober, probes["image"], samples)
     return missing
@@ -96,8 +129,7 @@ def _sample(
     prober: Prober,
     probes: Mapping[Arm, int],
     samples: Sequence[PoolSample],
-    finished: Mapping[Arm, Mapping[int, int]],
-    full: int,
+    wanted: Mapping[Arm, Mapping[int, int]],
     grading: ThreadPoolExecutor,
     advance: Advance,
 ) -> None:
@@ -105,11 +137,7 @@ def _sample(
     by_id = {sample.id: sample for sample in samples}
     partner_of = partners(list(by_id)) if prober.config.prompt.blind == "shuffle" else {}
     for window in _windows(samples):
-        wanted = {
-            arm: {sample.sample: bits for sample in window if (bits := full & ~finished[arm].get(sample.sample, 0))}
-            for arm in ARMS
-        }
-        if not any(wanted.values()):
+        if not any(sample.sample in wanted[arm] for arm in ARMS for sample in window):
             continue
         loaded = _load(prober, window)
         for arm in ("blind", "image"):
@@ -123,7 +151,7 @@ def _sample(
                     if partner_of and arm == "blind":
                         partner = _load(prober, [by_id[partner_of[sample.id]]])[partner_of[sample.id]]
                     prompt = make_prompt(loaded[sample.id], arm, prober.config.prompt, partner)
-                    rollouts = tuple(i for i in range(full.bit_length()) if bits >> i & 1)
+                    rollouts = tuple(i for i in range(bits.bit_length()) if bits >> i & 1)
                     requests.append(Request(prompt, rollouts))
                 numbers = [sample.sample for sample, _ in asked]
                 advance(_generate(prober, arm, probes[arm], numbers, requests))

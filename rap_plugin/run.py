@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rap_plugin import outputs
+from rap_plugin import curtail, outputs
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Arm, Engine, ModelIdentity
 from rap_plugin.errors import RapError
@@ -22,17 +23,18 @@ from rap_plugin.evidence.table import EvidenceTable, read_table
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.grading import Grader, GradingOptions, open_grader
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
-from rap_plugin.probing import Prober, grade_pending, probe_keys, probe_pool
+from rap_plugin.probing import Prober, grade_pending, probe_keys, probe_pool, probe_waves
 from rap_plugin.progress import step
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.pool import Pool, open_pool
 from rap_plugin.selectors.base import Scores, Selection
+from rap_plugin.selectors.settle import Settler, find_settler
 
 IDENTITY = ("pool", "model", "prompt", "sampling")
 """Sections that say what a run is about; the others may change from one call to the next."""
 
-FREE = {"model": {"batch_size", "options", "device"}}
-"""Options of those sections that change how fast, not what."""
+FREE = {"model": {"batch_size", "options", "device"}, "sampling": {"rollouts", "curtail"}}
+"""Options of those sections that change how much or how fast is sampled, not what: stored rollouts stay good."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,12 @@ def select_with(
         prober = Prober(
             store, pool, config, engine, grader, registry.things["formats"], get_plugins().manager.hook, quiet
         )
-        sampled = probe_pool(prober, probes)
+        settler = curtail.active_settler(config)
+        if settler is None:
+            sampled = probe_pool(prober, probes)
+        else:
+            find_open = partial(_open_samples, store, config, probes, registry, settler)
+            sampled = probe_waves(prober, probes, settler.waves(config), find_open)
         _grade_rest(store, grader, probes, config)
         selection = make_selection(store, config, probes, registry)
         finish(run, selection, pool, store)
@@ -161,18 +168,50 @@ def ingest_pool(
 
 
 def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry) -> Selection:
-    """Scores and decides: a pure function of the stored evidence and the configuration."""
-    psi = Variant(config.ace.reduction, config.ace.heads, config.ace.window).column
-    statistics = [(psi, config.ace.over_rollouts), (ENTROPY_COLUMN, "mean")]
-    table = read_table(store, probes, config.sampling.rollouts, statistics)
-    if table.incomplete:
-        raise RapError(
-            f"{store.path}: {table.incomplete} samples lack rollouts under this configuration; `rap select` samples them"
-        )
+    """Scores and decides: a pure function of the stored evidence and the configuration.
+
+    Samples may lack rollouts only where their verdicts are settled without them.
+    """
+    table = _read_table(store, config, probes)
     scores = compute_scores(table, config, registry)
-    decision = registry.get("selectors", config.selection.selector)(table, scores, config)
+    selector = registry.get("selectors", config.selection.selector)
+    if table.incomplete:
+        settler = find_settler(config)
+        still_open = table.pending + (
+            int((~settler.settled(table, scores, config)).sum()) if settler else table.incomplete - table.pending
+        )
+        if still_open:
+            raise RapError(
+                f"{store.path}: {still_open} samples lack rollouts that this configuration needs; `rap select` samples them"
+            )
+        filled = curtail.complete(table)
+        decision = selector(filled, compute_scores(filled, config, registry), config)
+        curtail.explain(table, decision.reasons)
+        decision.notes.append(curtail.saving(table))
+        scores = curtail.without_means(table, scores)
+    else:
+        decision = selector(table, scores, config)
     quarantine = sorted([*store.quarantine(), *table.failed], key=lambda item: item.row)
     return Selection(config, table, scores, decision, quarantine)
+
+
+def _read_table(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int]) -> EvidenceTable:
+    psi = Variant(config.ace.reduction, config.ace.heads, config.ace.window).column
+    statistics = [(psi, config.ace.over_rollouts), (ENTROPY_COLUMN, "mean")]
+    return read_table(store, probes, config.sampling.rollouts, statistics)
+
+
+def _open_samples(
+    store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry, settler: Settler
+) -> set[int]:
+    """Numbers of the samples whose verdict can still change."""
+    table = _read_table(store, config, probes)
+    settled = settler.settled(table, compute_scores(table, config, registry), config)
+    # A sample without a grade in each arm is not in the table, and as open as can be.
+    known = set(table.sample.tolist())
+    failed = {item.id for item in table.failed}
+    pending = {s.sample for s in store.samples() if s.images > 0 and s.sample not in known and s.id not in failed}
+    return set(table.sample[~settled & curtail.stopped(table)].tolist()) | pending
 
 
 def compute_scores(table: EvidenceTable, config: RunConfig, registry: Registry) -> Scores:

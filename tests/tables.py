@@ -55,6 +55,7 @@ def make_table(
         arms={"image": arm(image, rollouts, exact_image), "blind": arm(blind, rollouts, exact_blind)},
         failed=[],
         incomplete=0,
+        pending=0,
         store=cast(Any, Statistics(log_psi if log_psi is not None else [-20.0] * n)),
         probes={"image": 1, "blind": 2},
     )

@@ -109,7 +109,7 @@ def test_new_thresholds_need_no_engine(tmp_path: Path, write_pool) -> None:
 
 def test_another_grader_grades_the_stored_texts_again(tmp_path: Path, write_pool) -> None:
     pool, log = write_pool(20), tmp_path / "log"
-    config = make_config(pool, log, selection__selector="random")
+    config = make_config(pool, log, selection__selector="random", sampling__curtail=False)
     select_run(config, tmp_path / "run", quiet=True)
     asked = log.read_text()
     reward = tmp_path / "reward.py"
@@ -145,8 +145,10 @@ def test_one_sample_that_the_engine_fails_on_goes_to_quarantine_and_the_rest_goe
 @pytest.mark.parametrize("blind", ["blank", "noise", "shuffle"])
 def test_another_intervention_reuses_the_image_arm(tmp_path: Path, write_pool, blind: str) -> None:
     pool, log = write_pool(12), tmp_path / "log"
-    select_run(make_config(pool, log, selection__selector="random"), tmp_path / "run", quiet=True)
-    config = make_config(pool, log, selection__selector="random", prompt__blind=blind)
+    select_run(
+        make_config(pool, log, selection__selector="random", sampling__curtail=False), tmp_path / "run", quiet=True
+    )
+    config = make_config(pool, log, selection__selector="random", prompt__blind=blind, sampling__curtail=False)
     second = select_run(config, tmp_path / "run", extend=True, quiet=True)
     assert second.sampled == 12 * 5
     assert {line.split()[1] for line in log.read_text().splitlines()[120:]} == {"blind"}
@@ -202,7 +204,7 @@ def test_a_run_that_is_not_finished_cannot_be_decided(tmp_path: Path, write_pool
     config = make_config(pool)
     select_run(config, tmp_path / "run", quiet=True)
     more = load_config(flags={"sampling.rollouts": 9}, base=config)
-    with pytest.raises(RapError, match="12 samples lack rollouts"):
+    with pytest.raises(RapError, match="12 samples lack rollouts that this configuration needs"):
         decide_run(tmp_path / "run", more)
 
 
@@ -262,3 +264,57 @@ def test_plugins_hear_of_probed_samples_and_of_the_selection(tmp_path: Path, wri
     assert len({sample for sample, _ in heard["samples"]}) == 8
     assert all(found <= {"right", "wrong"} for _, found in heard["samples"])
     assert heard["runs"] == [(tmp_path / "run", 8)]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {},
+        {"selection__drm": False},
+        {"selection__preset": "released"},
+        {"selection__selector": "random"},
+        {"selection__selector": "band"},
+        {"selection__selector": "limr"},
+    ],
+)
+def test_a_curtailed_run_has_the_verdicts_of_the_full_run_at_a_lower_cost(
+    tmp_path: Path, write_pool, flags: Any
+) -> None:
+    pool = write_pool(60)
+    whole = select_run(make_config(pool, sampling__curtail=False, **flags), tmp_path / "full", quiet=True)
+    short = select_run(make_config(pool, sampling__curtail=True, **flags), tmp_path / "short", quiet=True)
+    assert verdicts(tmp_path / "short") == verdicts(tmp_path / "full")
+    assert short.sampled < whole.sampled == 600
+    table = pq.read_table(tmp_path / "short" / "scores.parquet")
+    stored = sum(sum(table[f"rap_rollouts_{arm}"].to_pylist()) for arm in ("image", "blind"))
+    assert stored == short.sampled
+    for row in table.to_pylist():
+        if row["rap_rollouts_image"] < 5:
+            assert row["rap_acc_image"] is None
+            assert row["rap_discrepancy"] is None
+            assert "not sampled" in row["rap_reason"]
+    assert any("curtailment left" in note for note in short.selection.decision.notes)
+    assert select_run(make_config(pool, sampling__curtail=True, **flags), tmp_path / "short", quiet=True).sampled == 0
+    assert verify_run(tmp_path / "short")
+
+
+def test_thresholds_that_a_curtailed_run_cannot_answer_are_refused_and_select_goes_on(
+    tmp_path: Path, write_pool
+) -> None:
+    pool, log = write_pool(60), tmp_path / "log"
+    config = make_config(pool, log, selection__drm=False)
+    first = select_run(config, tmp_path / "run", quiet=True)
+    assert first.sampled < 600
+    looser = load_config(flags={"selection.lambda_c": 0.0}, base=config)
+    with pytest.raises(RapError, match=r"\d+ samples lack rollouts that this configuration needs; `rap select`"):
+        decide_run(tmp_path / "run", looser)
+    select_run(looser, tmp_path / "run", quiet=True)
+    lines = log.read_text().splitlines()
+    assert len(lines) == len(set(lines))
+
+
+def test_curtailment_that_cannot_work_is_refused(tmp_path: Path, write_pool) -> None:
+    with pytest.raises(RapError, match=r"sampling.curtail: selector rap needs every rollout here"):
+        select_run(
+            make_config(write_pool(8), sampling__curtail=True, selection__keep=0.5), tmp_path / "run", quiet=True
+        )

@@ -42,6 +42,7 @@ def demo_config(limit: int | None = None) -> Any:
             "pool.limit": limit,
             "model.id": str(MODEL_DIR),
             "sampling.max_new_tokens": 64,
+            "model.batch_size": 320,
             "selection.lambda_a": "auto",
         }
     )

@@ -36,6 +36,7 @@ SHORT = {
     "sampling.max_prompt_tokens": "--max-prompt-tokens",
     "sampling.max_new_tokens": "--max-new-tokens",
     "sampling.seed": "--seed",
+    "sampling.curtail": "--curtail",
     "prompt.instruction": "--instruction",
     "prompt.system": "--system",
     "prompt.blind": "--blind",
@@ -97,7 +98,7 @@ def _option(name: str) -> Callable[[Command], Command]:
     help_text = f"{info.description or _plain(name)}{shown}"
     destination = name.replace(".", "__")
     flag = SHORT[name]
-    if kind is bool:
+    if kind is bool:  # also where None means "decide by the rest of the configuration"
         return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=help_text)
     return click.option(
         flag, destination, type=click.Choice(choices) if choices else kind, default=None, help=help_text

@@ -51,8 +51,8 @@ class ArmCounts:
 class EvidenceTable:
     """Usable samples of a pool in pool order, N entries in every column.
 
-    Only samples whose two arms are graded are here (text-only samples need none); the others are in
-    `failed`, so that rows in = table + ingest's quarantine + failed.
+    Only samples with a grade in each arm are here (text-only samples need none). The others are in `failed`, or
+    `pending` while they lack rollouts; so rows in = table + ingest's quarantine + failed, once nothing is pending.
     """
 
     sample: Counts
@@ -66,6 +66,8 @@ class EvidenceTable:
     failed: list[Quarantined]
     incomplete: int
     """Samples that still lack rollouts or grades; a selection over them would not be final."""
+    pending: int
+    """Those of them that are not in the table, because an arm has no grade yet."""
     store: EvidenceStore = field(repr=False)
     probes: Mapping[Arm, int]
     read: Mapping[tuple[str, str], Numbers] = field(default_factory=dict, repr=False)
@@ -155,6 +157,7 @@ def read_table(
         },
         failed=failed,
         incomplete=int((pictured & ~complete).sum()),
+        pending=int((pictured & ~complete & ~usable).sum()),
         store=store,
         probes=probes,
         read={
