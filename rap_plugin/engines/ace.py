@@ -25,8 +25,14 @@ from torch import Tensor
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, HEADS, SIGMA, STATISTIC_COLUMNS, WINDOWS, Variant
 
 TINY = torch.finfo(torch.float32).tiny
-SCRATCH_BYTES = 4 * 2**20
-"""Size of one (N, H, chunk, L) block of float32 scores; about five such blocks live at once."""
+SCRATCH_BYTES = {"cpu": 4 * 2**20, "cuda": 32 * 2**20, "mps": 32 * 2**20}
+"""Size of one (N, H, chunk, L) block of float32 scores by device; two to three such blocks live at once.
+
+On a CPU a block should stay in the cache; on a GPU it should be worth its kernel launches.
+"""
+
+LEAST_CHUNK = 32
+"""Rows in a chunk at least, where leaving sequences for later allows it: few rows at a time are slow."""
 
 Statistics = dict[str, float | None]
 
@@ -57,7 +63,7 @@ def measure(
     sliding_window: int | None = None,
     softcap: float | None = None,
     combine: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-    scratch_bytes: int = SCRATCH_BYTES,
+    scratch_bytes: int | None = None,
 ) -> list[Statistics]:
     """All statistics of `evidence.variants.STATISTIC_COLUMNS` for N responses, in one pass over their rows.
 
@@ -70,13 +76,44 @@ def measure(
     sliding_window  row i sees keys i - sliding_window + 1 .. i; softcap: scores = softcap * tanh(scores / softcap).
     combine  turns the (maximum, mean) of `head_rows` over this rank's heads into those over all ranks' heads.
 
-    Cost: 2 N H R L d flops and about five scratch blocks of N * H * chunk * L floats, chunk chosen so that a block
-    stays within `scratch_bytes`. bfloat16 and float16 inputs are computed in float32.
+    Cost: 2 N H R L d flops. Scratch: two to three blocks of n * H * chunk * L floats, with n sequences and chunk rows
+    at a time so that a block stays within `scratch_bytes`. bfloat16 and float16 inputs are computed in float32.
     """
     count, heads, length, _ = query.shape
-    first = key.shape[2] - length
-    statistics = RowStatistics([length] * count if rows is None else rows, query.device)
-    chunk = max(1, scratch_bytes // (4 * max(1, count * heads * key.shape[2])))
+    rows = [length] * count if rows is None else list(rows)
+    scratch = SCRATCH_BYTES.get(query.device.type, 2**24) if scratch_bytes is None else scratch_bytes
+    one_row = 4 * heads * key.shape[2]
+    together = max(1, min(count, scratch // (one_row * LEAST_CHUNK)))
+    found: list[Statistics] = []
+    for at in range(0, count, together):
+        some = slice(at, at + together)
+        found += _measure_together(
+            query[some],
+            key[some],
+            scaling,
+            rows[some],
+            max(1, scratch // (one_row * together)),
+            starts=None if starts is None else starts[some],
+            sliding_window=sliding_window,
+            softcap=softcap,
+        )
+    return found
+
+
+def _measure_together(
+    query: Tensor,
+    key: Tensor,
+    scaling: float,
+    rows: Sequence[int],
+    chunk: int,
+    *,
+    starts: Sequence[int] | None,
+    sliding_window: int | None,
+    softcap: float | None,
+) -> list[Statistics]:
+    """`measure` for sequences that go through together, `chunk` rows at a time."""
+    first = key.shape[2] - query.shape[2]
+    statistics = RowStatistics(rows, query.device)
     for begin in range(0, statistics.width, chunk):
         end = min(begin + chunk, statistics.width)
         top, mean = head_rows(
@@ -87,8 +124,6 @@ def measure(
             sliding_window=sliding_window,
             softcap=softcap,
         )
-        if combine is not None:
-            top, mean = combine(top, mean)
         statistics.add(normalise_rows(top)[..., first:], mean[..., first:])
     return statistics.result()
 
@@ -184,19 +219,8 @@ class RowStatistics:
         """Updates the best window sums from logs (2, N, max(WINDOWS) - 1 + c, C), whose last c rows are new."""
         before = self._tail.shape[2]
         sums = {1: logs}
-
-        def run(width: int) -> Tensor:
-            """Sums of `width` rows by doubling: entry t covers rows t .. t + width - 1."""
-            if width not in sums:
-                half = run(width // 2)
-                total = half[:, :, : half.shape[2] - width // 2] + half[:, :, width // 2 :]
-                if width % 2:
-                    total = total[:, :, :-1] + logs[:, :, width - 1 :]
-                sums[width] = total
-            return sums[width]
-
         for at, width in enumerate(WINDOWS):
-            new = run(width)[:, :, before - width + 1 :]  # windows that end in a new row
+            new = _run_sums(sums, width)[:, :, before - width + 1 :]  # windows that end in a new row
             self._best[at] = torch.maximum(self._best[at], new.amax(dim=(2, 3)))
 
     def result(self) -> list[Statistics]:
@@ -225,6 +249,20 @@ class RowStatistics:
                 values[Variant("suffix", name, width).column] = suffix if rows > width else short
         values[ENTROPY_COLUMN] = entropy / rows
         return {column: values[column] for column in STATISTIC_COLUMNS}
+
+
+def _run_sums(sums: dict[int, Tensor], width: int) -> Tensor:
+    """Sums over `width` consecutive rows by doubling, kept in `sums`: entry t of axis 2 covers rows t .. t + width - 1.
+
+    `sums[1]` are the rows themselves. Minus infinity stays minus infinity, which no cumulative sum would survive.
+    """
+    if width not in sums:
+        half = _run_sums(sums, width // 2)
+        total = half[:, :, : half.shape[2] - width // 2] + half[:, :, width // 2 :]
+        if width % 2:
+            total = total[:, :, :-1] + sums[1][:, :, width - 1 :]
+        sums[width] = total
+    return sums[width]
 
 
 def _row_entropies(weights: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ LEAST_ROOM = 64
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """A DynamicLayer whose `keys` and `values` are views of larger tensors."""
 
+    keys: Tensor
+    values: Tensor
     _key_room: Tensor | None = None
     _value_room: Tensor | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -58,10 +59,11 @@ def test_sliding_windows_and_soft_caps_are_part_of_the_attention(options):
     assert plain["attention_entropy"] != pytest.approx(found["attention_entropy"], rel=1e-3)
 
 
-def test_the_chunk_size_does_not_change_a_number():
-    query, key = random_qk(4, 2, 75, count=2)
+def test_the_size_of_the_scratch_does_not_change_a_number():
+    query, key = random_qk(4, 2, 75, count=3)
     whole = ace.measure(query[:, :, 8:], key, 0.35)
-    for scratch in (1, 4 * 2 * 4 * 75 * 3, 4 * 2 * 4 * 75 * 19, 4 * 2 * 4 * 75 * 20):
+    row = 4 * 4 * 75
+    for scratch in (1, row * 3, row * 19, row * 20, row * ace.LEAST_CHUNK * 2):
         for found, wanted in zip(ace.measure(query[:, :, 8:], key, 0.35, scratch_bytes=scratch), whole, strict=True):
             expect(found, wanted, 2e-6)
 
@@ -156,5 +158,20 @@ def test_no_tensor_is_larger_than_the_scratch_asked_for(length):
     scratch = 2**19
     with LargestTensor() as largest:
         ace.measure(query, key, 0.35, scratch_bytes=scratch)
-    assert largest.bytes <= max(scratch, 2 * 2 * (2 * 19 + 16) * length * 4)
-    assert largest.bytes < 8 * length * length * 4 / 3
+    # Beside the block of scores: two head reductions of max(WINDOWS) - 1 kept rows and one chunk.
+    chunk = scratch // (4 * 8 * length)
+    assert largest.bytes <= max(scratch, 4 * 2 * (19 + chunk) * length)
+    assert largest.bytes < 4 * 8 * length * length / 3
+
+
+def test_scratch_is_freed_chunk_by_chunk_without_the_garbage_collector():
+    query, key = random_qk(4, 2, 200)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+        ace.measure(query, key, 0.35, scratch_bytes=2**17)
+        after = sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after == before
