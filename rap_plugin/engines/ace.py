@@ -96,6 +96,7 @@ def measure(
             starts=None if starts is None else starts[some],
             sliding_window=sliding_window,
             softcap=softcap,
+            combine=combine,
         )
     return found
 
@@ -110,6 +111,7 @@ def _measure_together(
     starts: Sequence[int] | None,
     sliding_window: int | None,
     softcap: float | None,
+    combine: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
 ) -> list[Statistics]:
     """`measure` for sequences that go through together, `chunk` rows at a time."""
     first = key.shape[2] - query.shape[2]
@@ -124,6 +126,8 @@ def _measure_together(
             sliding_window=sliding_window,
             softcap=softcap,
         )
+        if combine is not None:
+            top, mean = combine(top, mean)
         statistics.add(normalise_rows(top)[..., first:], mean[..., first:])
     return statistics.result()
 

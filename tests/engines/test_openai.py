@@ -302,7 +302,16 @@ def vllm_server(tmp_path_factory):
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("serve") / "log.txt"
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1"}
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(MODEL_DIR), "--port", str(port)]
+    # What `vllm serve` runs; the command itself looks for a distribution called vllm, which the CPU build is not.
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(MODEL_DIR),
+        "--port",
+        str(port),
+    ]
     command += ["--enforce-eager", "--dtype", "float32", "--max-model-len", "512", "--served-model-name", "demo"]
     # Seeded sampling of a prompt read in parts fails on vLLM 0.29's CPU build.
     command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"]
@@ -321,8 +330,9 @@ def vllm_server(tmp_path_factory):
                 pytest.fail(f"vllm serve did not come up: {log.read_text()[-2000:]}")
             yield f"http://127.0.0.1:{port}/v1"
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(60)
 
 
 @pytest.mark.slow
