@@ -1,0 +1,94 @@
+"""Scores a VLMEvalKit prediction file and writes what each response was worth beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rap_plugin.errors import RapError
+from rap_plugin.evaluation.benchmarks import find_benchmark
+from rap_plugin.evaluation.data import read_items, require_part
+from rap_plugin.evaluation.judge import Judge, JudgeName, judge_from_environment
+from rap_plugin.evaluation.measures import COMMON, record_of
+from rap_plugin.evaluation.prompts import PROMPT_HASH
+from rap_plugin.evaluation.scoring import SCORER, score_response
+from rap_plugin.vlmeval_datasets import DATASETS
+
+FAILED = "Failed to obtain answer"
+"""What VLMEvalKit puts in the place of a response that it did not get."""
+FORMAT = "rap-vlmeval-scores"
+FORMAT_VERSION = 1
+
+
+def score_file(name: str, path: Path, options: Mapping[str, Any]) -> dict[str, float]:
+    """Measures of a prediction file in percent; shares such as `unread` too.
+
+    Writes PATH's name + "_rap_scores.json": facts (data, scorer, prompt, judge), measures, one record per response.
+    A judge is asked only when `RAP_JUDGE` names one, or `--judge` came with `--judge-base-url`. Raises RapError.
+    """
+    benchmark_name, part, _ = DATASETS[name]
+    benchmark = find_benchmark(benchmark_name)
+    source, facts = require_part(benchmark, part)
+    judge = _judge(options)
+    items = list(read_items(source, images=False))
+    pairs = []
+    for index, response in read_predictions(path):
+        if not 0 <= index < len(items):
+            raise RapError(
+                f"{path}: index {index} is not in {name}, which has {len(items)} rows; predictions of other data?"
+            )
+        pairs.append((items[index], "" if response.startswith(FAILED) else response))
+    with ThreadPoolExecutor(max_workers=max(1, int(options.get("nproc") or 4))) as threads:
+        marks = threads.map(lambda pair: score_response(*pair, judge), pairs)
+        records = [record_of(item, [mark]) for (item, _), mark in zip(pairs, marks, strict=True)]
+    measures = {one.name: one.of(records) for one in (*COMMON, *benchmark.measures)}
+    found = {key: 100 * value for key, value in measures.items() if value is not None}
+    judged = judge.facts if judge else {"judge": "none"}
+    document = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "dataset": name,
+        "facts": {"scorer": f"rap {SCORER}", "headline": benchmark.headline, "prompt": PROMPT_HASH, **facts, **judged},
+        "measures": measures,
+        "records": records,
+    }
+    target = path.with_name(f"{path.stem}_rap_scores.json")
+    target.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    return dict(sorted(found.items(), key=lambda kv: (kv[0] != benchmark.headline, kv[0] != "accuracy")))
+
+
+def read_predictions(path: Path) -> list[tuple[int, str]]:
+    """(index, response) of a prediction file, every response as text: a plain `load` makes a number of "42" and
+    nothing of "None"."""
+    import pandas
+
+    try:
+        if path.suffix == ".xlsx":
+            table = pandas.read_excel(path, dtype=str, keep_default_na=False)
+        elif path.suffix == ".tsv":
+            table = pandas.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        elif path.suffix == ".json":
+            table = pandas.DataFrame(json.loads(path.read_text("utf-8")))
+        else:
+            raise RapError(f"{path}: no prediction file (.xlsx, .tsv or .json)")
+        return [(int(index), _text(said)) for index, said in zip(table["index"], table["prediction"], strict=True)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RapError(f"{path}: no predictions can be read ({line}); is it a file of `rap-vlmeval`?") from None
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+
+
+def _judge(options: Mapping[str, Any]) -> Judge | None:
+    base = str(options.get("api_base") or "")
+    if base and options.get("model"):
+        judge = Judge(JudgeName(str(options["model"]), base.removesuffix("/chat/completions")), options.get("key"))
+        judge.check()
+        return judge
+    return judge_from_environment()
