@@ -4,7 +4,8 @@
 
 A random LLaVA-shaped model (12 layers, 8 heads, 54 M parameters) reads L tokens, the second half of them a response:
 `plain` as it is, `measured` with all statistics of psi from its last layer, `eager` with Transformers' own
-`output_attentions=True`. Time: the median of passes that take turns in one process. Memory: the peak of live tensor
+`output_attentions=True`. Time: the median of passes that take turns in one process, and for `measured` also the time
+inside the measurement against the rest of the same pass (a busy machine moves the former, hardly the latter). Memory: the peak of live tensor
 bytes during one pass, counted from the allocator's own events in a fresh process each, less that of `plain`; and the
 process's peak resident size. Ratios compare numbers of one run only.
 """
@@ -37,7 +38,10 @@ def main() -> None:
         print(json.dumps(run(kind, int(length), options.repeats, options.device)))
         return
     print(f"hf, {LAYERS} layers, {HEADS} heads, {options.device}; the response is half of L")
-    print(f"{'L':>6} {'mode':>9} {'seconds':>9} {'x plain':>8} {'extra MiB':>10} {'x less':>9} {'peak RSS MiB':>13}")
+    print(
+        f"{'L':>6} {'mode':>9} {'seconds':>9} {'x plain':>8} {'measuring':>10}"
+        f" {'extra MiB':>10} {'x less':>9} {'peak RSS MiB':>13}"
+    )
     for length in options.lengths:
         seconds = part("times", length, options)
         memory = {mode: part(mode, length, options) for mode in MODES}
@@ -45,8 +49,9 @@ def main() -> None:
         for mode in MODES:
             # Scratch of the measurement can fit below the peak that the plain pass reaches elsewhere: then it adds none.
             fewer = (f"{extra['eager'] / extra[mode]:.0f}" if extra[mode] else "no extra") if mode == "measured" else ""
+            share = f"+{100 * seconds['measuring']:.1f} %" if mode == "measured" else ""
             print(
-                f"{length:>6} {mode:>9} {seconds[mode]:>9.3f} {seconds[mode] / seconds['plain']:>8.3f}"
+                f"{length:>6} {mode:>9} {seconds[mode]:>9.3f} {seconds[mode] / seconds['plain']:>8.3f} {share:>10}"
                 f" {extra[mode]:>10.1f} {fewer:>9} {memory[mode]['rss'] / 2**20:>13.0f}",
                 flush=True,
             )
@@ -80,7 +85,7 @@ def build(attention: str, device: str) -> Any:
 
 
 def make_pass(mode: str, length: int, device: str) -> Any:
-    """A function of no arguments that runs one forward pass of this mode."""
+    """A function of no arguments that runs one forward pass of this mode and returns the seconds spent measuring."""
     import torch
 
     from rap_plugin.engines import ace
@@ -91,32 +96,46 @@ def make_pass(mode: str, length: int, device: str) -> Any:
     inputs = {"input_ids": ids, "logits_to_keep": 1, "use_cache": False}
     last = LastLayer(network)
 
-    def reduce(layer: Any) -> None:
-        ace.measure(layer.query[:, :, length // 2 :], layer.key, layer.scaling)
+    inside: list[float] = []
 
-    def forward() -> None:
+    def wait() -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    def reduce(layer: Any) -> None:
+        wait()
+        started = time.perf_counter()
+        ace.measure(layer.query[:, :, length // 2 :], layer.key, layer.scaling)
+        wait()
+        inside.append(time.perf_counter() - started)
+
+    def forward() -> float:
+        inside.clear()
         with torch.inference_mode():
             if mode == "measured":
                 with last.showing(reduce):
                     network(**inputs)
             else:
                 network(**inputs, output_attentions=mode == "eager")
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
+        wait()
+        return sum(inside)
 
     return forward
 
 
 def times(kind: str, length: int, repeats: int, device: str) -> dict[str, float]:
-    """Median seconds by mode; the modes take turns, so that a busy machine slows them alike."""
+    """Median seconds by mode, and the median share of `measuring` in the rest of its pass; the modes take turns, so that a busy machine slows them alike."""
     passes = {mode: make_pass(mode, length, device) for mode in MODES}
-    seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
+    seconds: dict[str, list[float]] = {mode: [] for mode in (*MODES, "measuring")}
     for at in range(repeats + 1):
         for mode, forward in passes.items():
             started = time.perf_counter()
-            forward()
+            inside = forward()
+            took = time.perf_counter() - started
             if at:  # the first turn warms up
-                seconds[mode].append(time.perf_counter() - started)
+                seconds[mode].append(took)
+                if mode == "measured":
+                    seconds["measuring"].append(inside / (took - inside))
     return {mode: statistics.median(values) for mode, values in seconds.items()}
 
 
