@@ -52,7 +52,7 @@ def complete(table: EvidenceTable) -> EvidenceTable:
 def without_means(table: EvidenceTable, scores: Scores) -> dict[str, Numbers]:
     """The scores with NaN where a stopped sample lacks rollouts of an arm that the score is a mean over."""
     short = {arm: missing(table, arm) > 0 for arm in ARMS}
-    masks = {name: short["image"] for name in IMAGE_SCORES} | {"acc_blind": short["blind"]}
+    masks = dict.fromkeys(IMAGE_SCORES, short["image"]) | {"acc_blind": short["blind"]}
     either = short["image"] | short["blind"]
     return {name: np.where(masks.get(name, either), np.nan, values) for name, values in scores.items()}
 

@@ -70,7 +70,7 @@ def probe_pool(prober: Prober, probes: Mapping[Arm, int]) -> int:
     Fresh batches are graded on the way; `grade_pending` completes what an interrupted run left ungraded.
     """
     rollouts = prober.config.sampling.rollouts
-    return _probe(prober, probes, {arm: rollouts for arm in ARMS}, None, "sample rollouts")
+    return _probe(prober, probes, dict.fromkeys(ARMS, rollouts), None, "sample rollouts")
 
 
 def probe_waves(

@@ -14,6 +14,8 @@ import pytest
 # Nothing in the tests may look for a model or data set on the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Waiting threads of torch sleep instead of spinning: the tests start many processes on few cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
