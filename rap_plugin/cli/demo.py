@@ -29,10 +29,7 @@ def command(out: str, limit: int | None, quiet: bool) -> None:
 
 
 def demo_config(limit: int | None = None) -> Any:
-    """The configuration of the demo: defaults but for a response limit and a relative ACE threshold.
-
-    The embedded model's attention is softer than a large model's, so the paper's 0.1 would flag nothing.
-    """
+    """The configuration of the demo: the paper's, with a response limit and a batch that suit a small model."""
     from rap_plugin.config import load_config
     from rap_plugin.demo import MODEL_DIR, POOL_PATH
 
@@ -43,7 +40,6 @@ def demo_config(limit: int | None = None) -> Any:
             "model.id": str(MODEL_DIR),
             "sampling.max_new_tokens": 64,
             "model.batch_size": 320,
-            "selection.lambda_a": "auto",
         }
     )
 
