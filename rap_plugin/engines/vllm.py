@@ -302,18 +302,11 @@ class VLLMEngine:
                     if output.finished:
                         answer = output.outputs[0]
                         yield output.request_id, _Ended(list(answer.token_ids), answer.finish_reason == "stop")
-        except GeneratorExit:
-            raise
         except KeyboardInterrupt:
             self._forget(running)
             raise
-        except RapError:
-            raise
         except Exception as error:
-            self.close()
-            raise RapError(
-                f"vLLM stopped ({_one_line(error)}); start the command again, stored rollouts are kept"
-            ) from error
+            raise self._stopped(error) from error
 
     @staticmethod
     def _forget(running: _Running) -> None:
@@ -329,17 +322,28 @@ class VLLMEngine:
             return
         # Keys of blocks that are cached already were never mirrored.
         running.llm.reset_prefix_cache()
-        answers = running.llm.collective_rpc("rap_attention_start")
+        answers = self._ask(running, "rap_attention_start")
         running.reason = next((answer["reason"] for answer in answers if answer["reason"]), "")
         if running.reason:
-            running.llm.collective_rpc("rap_attention_stop")
+            self._ask(running, "rap_attention_stop")
         running.started = not running.reason
 
-    @staticmethod
-    def _release_capture(running: _Running) -> None:
+    def _release_capture(self, running: _Running) -> None:
         if running.started:
-            running.llm.collective_rpc("rap_attention_stop")
+            self._ask(running, "rap_attention_stop")
             running.started = False
+
+    def _ask(self, running: _Running, method: str, *args: Any) -> list[Any]:
+        """Calls a method of `CaptureExtension` on all workers."""
+        try:
+            return list(running.llm.collective_rpc(method, args=args))
+        except Exception as error:
+            raise self._stopped(error) from error
+
+    def _stopped(self, error: Exception) -> RapError:
+        """vLLM's processes are gone or in an unknown state: ends them."""
+        self.close()
+        return RapError(f"vLLM stopped ({_one_line(error)}); start the command again, stored rollouts are kept")
 
     def _collect(self, running: _Running, spans: Mapping[str, int]) -> dict[str, Attention | None]:
         """Attention of ended requests by key; None where it was not seen and another pass is needed."""
@@ -347,7 +351,7 @@ class VLLMEngine:
             return {}
         short = {key: Attention(dict.fromkeys(STATISTIC_COLUMNS)) for key, rows in spans.items() if rows < 2}
         wanted = [[key, rows] for key, rows in spans.items()]
-        answers = running.llm.collective_rpc("rap_attention_collect", args=(wanted,))
+        answers = self._ask(running, "rap_attention_collect", wanted)
         found = next((answer for answer in answers if answer), ["no worker holds the last layer"] * len(wanted))
         seen: dict[str, Attention | None] = {}
         for key, measured in zip(spans, found, strict=True):
