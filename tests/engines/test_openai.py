@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -291,6 +292,15 @@ def test_it_also_runs_inside_an_event_loop(serve):
 
     rows = asyncio.run(caller())
     assert {response.status for response in rows[0]} == {"ok"}
+
+
+def test_every_option_is_documented():
+    from rap_plugin.engines.openai import OPTIONS
+
+    section = (
+        (Path(__file__).parents[2] / "docs" / "engines.md").read_text().split("\n## openai\n")[1].split("\n## ")[0]
+    )
+    assert [option for option in OPTIONS if f"| `{option}` |" not in section] == []
 
 
 @pytest.fixture(scope="module")

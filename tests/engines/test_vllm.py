@@ -154,6 +154,13 @@ def test_no_cuda_setting_is_given_to_the_cpu_build(monkeypatch):
     assert (arguments["dtype"], arguments["kv_cache_memory_bytes"]) == ("float32", 2 * 2**30)
 
 
+def test_every_option_is_documented():
+    from rap_plugin.engines.vllm import OPTIONS
+
+    section = (Path(__file__).parents[2] / "docs" / "engines.md").read_text().split("\n## vllm\n")[1].split("\n## ")[0]
+    assert [option for option in OPTIONS if f"| `{option}` |" not in section] == []
+
+
 # -- sampling -------------------------------------------------------------------------------------------------------
 
 
