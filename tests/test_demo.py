@@ -54,7 +54,9 @@ def test_every_part_of_rap_does_something_on_the_demo_pool(shown: tuple[Path, st
     verdicts = pq.read_table(run / "scores.parquet")["rap_verdict"].to_pylist()
     for verdict in ("selected", "hard_replacement", "language_prior", "attention_biased", "easy", "unsolved"):
         assert verdict in verdicts
-    removed = re.search(r"CDE removed ([\d,]+), ACE removed ([\d,]+), DRM removed ([\d,]+) easy and added ([\d,]+) hard", text)
+    removed = re.search(
+        r"CDE removed ([\d,]+), ACE removed ([\d,]+), DRM removed ([\d,]+) easy and added ([\d,]+) hard", text
+    )
     assert removed is not None
     assert [int(number) for number in removed.groups()] == [
         verdicts.count(verdict) for verdict in ("language_prior", "attention_biased", "easy", "hard_replacement")
@@ -128,7 +130,18 @@ def test_real_logicvista_rows_are_all_accounted_for_and_spoilt_ones_named(logicv
     run = tmp_path / "run"
     done = subprocess.run(
         [sys.executable, "-m", "rap_plugin.cli", "select", str(folder / "dataset.json"), "--model", str(MODEL_DIR)]
-        + ["--out", str(run), "--rollouts", "2", "--max-new-tokens", "32", "--batch-size", "128", "--selector", "random"]
+        + [
+            "--out",
+            str(run),
+            "--rollouts",
+            "2",
+            "--max-new-tokens",
+            "32",
+            "--batch-size",
+            "128",
+            "--selector",
+            "random",
+        ]
         + ["--no-curtail"],
         capture_output=True,
         text=True,

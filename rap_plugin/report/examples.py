@@ -163,13 +163,13 @@ def thumbnail(data: bytes) -> Thumbnail | None:
     if small:
         target = io.BytesIO()
         picture.save(target, "PNG", optimize=True)
-        return Thumbnail(_url("png", target.getvalue()), *picture.size, enlarged=True)
+        return Thumbnail(_url("png", target.getvalue()), picture.width, picture.height, enlarged=True)
     for quality in (76, 50, 25):
         target = io.BytesIO()
         picture.save(target, "JPEG", quality=quality, optimize=True)
         if target.tell() <= MAX_THUMBNAIL:
             break
-    return Thumbnail(_url("jpeg", target.getvalue()), *picture.size, enlarged=False)
+    return Thumbnail(_url("jpeg", target.getvalue()), picture.width, picture.height, enlarged=False)
 
 
 def _url(kind: str, data: bytes) -> str:

@@ -43,7 +43,7 @@ def score_file(name: str, path: Path, options: Mapping[str, Any]) -> dict[str, f
             )
         pairs.append((items[index], "" if response.startswith(FAILED) else response))
     with ThreadPoolExecutor(max_workers=max(1, int(options.get("nproc") or 4))) as threads:
-        marks = threads.map(lambda pair: score_response(*pair, judge), pairs)
+        marks = threads.map(lambda pair: score_response(pair[0], pair[1], judge), pairs)
         records = [record_of(item, [mark]) for (item, _), mark in zip(pairs, marks, strict=True)]
     measures = {one.name: one.of(records) for one in (*COMMON, *benchmark.measures)}
     found = {key: 100 * value for key, value in measures.items() if value is not None}
