@@ -386,8 +386,8 @@ class VLLMEngine:
         return self._running
 
     def _load(self, length: int) -> _Running:
-        # vLLM reports every detail of its start by default; warnings stay.
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        # vLLM reports its start from three processes; VLLM_LOGGING_LEVEL=INFO brings that back.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         try:
             from transformers import AutoProcessor, GenerationConfig
