@@ -81,15 +81,6 @@ def test_a_blind_task_has_the_same_problems_and_other_responses(reported: Path) 
     assert differing
 
 
-def test_missing_data_is_one_line_and_nothing_is_generated(lmms_eval: Lmms, tmp_path: Path) -> None:
-    done = lmms_eval("--model", "rap", "--model_args", MODEL, "--tasks", "rap_mmstar", RAP_DATA_DIR=str(tmp_path))
-    assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if line.startswith("rap: ")] == [
-        f"rap: MMStar is not in {tmp_path}: `rap data prepare mmstar --from Lin-Chen/MMStar`"
-    ]
-    assert "Traceback" not in done.stderr
-
-
 @pytest.fixture(scope="module")
 def host(offline: dict[str, str]) -> Iterator[Any]:
     """lmms-eval in this process, with a model that answers from a table."""
@@ -108,11 +99,17 @@ def host(offline: dict[str, str]) -> Iterator[Any]:
         yield evaluator
 
 
-def evaluate(host: Any, tasks: list[str], threads: int = 4, model_args: str = "") -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def manager(host: Any) -> Any:
+    """lmms-eval's list of tasks, ours among them through the entry point."""
     from lmms_eval.tasks import TaskManager
 
+    return TaskManager()
+
+
+def evaluate(host: Any, manager: Any, tasks: list[str], threads: int = 4, model_args: str = "") -> dict[str, Any]:
     found: dict[str, Any] = host.simple_evaluate(
-        model="scripted", model_args=model_args, tasks=tasks, task_manager=TaskManager(), batch_size=1, device="cpu",
+        model="scripted", model_args=model_args, tasks=tasks, task_manager=manager, batch_size=1, device="cpu",
         process_docs_parallel=threads, bootstrap_iters=0,
     )  # fmt: skip
     return found
@@ -124,8 +121,8 @@ ALL = [
 ]
 
 
-def test_right_responses_score_one_in_every_benchmark(host: Any) -> None:
-    results = evaluate(host, ALL)["results"]
+def test_right_responses_score_one_in_every_benchmark(host: Any, manager: Any) -> None:
+    results = evaluate(host, manager, ALL)["results"]
     leaves = {name: found for name, found in results.items() if "unread,none" in found}
     assert len(leaves) == 29
     assert {name: found["accuracy,none"] for name, found in leaves.items()} == dict.fromkeys(leaves, 1.0)
@@ -136,10 +133,10 @@ def test_right_responses_score_one_in_every_benchmark(host: Any) -> None:
     assert results["rap_cv_bench"]["official,none"] == 1.0
 
 
-def test_threads_do_not_change_a_result(host: Any) -> None:
+def test_threads_do_not_change_a_result(host: Any, manager: Any) -> None:
     def scores(threads: int) -> dict[str, Any]:
         tasks = ["rap_mathvista", "rap_mathverse_text_dominant", "rap_mmvet", "rap_pgps9k_text", "rap_logicvista"]
-        found = evaluate(host, tasks, threads, "answers=every_other")
+        found = evaluate(host, manager, tasks, threads, "answers=every_other")
         return {name: [row["accuracy"] for row in rows] for name, rows in found["samples"].items()}
 
     one = scores(1)
@@ -148,20 +145,17 @@ def test_threads_do_not_change_a_result(host: Any) -> None:
     assert scores(16) == one
 
 
-def test_our_tasks_do_not_hide_built_in_ones(host: Any) -> None:
+def test_our_tasks_do_not_hide_built_in_ones(manager: Any) -> None:
     from lmms_eval.tasks import TaskManager
 
-    index = TaskManager().task_index
+    index = manager.task_index
     assert "rap_plugin" in index["rap_mmstar"]["yaml_path"]
     assert "rap_plugin" not in index["mmstar"]["yaml_path"]
-    included = TaskManager(include_path=str(PATHS["lmms-tasks"])).task_index
+    included = TaskManager(include_path=str(PATHS["lmms-tasks"]), include_defaults=False).task_index
     assert included["rap_reported"]["type"] == "group"
 
 
-def test_every_task_loads_and_its_first_row_is_whole(host: Any) -> None:
-    from lmms_eval.tasks import TaskManager
-
-    manager = TaskManager()
+def test_every_task_loads_and_its_first_row_is_whole(manager: Any) -> None:
     names = [
         name
         for name in manager.all_subtasks
@@ -176,3 +170,12 @@ def test_every_task_loads_and_its_first_row_is_whole(host: Any) -> None:
         shown = task.doc_to_visual(row)
         assert len(shown) == (0 if variant == "blind" or "text_only" in task_name else 1)
         assert row["question"] in task.doc_to_text(row)
+
+
+def test_missing_data_ends_the_run_with_one_line_before_anything_is_generated(
+    host: Any, manager: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAP_DATA_DIR", str(tmp_path))
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(host, manager, ["rap_mmstar"])
+    assert stopped.value.code == f"rap: MMStar is not in {tmp_path}: `rap data prepare mmstar --from Lin-Chen/MMStar`"

@@ -1,0 +1,111 @@
+"""TSV files and scoring, without VLMEvalKit."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from rap_plugin.errors import RapError
+from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_benchmark
+from rap_plugin.evaluation.data import part_file, read_items
+from rap_plugin.vlmeval_datasets import DATASETS
+from rap_plugin.vlmeval_datasets.score import read_predictions, score_file
+from rap_plugin.vlmeval_datasets.tsv import write_tsv
+
+pandas = pytest.importorskip("pandas", reason="pandas comes with VLMEvalKit")
+
+
+@pytest.fixture
+def prepared(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RAP_DATA_DIR", str(data_folder))
+    monkeypatch.delenv("RAP_JUDGE", raising=False)
+    return data_folder
+
+
+def test_every_part_of_every_benchmark_is_a_data_set() -> None:
+    parts = {(name, part) for name, part, blind in DATASETS.values() if not blind}
+    assert parts == {(benchmark.name, part.name) for benchmark in BENCHMARKS.values() for part in benchmark.parts}
+    assert all(name.startswith("RAP_") for name in DATASETS)
+    assert DATASETS["RAP_MathVerse_vision_only_blind"] == ("mathverse", "vision_only", True)
+
+
+def test_the_tsv_holds_the_prepared_rows_with_their_images(prepared: Path, tmp_path: Path) -> None:
+    table = pandas.read_csv(write_tsv("RAP_MMStar", tmp_path), sep="\t", dtype=str, keep_default_na=False)
+    items = list(read_items(part_file(find_benchmark("mmstar"), "", prepared)))
+    assert list(table["index"]) == [str(i) for i in range(len(items))]
+    assert list(table["question"]) == [item.question for item in items]
+    assert [base64.b64decode(text) for text in table["image"]] == [item.image for item in items]
+
+
+def test_rows_without_an_image_and_blind_data_sets_keep_their_rows(prepared: Path, tmp_path: Path) -> None:
+    for name, rows in (("RAP_MathVerse_text_only", 2), ("RAP_MMStar_blind", 6)):
+        table = pandas.read_csv(write_tsv(name, tmp_path), sep="\t", dtype=str, keep_default_na=False)
+        assert len(table) == rows
+        assert set(table["image"]) == {""}
+
+
+def test_the_tsv_is_written_again_only_when_the_data_changed(prepared: Path, tmp_path: Path) -> None:
+    path = write_tsv("RAP_MMStar", tmp_path)
+    first = path.stat().st_mtime_ns
+    assert write_tsv("RAP_MMStar", tmp_path).stat().st_mtime_ns == first
+    note = tmp_path / "RAP_MMStar.made_from.json"
+    note.write_text(note.read_text().replace('"content_sha256": "', '"content_sha256": "0'))
+    assert write_tsv("RAP_MMStar", tmp_path).stat().st_mtime_ns > first
+
+
+def predictions(path: Path, texts: list[str]) -> Path:
+    table = pandas.DataFrame({"index": range(len(texts)), "question": "q", "prediction": texts})
+    if path.suffix == ".xlsx":
+        table.to_excel(path, index=False)
+    elif path.suffix == ".tsv":
+        table.to_csv(path, sep="\t", index=False)
+    else:
+        path.write_text(json.dumps(table.to_dict(orient="records")))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".xlsx", ".json"])
+def test_a_response_that_looks_like_a_number_or_nothing_stays_a_text(ending: str, tmp_path: Path) -> None:
+    texts = ["42", "None", "NA", "", "1e5", "True", "a\nb"]
+    assert read_predictions(predictions(tmp_path / f"m_D{ending}", texts)) == list(enumerate(texts))
+
+
+@pytest.mark.parametrize("threads", [1, 4, 16])
+def test_predictions_score_the_same_with_any_number_of_threads(prepared: Path, tmp_path: Path, threads: int) -> None:
+    texts = ["\\boxed{B}", "7", "<answer>1.2</answer>", "The mean is 3.1", "\\boxed{[2014, 2016]}"]
+    path = predictions(tmp_path / "m_RAP_MathVista.tsv", texts)
+    found = score_file("RAP_MathVista", path, {"nproc": threads, "model": "gpt-4o-mini"})
+    assert found["accuracy"] == 80.0
+    assert found["judged"] == 0.0
+    held = json.loads((tmp_path / "m_RAP_MathVista_rap_scores.json").read_text())
+    assert [record["score"] for record in held["records"]] == [1.0, 1.0, 1.0, 0.0, 1.0]
+    assert held["facts"]["judge"] == "none"
+    assert len(held["facts"]["content_sha256"]) == 64
+
+
+def test_a_failed_response_is_unread_and_the_headline_comes_first(prepared: Path, tmp_path: Path) -> None:
+    texts = ["\\boxed{A}", "\\boxed{B}", "Failed to obtain answer via API.", "B", "(a)", "(b)"]
+    found = score_file("RAP_MMVP", predictions(tmp_path / "m_RAP_MMVP.tsv", texts), {})
+    assert next(iter(found)) == "pair_accuracy"
+    assert found["pair_accuracy"] == pytest.approx(200 / 3)
+    assert found["unread"] == pytest.approx(100 / 6)
+
+
+def test_predictions_of_other_data_are_refused(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(RapError, match="index 6 is not in RAP_MMVP, which has 6 rows"):
+        score_file("RAP_MMVP", predictions(tmp_path / "m_RAP_MMVP.tsv", ["A"] * 7), {})
+    (tmp_path / "m_RAP_MMVP.tsv").write_text("no table")
+    with pytest.raises(RapError, match="no predictions can be read"):
+        score_file("RAP_MMVP", tmp_path / "m_RAP_MMVP.tsv", {})
+
+
+def test_an_unreachable_judge_is_one_line_and_the_predictions_stay(prepared: Path, tmp_path: Path) -> None:
+    path = predictions(tmp_path / "m_RAP_MMVet.tsv", ["a", "b", "c"])
+    before = path.read_bytes()
+    with pytest.raises(RapError, match="cannot be reached") as raised:
+        score_file("RAP_MMVet", path, {"model": "m", "api_base": "http://127.0.0.1:9/v1/chat/completions"})
+    assert "\n" not in str(raised.value)
+    assert path.read_bytes() == before
