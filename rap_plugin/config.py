@@ -119,6 +119,27 @@ class SelectionConfig(Section):
     seed: int = Field(42, ge=0, description="of the random selector and of released's draw")
 
 
+class ExecutionConfig(Section):
+    executor: Literal["local", "ray"] = Field(
+        "local", description="where responses are sampled: in this process, or by Ray workers with an engine each"
+    )
+    workers: int = Field(1, ge=1, description="Ray workers; the result is the same for any number")
+    gpus_per_worker: float | None = Field(
+        None,
+        ge=0,
+        description="GPUs of each Ray worker; default: tensor_parallel_size of the engine, else 1, where the cluster has any",
+    )
+    cpus_per_worker: int | None = Field(
+        None,
+        ge=1,
+        description="processor threads of each Ray worker; default: this machine's shared out, 1 on an existing cluster",
+    )
+    address: str | None = Field(
+        None,
+        description="an existing Ray cluster: auto or host:port; default: $RAY_ADDRESS, else a local cluster for this run",
+    )
+
+
 class RunConfig(Section):
     """Everything that `rap select` needs; `run.json` stores it whole."""
 
@@ -129,6 +150,7 @@ class RunConfig(Section):
     grading: GradingConfig = Field(default_factory=GradingConfig)
     ace: AceConfig = Field(default_factory=AceConfig)
     selection: SelectionConfig = Field(default_factory=SelectionConfig)
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
     plugins: list[str] = Field(
         default_factory=list, description="plugin files (path.py) to load beside the installed ones"
     )

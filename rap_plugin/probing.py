@@ -3,6 +3,8 @@
 The plan is a function of the pool alone, never of what is missing: windows of consecutive samples, sorted
 by size inside, cut into batches. A restart therefore sees the batches that an undisturbed run would
 have seen, skips the finished ones and repeats an unfinished one whole, so both end with the same bytes.
+
+An executor answers the batches, in this process or in several; everything is stored here, as it comes back.
 """
 
 from __future__ import annotations
@@ -14,15 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.engines.base import ARMS, Arm, Attention, Engine, Prompt, Request, Response, Sampling
-from rap_plugin.errors import RapError
+from rap_plugin.engines.base import ARMS, Arm, Attention
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry, PoolSample, ProbeKey
+from rap_plugin.executors import Executor
+from rap_plugin.executors.batches import Batch, Done, Item, Reader, make_sampling
 from rap_plugin.grading.base import GradeItem, Grader
 from rap_plugin.progress import Advance, step
-from rap_plugin.prompts import make_prompt, partners, prompt_hash
-from rap_plugin.samples.ingest import load_samples
-from rap_plugin.samples.pool import Pool
-from rap_plugin.samples.sample import Sample
+from rap_plugin.prompts import partners, prompt_hash
 
 WINDOW = 512
 """Samples whose images are in memory together: enough to sort by length, read from the file in one go."""
@@ -36,27 +36,14 @@ class Prober:
     """What probing needs, opened once."""
 
     store: EvidenceStore
-    pool: Pool
     config: RunConfig
-    engine: Engine
+    executor: Executor
     grader: Grader
-    formats: Mapping[str, Any]
+    reader: Reader
+    """For plugins that want to see the samples that were probed."""
     hook: Any
     """The plugin manager's hook relay."""
     quiet: bool = False
-
-    @property
-    def sampling(self) -> Sampling:
-        """The engine's view of the sampling settings."""
-        return make_sampling(self.config)
-
-
-def make_sampling(config: RunConfig) -> Sampling:
-    """The engine's view of the sampling settings."""
-    settings = config.sampling
-    return Sampling(
-        settings.temperature, settings.top_p, settings.max_prompt_tokens, settings.max_new_tokens, settings.seed
-    )
 
 
 def probe_keys(config: RunConfig, identity: Any) -> dict[Arm, ProbeKey]:
@@ -110,94 +97,84 @@ def _probe(
         _start(prober)
     with ThreadPoolExecutor(1, "rap-grading") as grading:
         with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
-            _sample(prober, probes, samples, wanted, grading, advance)
-        if prober.config.ace.enabled and prober.engine.measures_attention:
+            _sample(prober, probes, _plan(prober, samples, wanted), grading, advance)
+        if prober.config.ace.enabled and prober.executor.measures_attention:
             _measure(prober, probes["image"], samples)
     return missing
 
 
 def _start(prober: Prober) -> None:
-    """Starts an engine that can be told to, so that the ledger does not book its start to the first batch."""
-    start = getattr(prober.engine, "start", None)
-    if start is not None:
-        started = time.perf_counter()
-        start()
-        prober.store.add_cost(LedgerEntry("start engine", time.perf_counter() - started))
+    seconds = prober.executor.start()
+    if seconds is not None:
+        prober.store.add_cost(LedgerEntry("start engine", seconds))
 
 
-def _sample(
-    prober: Prober,
-    probes: Mapping[Arm, int],
-    samples: Sequence[PoolSample],
-    wanted: Mapping[Arm, Mapping[int, int]],
-    grading: ThreadPoolExecutor,
-    advance: Advance,
-) -> None:
-    graded: Future[list[tuple[int, Sample]]] | None = None
+def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Mapping[int, int]]) -> Iterator[Batch]:
+    """The batches that sample what is wanted: per arm, bit sets of rollout indices by sample."""
     by_id = {sample.id: sample for sample in samples}
     partner_of = partners(list(by_id)) if prober.config.prompt.blind == "shuffle" else {}
     for window in _windows(samples):
-        if not any(sample.sample in wanted[arm] for arm in ARMS for sample in window):
-            continue
-        loaded = _load(prober, window)
+        rows = tuple(sample.row for sample in window if any(sample.sample in wanted[arm] for arm in ARMS))
         for arm in ("blind", "image"):
-            for batch in _batches(prober, window):
-                asked = [(sample, wanted[arm][sample.sample]) for sample in batch if sample.sample in wanted[arm]]
-                if not asked:
-                    continue
-                requests = []
-                for sample, bits in asked:
+            for group in _groups(prober, window):
+                items = []
+                for sample in group:
+                    bits = wanted[arm].get(sample.sample, 0)
+                    rollouts = tuple(i for i in range(bits.bit_length()) if bits >> i & 1)
                     partner = None
                     if partner_of and arm == "blind":
-                        partner = _load(prober, [by_id[partner_of[sample.id]]])[partner_of[sample.id]]
-                    prompt = make_prompt(loaded[sample.id], arm, prober.config.prompt, partner)
-                    rollouts = tuple(i for i in range(bits.bit_length()) if bits >> i & 1)
-                    requests.append(Request(prompt, rollouts))
-                numbers = [sample.sample for sample, _ in asked]
-                advance(_generate(prober, arm, probes[arm], numbers, requests))
-                if graded is not None:
-                    _announce(prober, probes, graded.result())
-                done = [(sample.sample, loaded[sample.id]) for sample, _ in asked]
-                # Graded while the engine samples the next batch.
-                graded = grading.submit(_grade_now, prober, probes[arm], done)
+                        other = by_id[partner_of[sample.id]]
+                        partner = (other.row, other.id)
+                    if rollouts:
+                        items.append(Item(sample.sample, sample.row, sample.id, rollouts, partner))
+                if items:
+                    yield Batch(arm, tuple(items), rows)
+
+
+def _sample(
+    prober: Prober, probes: Mapping[Arm, int], plan: Iterator[Batch], grading: ThreadPoolExecutor, advance: Advance
+) -> None:
+    graded: Future[Batch] | None = None
+    for done in prober.executor.run(plan):
+        advance(_keep(prober, probes[done.batch.arm], done))
+        if graded is not None:
+            _announce(prober, probes, graded.result())
+        # Graded while the engine samples the next batch.
+        graded = grading.submit(_grade_now, prober, probes[done.batch.arm], done.batch)
     if graded is not None:
         _announce(prober, probes, graded.result())
 
 
-def _generate(prober: Prober, arm: Arm, probe: int, numbers: Sequence[int], requests: Sequence[Request]) -> int:
-    """One engine call, stored at once with its cost; returns the rollouts."""
-    started = time.perf_counter()
-    together = getattr(prober.engine, "generate_with_attention", None)
+def _keep(prober: Prober, probe: int, done: Done) -> int:
+    """Stores an answered batch with its cost; returns the rollouts."""
+    items = done.batch.items
     attention: dict[tuple[int, int], Attention] = {}
-    answers: list[list[Response]]
-    if together is not None and arm == "image" and prober.config.ace.enabled and prober.engine.measures_attention:
-        pairs = together(requests, prober.sampling)
-        answers = [[response for response, _ in row] for row in pairs]
-        for number, row in zip(numbers, pairs, strict=True):
-            attention |= {(number, response.rollout): measured for response, measured in row}
-    else:
-        answers = prober.engine.generate(requests, prober.sampling)
-    count = sum(map(len, answers))
+    if done.attention:
+        for item, responses, row in zip(items, done.responses, done.attention, strict=True):
+            measured = zip(responses, row, strict=True)
+            attention |= {(item.sample, response.rollout): one for response, one in measured}
+    count = sum(map(len, done.responses))
     cost = LedgerEntry(
-        f"sample {arm}",
-        time.perf_counter() - started,
+        f"sample {done.batch.arm}",
+        done.seconds,
         count,
-        sum(row[0].prompt_tokens for row in answers if row),
-        sum(len(response.token_ids) for row in answers for response in row),
+        sum(row[0].prompt_tokens for row in done.responses if row),
+        sum(len(response.token_ids) for row in done.responses for response in row),
     )
-    prober.store.add_rollouts(probe, list(zip(numbers, answers, strict=True)), attention, ledger=cost)
+    numbers = [item.sample for item in items]
+    prober.store.add_rollouts(probe, list(zip(numbers, done.responses, strict=True)), attention, ledger=cost)
     return count
 
 
-def _grade_now(prober: Prober, probe: int, samples: list[tuple[int, Sample]]) -> list[tuple[int, Sample]]:
-    grade_pending(prober.store, prober.grader, [probe], samples=[number for number, _ in samples])
-    return samples
+def _grade_now(prober: Prober, probe: int, batch: Batch) -> Batch:
+    grade_pending(prober.store, prober.grader, [probe], samples=[item.sample for item in batch.items])
+    return batch
 
 
-def _announce(prober: Prober, probes: Mapping[Arm, int], samples: Sequence[tuple[int, Sample]]) -> None:
+def _announce(prober: Prober, probes: Mapping[Arm, int], batch: Batch) -> None:
     if prober.hook.rap_sample_probed.get_hookimpls():
-        for number, sample in samples:
-            prober.hook.rap_sample_probed(sample=sample, rollouts=prober.store.records(probes, [number]))
+        for item, sample in zip(batch.items, prober.reader.samples(batch), strict=True):
+            prober.hook.rap_sample_probed(sample=sample, rollouts=prober.store.records(probes, [item.sample]))
 
 
 def grade_pending(
@@ -219,32 +196,39 @@ def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
     """Measures the attention of stored image rollouts that lack it, in a pass of its own."""
     wanted = prober.store.unmeasured(probe)
     total = sum(map(len, wanted.values()))
+    if not total:
+        return
+    _start(prober)
     with step("measure attention", total, "responses", quiet=prober.quiet) as advance:
-        for window in _windows(samples):
-            if not any(sample.sample in wanted for sample in window):
-                continue
-            loaded = _load(prober, window)
-            for batch in _batches(prober, window):
-                asked = [sample for sample in batch if sample.sample in wanted]
-                if not asked:
-                    continue
-                started = time.perf_counter()
-                prompts: list[tuple[Prompt, Sequence[Sequence[int]]]] = [
-                    (
-                        make_prompt(loaded[sample.id], "image", prober.config.prompt),
-                        prober.store.token_ids(probe, sample.sample, wanted[sample.sample]),
-                    )
-                    for sample in asked
-                ]
-                measured = prober.engine.attention(prompts, prober.sampling)
-                rows = [
-                    (sample.sample, rollout, attention)
-                    for sample, row in zip(asked, measured, strict=True)
-                    for rollout, attention in zip(wanted[sample.sample], row, strict=True)
-                ]
-                cost = LedgerEntry("measure attention", time.perf_counter() - started, len(rows))
-                prober.store.set_attention(probe, rows, cost)
-                advance(len(rows))
+        for done in prober.executor.run(_measure_plan(prober, probe, samples, wanted)):
+            rows = [
+                (item.sample, rollout, attention)
+                for item, row in zip(done.batch.items, done.attention, strict=True)
+                for rollout, attention in zip(item.rollouts, row, strict=True)
+            ]
+            prober.store.set_attention(probe, rows, LedgerEntry("measure attention", done.seconds, len(rows)))
+            advance(len(rows))
+
+
+def _measure_plan(
+    prober: Prober, probe: int, samples: Sequence[PoolSample], wanted: Mapping[int, Sequence[int]]
+) -> Iterator[Batch]:
+    for window in _windows(samples):
+        rows = tuple(sample.row for sample in window if sample.sample in wanted)
+        for group in _groups(prober, window):
+            items = tuple(
+                Item(
+                    sample.sample,
+                    sample.row,
+                    sample.id,
+                    tuple(rollouts),
+                    token_ids=tuple(map(tuple, prober.store.token_ids(probe, sample.sample, rollouts))),
+                )
+                for sample in group
+                if (rollouts := wanted.get(sample.sample))
+            )
+            if items:
+                yield Batch("image", items, rows, measure=True)
 
 
 def _windows(samples: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:
@@ -252,20 +236,10 @@ def _windows(samples: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:
         yield samples[start : start + WINDOW]
 
 
-def _batches(prober: Prober, window: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:
-    """A window's samples, alike in size, in batches of about the wanted number of responses."""
-    responses = prober.config.model.batch_size or prober.engine.batch_size
+def _groups(prober: Prober, window: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:
+    """A window's samples, alike in size, in groups of about the wanted number of responses."""
+    responses = prober.config.model.batch_size or prober.executor.batch_size
     size = max(1, responses // prober.config.sampling.rollouts)
     ordered = sorted(window, key=lambda sample: (sample.pixels, len(sample.question), sample.id))
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
-
-
-def _load(prober: Prober, samples: Sequence[PoolSample]) -> dict[str, Sample]:
-    loaded = load_samples(prober.pool, prober.config.pool, [sample.row for sample in samples], prober.formats)
-    for known, sample in zip(samples, loaded, strict=True):
-        if known.id != sample.id:
-            raise RapError(
-                f"{prober.pool.path}: row {known.row} is not what it was when the pool was read; run `rap select` again"
-            )
-    return {sample.id: sample for sample in loaded}

@@ -21,6 +21,9 @@ from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
 from rap_plugin.evidence.table import EvidenceTable, read_table
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
+from rap_plugin.executors import Executor, open_executor
+from rap_plugin.executors.batches import Reader
+from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.grading import Grader, GradingOptions, open_grader
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.probing import Prober, grade_pending, probe_keys, probe_pool, probe_waves
@@ -60,26 +63,41 @@ def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quie
         raise RapError("no model given; add --model with a hub id or a folder")
     pool = open_pool(config.pool)
     engine = registry.get("engines", config.model.engine)(config.model)
-    with closing(engine):
-        return select_with(engine, pool, config, out, extend=extend, quiet=quiet)
+    with closing(engine), closing(open_executor(config, engine, pool, registry.things["formats"])) as executor:
+        return select_with(engine, pool, config, out, executor=executor, extend=extend, quiet=quiet)
 
 
 def select_with(
-    engine: Engine, pool: Pool, config: RunConfig, out: str | Path, *, extend: bool = False, quiet: bool = False
+    engine: Engine,
+    pool: Pool,
+    config: RunConfig,
+    out: str | Path,
+    *,
+    executor: Executor | None = None,
+    extend: bool = False,
+    quiet: bool = False,
 ) -> RunResult:
-    """The same with an engine and a pool that the caller has opened, and closes: for hosts that bring their own."""
+    """The same with an engine and a pool that the caller has opened, and closes: for hosts that bring their own.
+
+    Without an `executor` that engine answers, in this process; others cannot have it.
+    """
     started = time.perf_counter()
     run = Path(out)
     registry = get_plugins().registry()
+    reader = Reader(pool, config.pool, registry.things["formats"])
+    if executor is None:
+        if config.execution.executor != "local":
+            raise RapError(
+                f"execution.executor={config.execution.executor}: the engine is the host's own; leave it at local"
+            )
+        executor = LocalExecutor(engine, reader, config)
     with closing(make_grader(config, registry)) as grader, _opened(run, config, extend) as store:
         describe(run, config, engine.identity)
         ingest_pool(store, pool, config, grader, registry, quiet=quiet)
         _require_images(store, pool)
         keys = probe_keys(config, engine.identity)
         probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in keys.items()}
-        prober = Prober(
-            store, pool, config, engine, grader, registry.things["formats"], get_plugins().manager.hook, quiet
-        )
+        prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
         settler = curtail.active_settler(config)
         if settler is None:
             sampled = probe_pool(prober, probes)

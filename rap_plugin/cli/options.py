@@ -49,6 +49,8 @@ SHORT = {
     "selection.lambda_c": "--lambda-c",
     "selection.lambda_a": "--lambda-a",
     "selection.keep": "--keep",
+    "execution.executor": "--executor",
+    "execution.workers": "--workers",
 }
 """The options with a flag of their own; every other one is set with `--set section.name=value`."""
 

@@ -1,0 +1,145 @@
+"""A batch: one engine call, in numbers small enough to send anywhere, and what answers it.
+
+The images stay in the pool: whoever answers a batch reads them itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rap_plugin.config import PoolConfig, RunConfig
+from rap_plugin.engines.base import Arm, Attention, Engine, Prompt, Request, Response, Sampling
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.prompts import make_prompt
+from rap_plugin.samples.ingest import load_samples
+from rap_plugin.samples.pool import Pool
+from rap_plugin.samples.sample import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a batch asks of one sample."""
+
+    sample: int
+    """Its number in the store."""
+    row: int
+    id: str
+    rollouts: tuple[int, ...]
+    """Indices of the rollouts to sample, or of the stored ones to measure."""
+    partner: tuple[int, str] | None = None
+    """Row and id of the sample whose images it gets, under intervention shuffle."""
+    token_ids: tuple[tuple[int, ...], ...] = ()
+    """Per rollout the stored response, where its attention is to be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One engine call."""
+
+    arm: Arm
+    items: tuple[Item, ...]
+    window: tuple[int, ...]
+    """Rows of the pool that this batch and its neighbours need: read in one go, kept for the neighbours."""
+    measure: bool = False
+    """Measure the attention of stored responses instead of sampling."""
+    deaths: int = 0
+    """Worker processes that died over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An answered batch: per item, one response and one measurement per rollout."""
+
+    batch: Batch
+    responses: list[list[Response]] = field(default_factory=list)
+    """Empty where the batch only measures."""
+    attention: list[list[Attention]] = field(default_factory=list)
+    """Empty where nothing was measured."""
+    seconds: float = 0.0
+    """Of the engine call."""
+
+
+def make_sampling(config: RunConfig) -> Sampling:
+    """The engine's view of the sampling settings."""
+    settings = config.sampling
+    return Sampling(
+        settings.temperature, settings.top_p, settings.max_prompt_tokens, settings.max_new_tokens, settings.seed
+    )
+
+
+class Reader:
+    """The samples of batches, with the last window kept in memory."""
+
+    def __init__(self, pool: Pool, config: PoolConfig, formats: Mapping[str, Any]) -> None:
+        self._pool = pool
+        self._config = config
+        self._formats = formats
+        self._window: tuple[int, ...] = ()
+        self._samples: dict[int, Sample] = {}
+
+    def samples(self, batch: Batch) -> list[Sample]:
+        """One per item, in order. Raises RapError for a row that is not what it was."""
+        if batch.window != self._window:
+            self._window, self._samples = (), {}  # never two windows in memory
+            loaded = load_samples(self._pool, self._config, batch.window, self._formats)
+            self._window, self._samples = batch.window, {sample.row: sample for sample in loaded}
+        return [self._same(self._samples[item.row], item.id) for item in batch.items]
+
+    def partners(self, batch: Batch) -> list[Sample | None]:
+        """Per item the sample whose images it gets, None where it keeps or drops its own."""
+        wanted = sorted({item.partner for item in batch.items if item.partner is not None})
+        loaded = load_samples(self._pool, self._config, [row for row, _ in wanted], self._formats) if wanted else []
+        found = {row: self._same(sample, known) for (row, known), sample in zip(wanted, loaded, strict=True)}
+        return [found[item.partner[0]] if item.partner else None for item in batch.items]
+
+    def _same(self, sample: Sample, known: str) -> Sample:
+        if sample.id != known:
+            raise RapError(
+                f"{self._pool.path}: row {sample.row} is not what it was when the pool was read; run `rap select` again"
+            )
+        return sample
+
+
+def answer(batch: Batch, engine: Engine, reader: Reader, config: RunConfig) -> Done:
+    """Reads the batch's images and calls the engine, once."""
+    sampling = make_sampling(config)
+    prompts = [
+        make_prompt(sample, batch.arm, config.prompt, partner)
+        for sample, partner in zip(reader.samples(batch), reader.partners(batch), strict=True)
+    ]
+    started = time.perf_counter()
+    if batch.measure:
+        given: list[tuple[Prompt, Any]] = [
+            (prompt, item.token_ids) for prompt, item in zip(prompts, batch.items, strict=True)
+        ]
+        return Done(batch, [], engine.attention(given, sampling), time.perf_counter() - started)
+    requests = [Request(prompt, item.rollouts) for prompt, item in zip(prompts, batch.items, strict=True)]
+    together = getattr(engine, "generate_with_attention", None)
+    if together is not None and batch.arm == "image" and config.ace.enabled and engine.measures_attention:
+        pairs = together(requests, sampling)
+        responses = [[response for response, _ in row] for row in pairs]
+        attention = [[measured for _, measured in row] for row in pairs]
+    else:
+        responses, attention = engine.generate(requests, sampling), []
+    return Done(batch, responses, attention, time.perf_counter() - started)
+
+
+def failed(batch: Batch, reason: str) -> Done:
+    """The answer to a batch that nobody can answer: every rollout says why."""
+    if batch.measure:
+        nothing = Attention(dict.fromkeys(STATISTIC_COLUMNS), reason)
+        return Done(batch, [], [[nothing for _ in item.rollouts] for item in batch.items])
+    return Done(
+        batch,
+        [[Response(i, status="engine_error", error=reason) for i in item.rollouts] for item in batch.items],
+    )
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """A batch of several items as two."""
+    middle = len(batch.items) // 2
+    return replace(batch, items=batch.items[:middle]), replace(batch, items=batch.items[middle:])

@@ -1,0 +1,43 @@
+"""Executor `local`: the engine in this process, one batch after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from rap_plugin.config import RunConfig
+from rap_plugin.engines.base import Engine
+from rap_plugin.executors.batches import Batch, Done, Reader, answer
+
+
+class LocalExecutor:
+    """One engine that the caller has opened, and closes."""
+
+    def __init__(self, engine: Engine, reader: Reader, config: RunConfig) -> None:
+        self._engine = engine
+        self._reader = reader
+        self._config = config
+
+    @property
+    def measures_attention(self) -> bool:
+        return self._engine.measures_attention
+
+    @property
+    def batch_size(self) -> int:
+        return self._engine.batch_size
+
+    def start(self) -> float | None:
+        """Starts an engine that can be told to, so that the ledger does not book its start to the first batch."""
+        start = getattr(self._engine, "start", None)
+        if start is None:
+            return None
+        started = time.perf_counter()
+        start()
+        return time.perf_counter() - started
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[Done]:
+        """Answers in order."""
+        return (answer(batch, self._engine, self._reader, self._config) for batch in batches)
+
+    def close(self) -> None:
+        pass

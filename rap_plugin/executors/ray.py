@@ -1,0 +1,304 @@
+"""Executor `ray`: a pool of Ray actors, each with an engine of its own, over a local or an existing cluster.
+
+This process plans, hands out batches, grades and writes the evidence; it is the store's only writer. A worker that
+dies is replaced, and the batches that it had not finished run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rap_plugin.config import RunConfig
+from rap_plugin.engines.base import Engine
+from rap_plugin.errors import RapError
+from rap_plugin.executors.batches import Batch, Done, failed
+from rap_plugin.executors.waiting import Waiting
+from rap_plugin.executors.worker import Hello, Orders, Worker, package_version
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 2
+"""Batches that a worker has at a time: one that it works on, one so that it need not wait for this process."""
+
+DEATHS = 5
+"""Workers that may die in a row without a finished batch in between."""
+
+PATIENCE_S = 60.0
+"""Without a worker and without news for so long, a line says what is being waited for."""
+
+CLOSE_S = 5.0
+"""That idle workers have to close their engines."""
+
+OBJECT_STORE_BYTES = 128 << 20
+"""Shared memory of a local cluster: answers in flight are the only objects, a few hundred kilobytes each."""
+
+
+@dataclass(eq=False)
+class _Seat:
+    """One worker and what it has been asked."""
+
+    worker: Any
+    hello: Any
+    """Reference of its greeting; None once that has come."""
+    flying: dict[Any, Batch] = field(default_factory=dict)
+    """Batches by the reference of their answers, oldest first."""
+    window: tuple[int, ...] = ()
+
+
+class RayExecutor:
+    """`execution.workers` engines in workers of their own; `engine` says which weights they must have."""
+
+    def __init__(self, engine: Engine, config: RunConfig) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise RapError("--executor ray needs Ray; install it with: pip install 'rap-plugin[ray]'")
+        self._engine = engine
+        self._config = config
+        self._settings = config.execution
+        self._seats: list[_Seat] = []
+        self._first: Hello | None = None
+        self._deaths = 0
+        """In a row, without an answer in between."""
+        self._answered = False
+        self._connected = self._joined = self._local = self._keep_logs = False
+        self._folder: Path | None = None
+        """Of the local cluster's sockets and logs."""
+        self.batch_size: int = engine.batch_size
+
+    @property
+    def measures_attention(self) -> bool:
+        return self._engine.measures_attention
+
+    def start(self) -> float | None:
+        """Connects to Ray, starts the workers and waits for the first; returns the seconds that its engine took."""
+        if self._seats:
+            return None
+        self._connect()
+        self._make = self._job_offer()
+        self._seats = [self._hire() for _ in range(self._settings.workers)]
+        nothing = Waiting(())
+        while self._first is None:
+            for _ in self._round(nothing):
+                raise AssertionError("an answer that nobody asked for")
+        # The plan is cut by the engine that does the work: this process may lack the workers' GPU.
+        self.batch_size = self._first.batch_size
+        return self._first.seconds
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[Done]:
+        """Answers as they come; the stream of batches is read only as far as workers have room."""
+        self.start()
+        waiting = Waiting(batches)
+        while True:
+            for seat in self._seats:
+                self._feed(seat, waiting)
+            if not waiting and not any(seat.flying for seat in self._seats):
+                break
+            yield from self._round(waiting)
+        if waiting.condemned and not self._answered:
+            raise self._give_up("every batch kills the worker that gets it")
+        for batch in waiting.condemned:
+            yield failed(batch, f"{batch.deaths} worker processes died while they worked on this sample")
+
+    def close(self) -> None:
+        """Ends the workers, and a local cluster with them; an existing cluster is left as it was."""
+        if not self._connected:
+            return
+        import ray
+
+        idle = [seat for seat in self._seats if seat.hello is None and not seat.flying]
+        if idle and len(idle) == len(self._seats):
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.wait([seat.worker.close.remote() for seat in idle], num_returns=len(idle), timeout=CLOSE_S)
+        for seat in self._seats:
+            _kill(seat)
+        self._seats = []
+        if not self._joined:
+            ray.shutdown()
+        if self._folder is not None and not self._keep_logs:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._connected = False
+
+    # -- batches --------------------------------------------------------------------------------------------------
+
+    def _feed(self, seat: _Seat, waiting: Waiting) -> None:
+        while seat.hello is None and len(seat.flying) < IN_FLIGHT:
+            batch = waiting.take(seat.window)
+            if batch is None:
+                return
+            seat.window = batch.window
+            seat.flying[seat.worker.answer.remote(batch)] = batch
+
+    def _round(self, waiting: Waiting) -> Iterator[Done]:
+        """Waits for news and deals with it: greetings, answers, deaths."""
+        import ray
+
+        asked = {ref: seat for seat in self._seats for ref in (seat.hello, *seat.flying) if ref is not None}
+        news, _ = ray.wait(list(asked), num_returns=1, timeout=PATIENCE_S)
+        if not news and self._first is None:
+            log.warning("still waiting for a Ray worker; each asks for %s, free: %s", self._wants(), _free())
+        for ref in news:
+            seat = asked[ref]
+            try:
+                found = ray.get(ref)
+            except ray.exceptions.RayTaskError as error:
+                raise RapError(f"a Ray worker failed: {_line(error.cause or error)}") from None
+            except ray.exceptions.RayError as error:
+                yield from self._replace(seat, waiting, error)
+                continue
+            if ref is seat.hello:
+                self._welcome(seat, found)
+            else:
+                yield self._landed(seat, ref, found)
+
+    def _welcome(self, seat: _Seat, found: Hello | RapError) -> None:
+        if isinstance(found, RapError):
+            raise found
+        seat.hello = None
+        self._first = self._first or found
+
+    def _landed(self, seat: _Seat, ref: Any, found: Done | RapError) -> Done:
+        if isinstance(found, RapError):
+            raise found
+        del seat.flying[ref]
+        self._deaths, self._answered = 0, True
+        return found
+
+    def _replace(self, seat: _Seat, waiting: Waiting, reason: Exception) -> Iterator[Done]:
+        """Puts a new worker in the place of a dead one; its finished batches count, the others wait again."""
+        import ray
+
+        _kill(seat)  # one that merely cannot be reached must not go on beside its successor
+        self._seats.remove(seat)
+        self._deaths += 1
+        unfinished = []
+        for ref, batch in list(seat.flying.items()):
+            try:
+                yield self._landed(seat, ref, ray.get(ref, timeout=CLOSE_S))
+            except ray.exceptions.RayError:
+                unfinished.append(batch)
+        if unfinished:
+            waiting.back(unfinished[1:])
+            waiting.died(unfinished[0])
+        if self._deaths >= DEATHS:
+            raise self._give_up(f"{DEATHS} Ray workers in a row died without finishing a batch")
+        log.warning("a Ray worker died (%s); another takes its place", _line(reason))
+        self._seats.append(self._hire())
+
+    def _give_up(self, what: str) -> RapError:
+        self._keep_logs = self._folder is not None
+        where = f"; their output is in {self._folder}/session_latest/logs" if self._keep_logs else ""
+        return RapError(f"{what}: the engine crashes or memory runs out{where}; stored rollouts are kept")
+
+    # -- workers --------------------------------------------------------------------------------------------------
+
+    def _hire(self) -> _Seat:
+        worker = self._make()
+        return _Seat(worker, worker.open.remote())
+
+    def _job_offer(self) -> Callable[[], Any]:
+        """What makes one worker. Raises RapError where the cluster has no room for it."""
+        import ray
+
+        total = ray.cluster_resources()
+        self._gpus = self._gpus_per_worker(total.get("GPU", 0))
+        local, workers = self._local, self._settings.workers
+        # Local workers count as one processor each whatever they use: the cluster is theirs alone.
+        self._cpus = 1 if local else self._settings.cpus_per_worker or 1
+        for kind, each in (("GPU", self._gpus), ("CPU", self._cpus)):
+            needed = each * (workers if local else 1)
+            if needed > total.get(kind, 0):
+                raise RapError(
+                    f"execution: {workers if local else 'a'} Ray worker{'s' if local and workers > 1 else ''} need {needed:g} {kind}, "
+                    f"{'this machine' if local else 'the cluster'} has {total.get(kind, 0):g}; change --workers or execution.{kind.lower()}s_per_worker"
+                )
+        orders = Orders(
+            self._config.model_dump_json(), package_version(), self._engine.identity, os.getcwd(), self._threads()
+        )
+        actor = ray.remote(Worker).options(
+            num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
+        )
+        return lambda: actor.remote(orders)
+
+    def _gpus_per_worker(self, there: float) -> float:
+        if self._settings.gpus_per_worker is not None:
+            return self._settings.gpus_per_worker
+        if not there or self._config.model.device == "cpu":
+            return 0
+        return float(self._config.model.options.get("tensor_parallel_size", 1))
+
+    def _threads(self) -> int:
+        if self._settings.cpus_per_worker is not None or not self._local:
+            return self._settings.cpus_per_worker or 1
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        return int(given) if given.isdecimal() else max(1, (os.cpu_count() or 1) // self._settings.workers)
+
+    def _wants(self) -> str:
+        return f"{self._cpus} CPU" + (f" and {self._gpus:g} GPU" if self._gpus else "")
+
+    # -- Ray ------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        """A connection that the process has already, else the given cluster, else a local one of our own."""
+        # Read when Ray is imported. It reports its use over the network unless told not to, and prints to standard
+        # output that a worker died, which we log.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
+        import ray
+
+        address = self._settings.address or os.environ.get("RAY_ADDRESS") or "local"
+        self._joined = ray.is_initialized()
+        self._local = address == "local" and not self._joined
+        self._connected = True
+        if self._joined:
+            return
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+        if self._local:
+            # What an engine has started (vLLM's core) must not outlive a dead worker: it holds the GPU.
+            os.environ.setdefault("RAY_process_group_cleanup_enabled", "true")
+            # Ray's sockets lie in there, and the path of a socket is at most 107 bytes long.
+            short = "/tmp" if os.path.isdir("/tmp") else None
+            self._folder = Path(tempfile.mkdtemp(prefix="rap-ray-", dir=short))
+            options |= {
+                "num_cpus": self._settings.workers,
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "_temp_dir": str(self._folder),
+            }
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # about a default of later versions
+                ray.init(address=address, **options)
+        except (OSError, RuntimeError, ValueError) as error:
+            what = "a local Ray cluster cannot be started" if self._local else f"no Ray cluster answers at {address}"
+            raise RapError(f"{what} ({_line(error)}); check execution.address, or use --executor local") from None
+
+
+def _kill(seat: _Seat) -> None:
+    import ray
+
+    with contextlib.suppress(Exception):  # it is dead, or its cluster is
+        ray.kill(seat.worker, no_restart=True)
+
+
+def _free() -> str:
+    import ray
+
+    free = ray.available_resources()
+    return ", ".join(f"{free.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU"))
+
+
+def _line(error: BaseException) -> str:
+    """An exception in one line; of a dead actor what Ray knows of its end."""
+    text = " ".join(str(error).split())
+    for mark in ("Worker exit detail: ", "The actor is dead because "):
+        text = text.split(mark, 1)[-1]
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

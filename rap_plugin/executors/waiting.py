@@ -1,0 +1,79 @@
+"""The batches that no worker has yet: handed out by window, repeated after a death, halved when suspect."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from rap_plugin.executors.batches import Batch, halves
+
+SUSPECT = 2
+"""Worker deaths over one batch from which the batch, and not chance, is taken for the cause."""
+
+
+class Waiting:
+    """Takes windows from a stream as workers ask for them, so that each window is read by as few workers as can be.
+
+    A batch whose worker died runs again as it is, since a batch of another size may sum in another order. When it
+    has taken a second worker with it, its halves wait behind everything else, and so on down to one sample:
+    `condemned` holds those that killed a worker alone.
+    """
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self._coming: Iterator[Batch] = iter(batches)
+        self._held: Batch | None = None
+        """The first batch of the window that comes next."""
+        self._open: OrderedDict[tuple[int, ...], deque[Batch]] = OrderedDict()
+        self._again: deque[Batch] = deque()
+        self._late: deque[Batch] = deque()
+        self.condemned: list[Batch] = []
+
+    def take(self, window: tuple[int, ...]) -> Batch | None:
+        """The next batch for a worker that has this window in memory, None when nothing waits."""
+        if self._again:
+            return self._again.popleft()
+        if window not in self._open:
+            # A new window; at the end of the stream, help where the most is left.
+            window = self._next_window() or max(self._open, key=lambda known: len(self._open[known]), default=())
+        if window not in self._open:
+            return self._late.popleft() if self._late else None
+        batches = self._open[window]
+        batch = batches.popleft()
+        if not batches:
+            del self._open[window]
+        return batch
+
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._again or self._open or self._late or self._peek())
+
+    def back(self, batches: Iterable[Batch]) -> None:
+        """Takes batches back that were not begun."""
+        self._again.extend(batches)
+
+    def died(self, batch: Batch) -> None:
+        """Takes a batch back that was worked on when the worker died."""
+        batch = replace(batch, deaths=batch.deaths + 1)
+        if batch.deaths < SUSPECT:
+            self._again.appendleft(batch)
+        elif len(batch.items) > 1:
+            self._late.extend(replace(half, deaths=SUSPECT - 1) for half in halves(batch))
+        else:
+            self.condemned.append(batch)
+
+    def _peek(self) -> Batch | None:
+        if self._held is None:
+            self._held = next(self._coming, None)
+        return self._held
+
+    def _next_window(self) -> tuple[int, ...] | None:
+        first = self._peek()
+        if first is None:
+            return None
+        batches: deque[Batch] = deque()
+        while (batch := self._peek()) is not None and batch.window == first.window:
+            batches.append(batch)
+            self._held = None
+        self._open[first.window] = batches
+        return first.window
