@@ -4,10 +4,13 @@
 
 A random LLaVA-shaped model (12 layers, 8 heads, 54 M parameters) reads L tokens, the second half of them a response:
 `plain` as it is, `measured` with all statistics of psi from its last layer, `eager` with Transformers' own
-`output_attentions=True`. Time: the median of passes that take turns in one process, and for `measured` also the time
-inside the measurement against the rest of the same pass (a busy machine moves the former, hardly the latter). Memory: the peak of live tensor
-bytes during one pass, counted from the allocator's own events in a fresh process each, less that of `plain`; and the
-process's peak resident size. Ratios compare numbers of one run only.
+`output_attentions=True`. This is engine hf; `attention_vllm.py` beside it is engine vllm.
+
+Time: the median of passes that take turns in one process. `measuring` is the time inside the measurement against the
+rest of the same pass: a busy machine moves the former, hardly the latter. Memory: the peak of live tensor bytes of one
+pass, from the allocator's own events in a fresh process each, less that of `plain`, and the process's peak resident
+size. `scratch` is the peak of the measurement alone: it can hide below a peak that the plain pass reaches elsewhere, but
+`x less` (than eager's extra) counts it. Ratios compare numbers of one run only.
 """
 
 from __future__ import annotations
@@ -40,19 +43,20 @@ def main() -> None:
     print(f"hf, {LAYERS} layers, {HEADS} heads, {options.device}; the response is half of L")
     print(
         f"{'L':>6} {'mode':>9} {'seconds':>9} {'x plain':>8} {'measuring':>10}"
-        f" {'extra MiB':>10} {'x less':>9} {'peak RSS MiB':>13}"
+        f" {'extra MiB':>10} {'scratch MiB':>12} {'x less':>7} {'peak RSS MiB':>13}"
     )
     for length in options.lengths:
         seconds = part("times", length, options)
         memory = {mode: part(mode, length, options) for mode in MODES}
         extra = {mode: (memory[mode]["bytes"] - memory["plain"]["bytes"]) / 2**20 for mode in MODES}
         for mode in MODES:
-            # Scratch of the measurement can fit below the peak that the plain pass reaches elsewhere: then it adds none.
-            fewer = (f"{extra['eager'] / extra[mode]:.0f}" if extra[mode] else "no extra") if mode == "measured" else ""
+            # Scratch can fit below the peak that the plain pass reaches elsewhere and then adds nothing: it counts anyway.
+            scratch = memory[mode]["scratch"] / 2**20
+            fewer = f"{extra['eager'] / max(scratch, extra[mode]):.0f}" if mode == "measured" else ""
             share = f"+{100 * seconds['measuring']:.1f} %" if mode == "measured" else ""
             print(
                 f"{length:>6} {mode:>9} {seconds[mode]:>9.3f} {seconds[mode] / seconds['plain']:>8.3f} {share:>10}"
-                f" {extra[mode]:>10.1f} {fewer:>9} {memory[mode]['rss'] / 2**20:>13.0f}",
+                f" {extra[mode]:>10.1f} {f'{scratch:.1f}' if scratch else '':>12} {fewer:>7} {memory[mode]['rss'] / 2**20:>13.0f}",
                 flush=True,
             )
 
@@ -84,48 +88,58 @@ def build(attention: str, device: str) -> Any:
     return LlavaForConditionalGeneration(config).eval().requires_grad_(False).to(device)
 
 
-def make_pass(mode: str, length: int, device: str) -> Any:
-    """A function of no arguments that runs one forward pass of this mode and returns the seconds spent measuring."""
-    import torch
+class Pass:
+    """One forward pass of a mode: calling it runs it and returns the seconds spent measuring."""
 
-    from rap_plugin.engines import ace
-    from rap_plugin.engines.last_layer import LastLayer
+    def __init__(self, mode: str, length: int, device: str) -> None:
+        import torch
 
-    network = build("eager" if mode == "eager" else "sdpa", device)
-    ids = torch.randint(10, 16000, (1, length), generator=torch.Generator().manual_seed(1)).to(device)
-    inputs = {"input_ids": ids, "logits_to_keep": 1, "use_cache": False}
-    last = LastLayer(network)
+        from rap_plugin.engines.last_layer import LastLayer
 
-    inside: list[float] = []
+        self.mode, self.half, self.device = mode, length // 2, device
+        self.network = build("eager" if mode == "eager" else "sdpa", device)
+        self.ids = torch.randint(10, 16000, (1, length), generator=torch.Generator().manual_seed(1)).to(device)
+        self.last = LastLayer(self.network)
+        self.seconds = 0.0
 
-    def wait() -> None:
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
+    def __call__(self) -> float:
+        import torch
 
-    def reduce(layer: Any) -> None:
-        wait()
-        started = time.perf_counter()
-        ace.measure(layer.query[:, :, length // 2 :], layer.key, layer.scaling)
-        wait()
-        inside.append(time.perf_counter() - started)
-
-    def forward() -> float:
-        inside.clear()
+        inputs = {"input_ids": self.ids, "logits_to_keep": 1, "use_cache": False}
+        self.seconds = 0.0
         with torch.inference_mode():
-            if mode == "measured":
-                with last.showing(reduce):
-                    network(**inputs)
+            if self.mode == "measured":
+                with self.last.showing(self.measure):
+                    self.network(**inputs)
             else:
-                network(**inputs, output_attentions=mode == "eager")
-        wait()
-        return sum(inside)
+                self.network(**inputs, output_attentions=self.mode == "eager")
+        self.wait()
+        return self.seconds
 
-    return forward
+    def measure(self, layer: Any) -> None:
+        from rap_plugin.engines import ace
+
+        self.layer = layer
+        self.wait()
+        started = time.perf_counter()
+        ace.measure(layer.query[:, :, self.half :], layer.key, layer.scaling)
+        self.wait()
+        self.seconds += time.perf_counter() - started
+
+    def again(self) -> None:
+        """Measures what the last pass has shown once more, without the pass."""
+        self.measure(self.layer)
+
+    def wait(self) -> None:
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.synchronize()
 
 
 def times(kind: str, length: int, repeats: int, device: str) -> dict[str, float]:
     """Median seconds by mode, and the median share of `measuring` in the rest of its pass; the modes take turns, so that a busy machine slows them alike."""
-    passes = {mode: make_pass(mode, length, device) for mode in MODES}
+    passes = {mode: Pass(mode, length, device) for mode in MODES}
     seconds: dict[str, list[float]] = {mode: [] for mode in (*MODES, "measuring")}
     for at in range(repeats + 1):
         for mode, forward in passes.items():
@@ -140,27 +154,34 @@ def times(kind: str, length: int, repeats: int, device: str) -> dict[str, float]
 
 
 def peak(mode: str, length: int, repeats: int, device: str) -> dict[str, float]:
-    """Peak of live tensor bytes that one pass adds, and the process's peak resident bytes."""
+    """Peak of live tensor bytes of one pass, of the measurement alone, and the process's peak resident bytes."""
+    forward = Pass(mode, length, device)
+    return {
+        "bytes": peak_bytes(forward, device),
+        "scratch": peak_bytes(forward.again, device) if mode == "measured" else 0,
+        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def peak_bytes(run: Any, device: str) -> int:
+    """Most bytes of tensors alive at once during `run`, beside those alive before."""
     import torch
 
-    forward = make_pass(mode, length, device)
     if device.startswith("cuda"):
-        forward()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        forward()
-        highest = torch.cuda.max_memory_allocated() - before
-    else:
-        from torch.profiler import ProfilerActivity, profile
+        run()
+        return int(torch.cuda.max_memory_allocated() - before)
+    from torch.profiler import ProfilerActivity, profile
 
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            forward()
-        events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-        live = highest = 0
-        for event in sorted(events, key=lambda event: event.start_ns()):
-            live += event.nbytes()
-            highest = max(highest, live)
-    return {"bytes": highest, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = highest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        highest = max(highest, live)
+    return highest
 
 
 if __name__ == "__main__":

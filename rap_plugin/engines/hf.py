@@ -41,8 +41,11 @@ except ImportError as missing:
 T = TypeVar("T")
 U = TypeVar("U")
 
-BATCH_SIZE = {"cuda": 128, "mps": 32, "cpu": 32}
+BATCH_SIZE = {"cuda": 128, "mps": 32, "cpu": 16}
 """Responses decoded together by default; the engine halves what does not fit."""
+
+SMALL_MODEL, SMALL_BATCH = 50_000_000, 128
+"""Parameters up to which a decoding step is mostly overhead: such models take more rows at once, on any device."""
 
 FORCED_TOKENS = 2**15
 """Response tokens in one teacher-forced forward: bounds its activations."""
@@ -69,7 +72,8 @@ class HFEngine:
         self._folder = folder
         self.identity: ModelIdentity = identify(config.id, folder)
         self._processor = load_processor(config, folder)
-        self.batch_size: int = config.batch_size or BATCH_SIZE.get(self._device.type, 32)
+        usual = SMALL_BATCH if self.identity.parameters <= SMALL_MODEL else BATCH_SIZE.get(self._device.type, 32)
+        self.batch_size: int = config.batch_size or usual
         self._loaded: decoding.Model | None = None
         self._fits: float = float("inf")
         """Rows x tokens that are known to fit; falls when memory runs out."""
