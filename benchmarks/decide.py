@@ -128,7 +128,11 @@ def make_run(folder: Path, samples: int) -> Path:
                 f"well_formatted, {columns}) VALUES ({marks})",
                 rows,
             )
-            db.executemany("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?)", texts)
+            db.executemany(
+                "INSERT INTO responses (sample, probe, rollout, text, token_ids, error, extracted, grade_reason) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                texts,
+            )
     grader.close()
     describe(run, config, IDENTITY)
     return run

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rap_plugin import arrow
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.samples.pool import Pool
@@ -80,23 +81,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def score_columns(selection: Selection) -> dict[str, pa.Array]:
     """The `rap_*` columns of `scores.parquet`, one entry per sample of the table."""
     table, scores, decision = selection.table, selection.scores, selection.decision
-    columns: dict[str, pa.Array] = {"rap_id": pa.array(table.ids, pa.string())}
+    columns: dict[str, pa.Array] = {"rap_id": arrow.texts(table.ids.tolist())}
     for name, values in scores.items():
-        columns[f"rap_{name}"] = pa.array(values, pa.float64(), from_pandas=True)
+        columns[f"rap_{name}"] = arrow.floats(values)
     # psi itself for people; its logarithm, which cannot overflow, stays the number that is compared.
     psi = np.exp(np.minimum(scores["log_psi"], 700.0))
-    columns["rap_psi"] = pa.array(psi, pa.float64(), from_pandas=True)
+    columns["rap_psi"] = arrow.floats(psi)
     for arm, counts in table.arms.items():
-        columns[f"rap_rollouts_{arm}"] = pa.array(np.minimum(counts.stored, table.rollouts), pa.int64())
-        columns[f"rap_right_{arm}"] = pa.array(counts.right, pa.int64())
-    columns["rap_verdict"] = pa.array(decision.verdicts.astype(object), pa.string())
-    columns["rap_reason"] = pa.array(decision.reasons, pa.string())
+        columns[f"rap_rollouts_{arm}"] = arrow.integers(np.minimum(counts.stored, table.rollouts))
+        columns[f"rap_right_{arm}"] = arrow.integers(counts.right)
+    columns["rap_verdict"] = arrow.texts(decision.verdicts.tolist())
+    columns["rap_reason"] = arrow.texts(decision.reasons)
     return columns
 
 
 def write_scores(run: Path, selection: Selection) -> None:
     """`scores.parquet`: one row per sample, in pool order, with its row in the pool."""
-    columns = {"rap_row": pa.array(selection.table.rows, pa.int64()), **score_columns(selection)}
+    columns = {"rap_row": arrow.integers(selection.table.rows), **score_columns(selection)}
     with replacing(run / SCORES) as draft:
         pq.write_table(pa.table(columns), draft, compression="zstd")
 
@@ -105,10 +106,10 @@ def write_quarantine(run: Path, quarantine: Sequence[Quarantined]) -> None:
     """`quarantine.parquet`: every row that could not be used, with its status and reason."""
     table = pa.table(
         {
-            "rap_row": pa.array([item.row for item in quarantine], pa.int64()),
-            "rap_id": pa.array([item.id for item in quarantine], pa.string()),
-            "rap_status": pa.array([item.status for item in quarantine], pa.string()),
-            "rap_reason": pa.array([item.reason for item in quarantine], pa.string()),
+            "rap_row": arrow.integers([item.row for item in quarantine]),
+            "rap_id": arrow.texts([item.id for item in quarantine]),
+            "rap_status": arrow.texts([item.status for item in quarantine]),
+            "rap_reason": arrow.texts([item.reason for item in quarantine]),
         }
     )
     with replacing(run / QUARANTINE) as draft:
@@ -117,8 +118,8 @@ def write_quarantine(run: Path, quarantine: Sequence[Quarantined]) -> None:
 
 def write_selected(run: Path, selection: Selection, pool: Pool) -> None:
     """`selected.parquet`: the chosen rows with their original columns, in pool order, and the `rap_*` columns."""
-    chosen = np.flatnonzero(selection.decision.chosen)
-    extra = pa.table(score_columns(selection)).take(pa.array(chosen, pa.int64()))
+    chosen = selection.decision.chosen
+    extra = pa.table(score_columns(selection)).filter(arrow.booleans(chosen))
     rows = selection.table.rows[chosen].tolist()
     # Text containers have no schema of their own: one guess over all rows, not one per chunk.
     size = CHUNK if pool.kind in ("parquet", "arrow", "datasets", "hub") else max(1, len(rows))

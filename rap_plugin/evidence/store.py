@@ -92,12 +92,22 @@ class EvidenceStore:
                 self._db = sqlite3.connect(path, check_same_thread=False, timeout=60)
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
+                self._check_version()
                 self._db.executescript(SCHEMA)
             # 256 MiB of page cache: a decision over a large store then reads each page once.
             self._db.execute("PRAGMA cache_size=-262144")
             self._db.execute("SELECT count(*) FROM meta").fetchone()
         except sqlite3.Error as error:
             raise RapError(f"{path}: cannot open the evidence store ({error}); is it a run directory of rap?") from None
+
+    def _check_version(self) -> None:
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if tables and version != SCHEMA_VERSION:
+            raise RapError(
+                f"{self.path}: evidence of schema version {version}, this rap reads {SCHEMA_VERSION}; use the rap that wrote it"
+            )
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Ends the connection; stored rows stay."""
