@@ -12,12 +12,12 @@ from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import find_benchmark
 from rap_plugin.evaluation.measures import Record
 from rap_plugin.evaluation.scoring import SCORER
-from rap_plugin.lmms_tasks.names import Variant, split_name
-from rap_plugin.vlmeval_datasets import DATASETS
-from rap_plugin.vlmeval_datasets.score import FORMAT, FORMAT_VERSION
+from rap_plugin.evaluation.task_names import DATASETS, Variant, split_name
 
 LMMS_RESULTS = "_results.json"
 VLMEVAL_SCORES = "_rap_scores.json"
+FORMAT = "rap-vlmeval-scores"
+FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)

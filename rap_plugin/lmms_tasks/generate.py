@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, GROUPS, Benchmark
 from rap_plugin.evaluation.measures import COMMON
+from rap_plugin.evaluation.task_names import Variant, all_tasks, task_name, variants_of
 from rap_plugin.lmms_tasks import TASKS
-from rap_plugin.lmms_tasks.names import Variant, all_tasks, task_name, variants_of
 
 MAX_NEW_TOKENS = 8192
 """Of reasoned answers; RAP trains with responses of up to 2,048 tokens, stronger reasoners write longer ones."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import RapError
-from rap_plugin.vlmeval_datasets import DATASETS
+from rap_plugin.evaluation.task_names import DATASETS
 from rap_plugin.vlmeval_datasets.score import score_file
 from rap_plugin.vlmeval_datasets.tsv import write_tsv
 

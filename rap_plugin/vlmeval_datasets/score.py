@@ -15,13 +15,12 @@ from rap_plugin.evaluation.data import read_items, require_part
 from rap_plugin.evaluation.judge import Judge, JudgeName, judge_from_environment
 from rap_plugin.evaluation.measures import COMMON, record_of
 from rap_plugin.evaluation.prompts import PROMPT_HASH
+from rap_plugin.evaluation.results import FORMAT, FORMAT_VERSION, VLMEVAL_SCORES
 from rap_plugin.evaluation.scoring import SCORER, score_response
-from rap_plugin.vlmeval_datasets import DATASETS
+from rap_plugin.evaluation.task_names import DATASETS
 
 FAILED = "Failed to obtain answer"
 """What VLMEvalKit puts in the place of a response that it did not get."""
-FORMAT = "rap-vlmeval-scores"
-FORMAT_VERSION = 1
 
 
 def score_file(name: str, path: Path, options: Mapping[str, Any]) -> dict[str, float]:
@@ -56,7 +55,7 @@ def score_file(name: str, path: Path, options: Mapping[str, Any]) -> dict[str, f
         "measures": measures,
         "records": records,
     }
-    target = path.with_name(f"{path.stem}_rap_scores.json")
+    target = path.with_name(f"{path.stem}{VLMEVAL_SCORES}")
     target.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     return dict(sorted(found.items(), key=lambda kv: (kv[0] != benchmark.headline, kv[0] != "accuracy")))
 

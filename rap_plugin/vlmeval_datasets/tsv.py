@@ -11,7 +11,7 @@ from typing import Any
 
 from rap_plugin.evaluation.benchmarks import find_benchmark
 from rap_plugin.evaluation.data import read_items, require_part
-from rap_plugin.vlmeval_datasets import DATASETS
+from rap_plugin.evaluation.task_names import DATASETS
 
 COLUMNS = ("index", "id", "question", "answer", "kind", "category", "image")
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from rap_plugin.cli import cli
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, GROUPS
+from rap_plugin.evaluation.task_names import all_tasks, split_name, task_name
 from rap_plugin.lmms_tasks import TASKS, plugin, values
 from rap_plugin.lmms_tasks.generate import files
-from rap_plugin.lmms_tasks.names import all_tasks, split_name, task_name
 
 
 class Loader(yaml.SafeLoader):

@@ -13,7 +13,7 @@ from rap_plugin.cli.path import PATHS
 from rap_plugin.evaluation.benchmarks import find_task
 from rap_plugin.evaluation.data import item_of, part_file, read_items
 from rap_plugin.evaluation.scoring import score_response
-from rap_plugin.lmms_tasks.names import split_name
+from rap_plugin.evaluation.task_names import split_name
 from tests.lmms_tasks.conftest import REAL_LOGICVISTA, Lmms
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Names of tasks: prefix, benchmark, part, form. The prefix keeps them apart from built-in ones, which win silently."""
+"""Names of our tasks in both hosts. In lmms-eval a prefix keeps them apart from built-in ones, which win silently."""
 
 from __future__ import annotations
 
@@ -43,3 +43,22 @@ def all_tasks() -> list[tuple[Benchmark, str, Variant]]:
         for part in benchmark.parts
         for variant in variants_of(benchmark, part.name)
     ]
+
+
+_TITLES = {"mathvista": "MathVista", "mathverse": "MathVerse", "wemath": "WeMath", "mmvet": "MMVet", "vcr_wiki": "VCR"}
+_TITLES |= {"pgps9k": "PGPS9K", "vstar": "VStar", "cv_bench": "CVBench", "scienceqa_img": "ScienceQA_IMG"}
+_TITLES |= {"hrbench": "HRBench", "mme_realworld": "MME_RealWorld", "mme_realworld_lite": "MME_RealWorld_Lite"}
+
+
+def dataset_name(benchmark: Benchmark, part: str, blind: bool = False) -> str:
+    """In VLMEvalKit: "RAP_MathVerse_vision_only", with "_blind" for the images withheld."""
+    title = _TITLES.get(benchmark.name, benchmark.title)
+    return "_".join(filter(None, ("RAP", title, part, "blind" if blind else "")))
+
+
+DATASETS: dict[str, tuple[str, str, bool]] = {
+    dataset_name(benchmark, part, variant == "blind"): (benchmark.name, part, variant == "blind")
+    for benchmark, part, variant in all_tasks()
+    if variant != "direct"
+}
+"""VLMEvalKit data set to benchmark, part, and whether its images are withheld."""
