@@ -87,7 +87,16 @@ def test_select_decide_verify_report_export_work_one_after_the_other(tmp_path: P
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, write_pool) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "rap_plugin.cli", "select", str(write_pool(60)), "--model", "m", "--out", str(run)]
-    command += ["--engine", "ability", "--plugin", str(PLUGIN), "--grader", "text", "--set", "model.options={pause: 0.5}"]
+    command += [
+        "--engine",
+        "ability",
+        "--plugin",
+        str(PLUGIN),
+        "--grader",
+        "text",
+        "--set",
+        "model.options={pause: 0.5}",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (run / "evidence.sqlite").exists() and time.monotonic() < deadline:

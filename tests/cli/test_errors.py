@@ -57,7 +57,9 @@ def test_no_usable_row_at_all(tmp_path: Path) -> None:
     pool = tmp_path / "bad.jsonl"
     row = {"question": "What?", "answer": "1", "image": "missing.png"}
     pool.write_text(json.dumps(row) + "\n" + json.dumps({**row, "answer": "2"}) + "\n")
-    refused(select(pool, "--model", "m", "--out", tmp_path / "run"), "none of the 2 rows can be used", "unreadable_image")
+    refused(
+        select(pool, "--model", "m", "--out", tmp_path / "run"), "none of the 2 rows can be used", "unreadable_image"
+    )
 
 
 @pytest.mark.parametrize("model", ["no/such-model", "./no-such-folder"])
@@ -79,7 +81,9 @@ def test_unknown_engine_and_selector_list_the_known_ones(tmp_path: Path, write_p
 def test_output_folder_of_another_configuration(tmp_path: Path, write_pool) -> None:
     pool = write_pool(30)
     assert select(pool, "--model", "m", "--lambda-c", "0.2", "--out", tmp_path / "run").returncode == 0
-    refused(select(pool, "--model", "other", "--out", tmp_path / "run"), "model.id='m', not 'other'", "--out", "--extend")
+    refused(
+        select(pool, "--model", "other", "--out", tmp_path / "run"), "model.id='m', not 'other'", "--out", "--extend"
+    )
 
 
 def test_empty_selection(tmp_path: Path, write_pool) -> None:
