@@ -11,10 +11,11 @@ import importlib.util
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError
 from rap_plugin.executors.batches import Batch, Done, failed
-from rap_plugin.executors.waiting import Waiting
+from rap_plugin.executors.waiting import SUSPECT, Waiting
 from rap_plugin.executors.worker import Hello, Orders, Worker, package_version
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,13 @@ IN_FLIGHT = 2
 """Batches that a worker has at a time: one that it works on, one so that it need not wait for this process."""
 
 DEATHS = 5
-"""Workers that may die in a row without a finished batch in between."""
+"""Workers that may die in a row without an answer in between, per place: a lost node takes all of its own at once."""
 
 PATIENCE_S = 60.0
 """Without a worker and without news for so long, a line says what is being waited for."""
+
+REACH_S = 10.0
+"""For a TCP connection to a cluster's head."""
 
 CLOSE_S = 5.0
 """That idle workers have to close their engines."""
@@ -67,8 +71,9 @@ class RayExecutor:
         self._seats: list[_Seat] = []
         self._first: Hello | None = None
         self._deaths = 0
-        """In a row, without an answer in between."""
-        self._answered = False
+        """Workers lost in a row, without an answer in between."""
+        self._good: Batch | None = None
+        """A sample that a worker has answered."""
         self._connected = self._joined = self._local = self._keep_logs = False
         self._folder: Path | None = None
         """Of the local cluster's sockets and logs."""
@@ -97,14 +102,14 @@ class RayExecutor:
         """Answers as they come; the stream of batches is read only as far as workers have room."""
         self.start()
         waiting = Waiting(batches)
-        while True:
-            for seat in self._seats:
-                self._feed(seat, waiting)
-            if not waiting and not any(seat.flying for seat in self._seats):
-                break
-            yield from self._round(waiting)
-        if waiting.condemned and not self._answered:
-            raise self._give_up("every batch kills the worker that gets it")
+        yield from self._work(waiting)
+        if not waiting.condemned:
+            return
+        # Is it these samples, or does nothing work any more? One that was answered before shows it.
+        control = Waiting((self._good,) if self._good else ())
+        if not list(self._work(control)):
+            rows = ", ".join(str(batch.items[0].row) for batch in waiting.condemned[:5])
+            raise self._give_up(f"every worker dies that gets row {rows} of the pool, and none is known to work")
         for batch in waiting.condemned:
             yield failed(batch, f"{batch.deaths} worker processes died while they worked on this sample")
 
@@ -129,9 +134,21 @@ class RayExecutor:
 
     # -- batches --------------------------------------------------------------------------------------------------
 
+    def _work(self, waiting: Waiting) -> Iterator[Done]:
+        while True:
+            for seat in self._seats:
+                self._feed(seat, waiting)
+            if not waiting and not any(seat.flying for seat in self._seats):
+                return
+            yield from self._round(waiting)
+
     def _feed(self, seat: _Seat, waiting: Waiting) -> None:
         while seat.hello is None and len(seat.flying) < IN_FLIGHT:
-            batch = waiting.take(seat.window)
+            # What a worker has died over runs alone, so that the next death says which batch it was: an answer may
+            # get lost when the batch behind it kills.
+            if any(batch.deaths for batch in seat.flying.values()):
+                return
+            batch = waiting.take(seat.window, alone=not seat.flying)
             if batch is None:
                 return
             seat.window = batch.window
@@ -168,8 +185,8 @@ class RayExecutor:
     def _landed(self, seat: _Seat, ref: Any, found: Done | RapError) -> Done:
         if isinstance(found, RapError):
             raise found
-        del seat.flying[ref]
-        self._deaths, self._answered = 0, True
+        batch = seat.flying.pop(ref)
+        self._deaths, self._good = 0, replace(batch, items=batch.items[:1], deaths=0)
         return found
 
     def _replace(self, seat: _Seat, waiting: Waiting, reason: Exception) -> Iterator[Done]:
@@ -178,18 +195,19 @@ class RayExecutor:
 
         _kill(seat)  # one that merely cannot be reached must not go on beside its successor
         self._seats.remove(seat)
-        self._deaths += 1
         unfinished = []
         for ref, batch in list(seat.flying.items()):
             try:
                 yield self._landed(seat, ref, ray.get(ref, timeout=CLOSE_S))
             except ray.exceptions.RayError:
                 unfinished.append(batch)
-        if unfinished:
-            waiting.back(unfinished[1:])
-            waiting.died(unfinished[0])
-        if self._deaths >= DEATHS:
-            raise self._give_up(f"{DEATHS} Ray workers in a row died without finishing a batch")
+        # Parts of a batch that is being narrowed down are expected to kill, once it is known that workers can work.
+        if self._good is None or not unfinished or unfinished[0].deaths < SUSPECT:
+            self._deaths += 1
+        for batch in unfinished:
+            waiting.died(batch)
+        if self._deaths >= DEATHS * self._settings.workers:
+            raise self._give_up(f"{self._deaths} Ray workers in a row died without finishing a batch")
         log.warning("a Ray worker died (%s); another takes its place", _line(reason))
         self._seats.append(self._hire())
 
@@ -260,6 +278,8 @@ class RayExecutor:
         self._connected = True
         if self._joined:
             return
+        if not self._local:
+            _reach(address)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         if self._local:
             # What an engine has started (vLLM's core) must not outlive a dead worker: it holds the GPU.
@@ -282,6 +302,17 @@ class RayExecutor:
             raise RapError(f"{what} ({_line(error)}); check execution.address, or use --executor local") from None
 
 
+def _reach(address: str) -> None:
+    """Raises RapError where nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+    except OSError as error:
+        raise RapError(f"no Ray cluster answers at {address} ({_line(error)}); check execution.address") from None
+
+
 def _kill(seat: _Seat) -> None:
     import ray
 
@@ -301,4 +332,5 @@ def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     for mark in ("Worker exit detail: ", "The actor is dead because "):
         text = text.split(mark, 1)[-1]
+    text = text.split(" Some common causes", 1)[0]
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

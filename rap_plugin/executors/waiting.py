@@ -9,7 +9,7 @@ from dataclasses import replace
 from rap_plugin.executors.batches import Batch, halves
 
 SUSPECT = 2
-"""Worker deaths over one batch from which the batch, and not chance, is taken for the cause."""
+"""Worker deaths over one batch, the last of them alone, that make it and not chance the likely cause."""
 
 
 class Waiting:
@@ -29,15 +29,18 @@ class Waiting:
         self._late: deque[Batch] = deque()
         self.condemned: list[Batch] = []
 
-    def take(self, window: tuple[int, ...]) -> Batch | None:
-        """The next batch for a worker that has this window in memory, None when nothing waits."""
-        if self._again:
+    def take(self, window: tuple[int, ...], *, alone: bool = True) -> Batch | None:
+        """The next batch for a worker that has this window in memory, None when nothing waits.
+
+        A worker that has other batches before it (not `alone`) gets none that a worker died over.
+        """
+        if self._again and alone:
             return self._again.popleft()
         if window not in self._open:
             # A new window; at the end of the stream, help where the most is left.
             window = self._next_window() or max(self._open, key=lambda known: len(self._open[known]), default=())
         if window not in self._open:
-            return self._late.popleft() if self._late else None
+            return self._late.popleft() if self._late and alone else None
         batches = self._open[window]
         batch = batches.popleft()
         if not batches:
@@ -48,17 +51,13 @@ class Waiting:
         """Whether anything waits."""
         return bool(self._again or self._open or self._late or self._peek())
 
-    def back(self, batches: Iterable[Batch]) -> None:
-        """Takes batches back that were not begun."""
-        self._again.extend(batches)
-
     def died(self, batch: Batch) -> None:
-        """Takes a batch back that was worked on when the worker died."""
+        """Takes a batch back that a worker had when it died."""
         batch = replace(batch, deaths=batch.deaths + 1)
         if batch.deaths < SUSPECT:
-            self._again.appendleft(batch)
+            self._again.append(batch)
         elif len(batch.items) > 1:
-            self._late.extend(replace(half, deaths=SUSPECT - 1) for half in halves(batch))
+            self._late.extend(replace(half, deaths=SUSPECT) for half in halves(batch))
         else:
             self.condemned.append(batch)
 
