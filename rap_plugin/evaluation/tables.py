@@ -69,7 +69,7 @@ def paper_rows(comparison: Comparison) -> list[tuple[str, ...]]:
             rows.append((model, *(percent(value) for value in values), percent(mean)))
     if rows:
         rows += [
-            (f"paper, Qwen2.5-VL-7B: {name}", *(f"{v:.1f}" for v in values), f"{sum(values) / len(values):.1f}")
+            (f"paper, Qwen2.5-VL-7B: {name}", *(f"{v:.2f}" for v in values), f"{sum(values) / len(values):.2f}")
             for name, values in PAPER.items()
         ]
     return rows
@@ -178,8 +178,10 @@ def chart(comparison: Comparison) -> str:
         yOffset=alt.YOffset("model:N", sort=list(dict.fromkeys(row["model"] for row in rows))),
         color=alt.Color("model:N", title=None, legend=alt.Legend(orient="top", labelLimit=400)),
     )
-    lines = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="percent"), x2="high:Q")
+    lines = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="percent", scale=alt.Scale(domain=[0, 100])), x2="high:Q"
+    )
     points = base.mark_point(filled=True, size=55).encode(x="value:Q")
     target = io.StringIO()
-    (lines + points).properties(width=560).configure_view(stroke=None).save(target, format="svg")
+    (lines + points).properties(width=560, height=alt.Step(13)).configure_view(stroke=None).save(target, format="svg")
     return target.getvalue()

@@ -78,7 +78,7 @@ def test_results_of_both_hosts_stand_in_one_table(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "| MMStar | base | accuracy |" in done.output
     assert "| MMStar | tuned | accuracy |" in done.output
-    assert "paper, Qwen2.5-VL-7B: RAP, 5,159 | 73.2 | 62.5 | 48.6 | 42.0 | 63.3 | 46.5 | 56.0 |" in done.output
+    assert "paper, Qwen2.5-VL-7B: RAP, 5,159 | 73.20 | 62.53 | 48.65 | 42.00 | 63.31 | 46.53 | 56.04 |" in done.output
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"compare.md", "compare.csv", "compare.html"}
     rows = list(csv.DictReader((tmp_path / "out/compare.csv").open()))
     assert {row["table"] for row in rows} == {"result", "difference"}
