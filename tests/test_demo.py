@@ -129,8 +129,14 @@ def test_real_logicvista_rows_are_all_accounted_for_and_spoilt_ones_named(logicv
     (folder / "dataset.json").write_text(json.dumps(rows))
     run = tmp_path / "run"
     done = subprocess.run(
-        [sys.executable, "-m", "rap_plugin.cli", "select", str(folder / "dataset.json"), "--model", str(MODEL_DIR)]
-        + [
+        [
+            sys.executable,
+            "-m",
+            "rap_plugin.cli",
+            "select",
+            str(folder / "dataset.json"),
+            "--model",
+            str(MODEL_DIR),
             "--out",
             str(run),
             "--rollouts",
@@ -141,8 +147,8 @@ def test_real_logicvista_rows_are_all_accounted_for_and_spoilt_ones_named(logicv
             "128",
             "--selector",
             "random",
-        ]
-        + ["--no-curtail"],
+            "--no-curtail",
+        ],
         capture_output=True,
         text=True,
     )

@@ -35,7 +35,9 @@ def test_samples_without_an_image_have_no_scores() -> None:
 
     table = make_table([0, 1], [0, 0], [math.nan, -5.0], images=[0, 1])
     nothing = np.array([0, 5])
-    arms = {arm: ArmCounts(nothing, nothing, nothing, c.right, c.exact, c.high, c.tokens) for arm, c in table.arms.items()}
+    arms = {
+        arm: ArmCounts(nothing, nothing, nothing, c.right, c.exact, c.high, c.tokens) for arm, c in table.arms.items()
+    }
     scores = scores_of(replace(table, arms=arms))
     for name in BUILTIN_SCORERS:
         assert math.isnan(scores[name][0]), name
@@ -49,7 +51,7 @@ def test_another_sigma_shifts_the_window_product_by_its_number_of_factors() -> N
 
 
 def test_another_sigma_under_suffix_is_refused_since_columns_differ_in_length() -> None:
-    with pytest.raises(RapError, match="use ace.reduction=window"):
+    with pytest.raises(RapError, match=r"use ace\.reduction=window"):
         log_psi(make_table([1], [0]), load_config(assignments=["ace.sigma=4", "ace.reduction=suffix"]))
 
 
