@@ -15,6 +15,7 @@ FORBIDDEN = {
     "grading": {"engines", "evidence", "scorers", "selectors", "report", "exports", "cli", "samples"},
     "engines": {"scorers", "selectors", "report", "exports", "cli"},
     "evidence": {"scorers", "selectors", "report", "exports", "cli"},
+    "executors": {"scorers", "selectors", "report", "exports", "cli", "grading"},
     "scorers": {"engines", "selectors", "report", "exports", "cli"},
     "selectors": {"report", "exports", "cli"},
 }

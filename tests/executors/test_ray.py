@@ -184,7 +184,7 @@ def test_an_address_where_nothing_listens_is_refused_at_once(tmp_path: Path, wri
     assert done.stderr.count("\n") == 1
 
 
-def started(pool: Path, run: Path, *more: str) -> subprocess.Popen[str]:
+def started(pool: Path, run: Path, *more: str, folder: Path | None = None) -> subprocess.Popen[str]:
     arguments = ["select", str(pool), "--out", str(run), "--quiet", "--executor", "ray", "--workers", "2", *more]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.Popen(
@@ -193,7 +193,26 @@ def started(pool: Path, run: Path, *more: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        cwd=folder,
     )
+
+
+@pytest.mark.slow
+def test_a_command_joins_a_cluster_by_its_address_with_paths_relative_to_its_own_folder(
+    cluster: None, tmp_path: Path, write_pool
+) -> None:
+    import ray
+
+    pool = write_pool(24)
+    select_run(make_config(pool), tmp_path / "local", quiet=True)
+    flags = ["--model", "m", "--engine", "crash", "--plugin", PLUGIN, "--grader", "text", "--lambda-c", "0.3"]
+    flags += ["--set", f"execution.address={ray.get_runtime_context().gcs_address}"]
+    process = started(Path(pool.name), Path("ray"), *flags, folder=tmp_path)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert files(tmp_path / "ray")[0] == files(tmp_path / "local")[0]
+    assert ray.is_initialized()
+    assert ray.cluster_resources()["CPU"] == 2, "the cluster is as it was"
 
 
 def processes(folder: str) -> set[int]:
