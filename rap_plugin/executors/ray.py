@@ -286,7 +286,7 @@ class RayExecutor:
             os.environ.setdefault("RAY_process_group_cleanup_enabled", "true")
             # Ray's sockets lie in there, and the path of a socket is at most 107 bytes long.
             short = "/tmp" if os.path.isdir("/tmp") else None
-            self._folder = Path(tempfile.mkdtemp(prefix="rap-ray-", dir=short))
+            self._folder = Path(tempfile.mkdtemp(prefix=f"rap-ray-{os.getpid()}-", dir=short))
             options |= {
                 "num_cpus": self._settings.workers,
                 "include_dashboard": False,

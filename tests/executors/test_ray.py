@@ -215,6 +215,10 @@ def test_a_command_joins_a_cluster_by_its_address_with_paths_relative_to_its_own
     assert ray.cluster_resources()["CPU"] == 2, "the cluster is as it was"
 
 
+def cluster_folders(process: subprocess.Popen[str]) -> set[Path]:
+    return set(Path("/tmp").glob(f"rap-ray-{process.pid}-*"))
+
+
 def processes(folder: str) -> set[int]:
     """Processes with this text in their command line."""
     found = set()
@@ -235,11 +239,10 @@ def test_two_workers_with_the_embedded_model_give_the_verdicts_of_a_local_run_an
 
     flags = ["--model", str(MODEL_DIR), "--limit", "20", "--max-new-tokens", "24", "--rollouts", "2"]
     flags += ["--batch-size", "20", "--lambda-c", "-1"]
-    before = set(Path("/tmp").glob("rap-ray-*"))
     process = started(POOL_PATH, tmp_path / "ray", *flags)
     made: set[Path] = set()
     while process.poll() is None and not made:
-        made = set(Path("/tmp").glob("rap-ray-*")) - before
+        made = cluster_folders(process)
         time.sleep(0.05)
     out, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
@@ -270,7 +273,6 @@ def test_two_workers_with_the_embedded_model_give_the_verdicts_of_a_local_run_an
 def test_a_run_that_is_killed_takes_its_cluster_with_it_and_the_next_goes_on(tmp_path: Path, write_pool) -> None:
     pool, log = write_pool(24), tmp_path / "log"
     flags = ["--model", "m", "--engine", "crash", "--plugin", PLUGIN, "--grader", "text", "--lambda-c", "0.3"]
-    before = set(Path("/tmp").glob("rap-ray-*"))
     process = started(pool, tmp_path / "ray", *flags, "--set", f"model.options={{log: {log}, pause: 0.3}}")
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline and process.poll() is None:
@@ -278,7 +280,8 @@ def test_a_run_that_is_killed_takes_its_cluster_with_it_and_the_next_goes_on(tmp
     time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    folders = set(Path("/tmp").glob("rap-ray-*")) - before
+    folders = cluster_folders(process)
+    assert folders
     try:
         while any(processes(str(folder)) for folder in folders) and time.monotonic() < deadline:
             time.sleep(0.2)
