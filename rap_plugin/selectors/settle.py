@@ -134,7 +134,9 @@ def _paper_waves(config: RunConfig) -> list[Wave]:
     m = config.sampling.rollouts
     # From this many right blind answers on, no image arm can lift D above lambda_c.
     settles = next((n for n in range(1, m + 1) if not 1 - n / m > config.selection.lambda_c), m)
-    waves: list[Wave] = [("blind", settles), ("image", min(2, m)), ("image", m), ("blind", m)]
+    # One image rollout at a time: the first right one settles most of what the text gives away.
+    waves: list[Wave] = [("blind", settles), *(("image", n) for n in range(1, m + 1))]
+    waves += [("blind", n) for n in range(settles + 1, m + 1)]
     return waves
 
 
