@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS pool (
     row INTEGER PRIMARY KEY,
     sample INTEGER REFERENCES samples(sample),
     status TEXT,
-    reason TEXT
+    reason TEXT,
+    quarantined_id TEXT
 );
 
 CREATE TABLE IF NOT EXISTS probes (

@@ -152,7 +152,8 @@ class EvidenceStore:
             db.execute("DELETE FROM pool")
             for item in items:
                 if isinstance(item, Quarantined):
-                    db.execute("INSERT INTO pool VALUES (?, NULL, ?, ?)", (item.row, item.status, item.reason))
+                    values = (item.row, item.status, item.reason, item.id)
+                    db.execute("INSERT INTO pool VALUES (?, NULL, ?, ?, ?)", values)
                     continue
                 pixels = sum(width * height for width, height in item.image_sizes)
                 db.execute(
@@ -160,7 +161,7 @@ class EvidenceStore:
                     (item.id, item.question, item.gold, item.source, len(item.images), pixels),
                 )
                 db.execute(
-                    "INSERT INTO pool SELECT ?, sample, NULL, NULL FROM samples WHERE id = ?", (item.row, item.id)
+                    "INSERT INTO pool SELECT ?, sample, NULL, NULL, NULL FROM samples WHERE id = ?", (item.row, item.id)
                 )
             db.execute("INSERT OR REPLACE INTO meta VALUES ('pool_fingerprint', ?)", (fingerprint,))
 
@@ -185,7 +186,7 @@ class EvidenceStore:
         """The rows that ingest could not use, in pool order."""
         with self._lock:
             found = self._db.execute(
-                "SELECT row, status, reason FROM pool WHERE sample IS NULL ORDER BY row"
+                "SELECT row, status, reason, quarantined_id FROM pool WHERE sample IS NULL ORDER BY row"
             ).fetchall()
         return [Quarantined(*row) for row in found]
 
