@@ -1,0 +1,149 @@
+"""The flag in OpenRLHF's own parser: there when given, without a trace when not."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
+
+from rap_plugin.config import option_names
+from rap_plugin.errors import RapError
+from rap_plugin.openrlhf_hooks import contract, flags, launch
+
+from .command import arguments, run_command
+
+
+@pytest.fixture(autouse=True)
+def parser_as_it_was():
+    plain = argparse.ArgumentParser.parse_args
+    yield
+    launch.uninstall()
+    assert argparse.ArgumentParser.parse_args is plain
+
+
+def with_hook(argv, train=None):
+    launch.install()
+    return run_command(argv, train)
+
+
+def with_filter(monkeypatch, argv):
+    """The arguments that `train` gets, without looking at the rest of the installed OpenRLHF."""
+    monkeypatch.setattr(contract, "require", lambda command: None)
+    monkeypatch.setattr(launch, "wrap_command", lambda command, given: None)
+    return with_hook(argv)
+
+
+def error_line(capsys, argv, code=1):
+    with pytest.raises(SystemExit) as stopped:
+        with_hook(argv)
+    assert stopped.value.code == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_without_the_flag_the_parsed_arguments_are_the_same(tmp_path):
+    argv = arguments("model", "train.jsonl", "--train.async_enable", "--logger.wandb.run_name", "fixed")
+    assert with_hook(argv) == run_command(argv)
+
+
+def test_without_the_flag_nothing_of_the_command_is_wrapped(monkeypatch):
+    wrapped = []
+    monkeypatch.setattr(launch, "wrap_command", lambda *args: wrapped.append(args))
+    with_hook(arguments("model", "train.jsonl"))
+    assert wrapped == []
+
+
+def test_help_is_the_same_with_one_group_more(capsys):
+    def help_text(run):
+        with pytest.raises(SystemExit):
+            run(["--help"])
+        text = capsys.readouterr().out
+        return text[text.index("\noptions:") :]
+
+    plain, ours = help_text(run_command), help_text(with_hook)
+    assert ours.startswith(plain.rstrip("\n"))
+    assert ours[len(plain.rstrip("\n")) :].lstrip().startswith("data filter (rap-plugin):\n")
+
+
+def test_help_lists_every_selection_option(capsys):
+    with pytest.raises(SystemExit):
+        with_hook(["--help"])
+    text = capsys.readouterr().out
+    shown = flags.option_flags()
+    for name in option_names():
+        if name.split(".")[0] in ("sampling", "grading", "ace", "selection") and name != "selection.selector":
+            assert f"--{shown[name]} " in text
+    for name in ("data_filter", "rap.run_dir", "rap.select_only", "rap.extend", "rap.plugin", "rap.blind"):
+        assert f"--{name} " in text
+    assert "band, limr, random, rap, top" in " ".join(text.split())
+
+
+def test_flags_have_names_of_their_own():
+    names = list(flags.option_flags().values())
+    assert len(set(names)) == len(names)
+    assert {"rap.rollouts", "rap.lambda_c", "rap.lambda_a", "rap.preset", "rap.keep"} <= set(names)
+
+
+def test_the_values_reach_the_configuration(monkeypatch):
+    argv = ["--data_filter", "band", "--rap.lambda_a", "auto", "--rap.drm", "off", "--rap.band", "0.1", "0.5"]
+    args = with_filter(monkeypatch, arguments("model", "train.jsonl", *argv, "--rap.seed", "7", "--rap.rollouts", "3"))
+    assert args.data_filter == "band"
+    config = flags.read_config(args.data_filter, vars(args.rap), {"sampling.top_p": 0.9, "sampling.seed": 1})
+    assert config.selection.selector == "band"
+    assert config.selection.lambda_a == "auto"
+    assert config.selection.drm is False
+    assert config.selection.band == (0.1, 0.5)
+    assert (config.sampling.seed, config.sampling.rollouts, config.sampling.top_p) == (7, 3, 0.9)
+
+
+def test_a_value_that_does_not_fit_is_one_line_with_the_flag():
+    with pytest.raises(RapError, match=r"--rap\.keep: .*less than or equal to 1.*got 3"):
+        flags.read_config("rap", {"keep": "3"}, {})
+
+
+def test_an_unknown_filter_lists_the_known_ones(capsys):
+    line = error_line(capsys, arguments("model", "train.jsonl", "--data_filter", "rapp"))
+    assert line.startswith("rap-plugin: unknown selector 'rapp'; known: band, limr, random, rap, top")
+
+
+def test_a_flag_of_the_filter_without_the_filter_is_an_error(capsys):
+    line = error_line(capsys, arguments("model", "train.jsonl", "--rap.rollouts", "3"))
+    assert line == "rap-plugin: --rap.rollouts needs --data_filter NAME; leave it out to train on the whole dataset"
+
+
+def test_a_users_selector_is_known_by_its_file(monkeypatch, tmp_path):
+    from rap_plugin.plugins import get_plugins
+
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from rap_plugin import hookimpl\n\n\n@hookimpl\ndef rap_register_selectors(register):\n    register('mine', print)\n"
+    )
+    argv = ["--data_filter", "mine", "--rap.plugin", str(file)]
+    try:
+        assert with_filter(monkeypatch, arguments("model", "train.jsonl", *argv)).data_filter == "mine"
+    finally:
+        get_plugins().unregister(get_plugins().manager.get_plugin(str(file)))
+
+
+def test_other_parsers_are_left_alone():
+    launch.install()
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--data.prompt_dataset")
+    assert vars(parser.parse_args([])) == {"data.prompt_dataset": None}
+    assert argparse.ArgumentParser.parse_args is launch._parse_args
+
+
+def test_the_explicit_launcher_says_what_is_missing():
+    code = (
+        "import importlib.util as util, sys; real = util.find_spec;"
+        "util.find_spec = lambda name, *rest: None if name == 'openrlhf' else real(name, *rest);"
+        "from rap_plugin.openrlhf_hooks.train_ppo_ray import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "rap-plugin: OpenRLHF is not installed; install it with: pip install openrlhf\n"
