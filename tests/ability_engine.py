@@ -54,7 +54,8 @@ class AbilityEngine:
             ability /= 3
         draw = np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, prompt.arm, rollout)).random()
         text = f"I think it is \\boxed{{{number if draw < ability else number + 1}}}"
-        return Response(rollout, text, tuple(range(5 + number % 3)), "stop", 20)
+        # The last token says which rollout this is, so that its attention can be drawn again from the tokens alone.
+        return Response(rollout, text, (*range(5 + number % 3), rollout), "stop", 20)
 
     def attention(
         self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
@@ -66,14 +67,14 @@ class AbilityEngine:
                     dict(
                         zip(
                             STATISTIC_COLUMNS,
-                            np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, "image", 100 + i))
+                            np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, "image", 100 + ids[-1]))
                             .normal(-6, 4, len(STATISTIC_COLUMNS))
                             .tolist(),
                             strict=True,
                         )
                     )
                 )
-                for i in range(len(responses))
+                for ids in responses
             ]
             for prompt, responses in prompts
         ]

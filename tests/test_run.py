@@ -271,7 +271,7 @@ def test_plugins_hear_of_probed_samples_and_of_the_selection(tmp_path: Path, wri
     [
         {},
         {"selection__drm": False},
-        {"selection__preset": "released"},
+        {"selection__preset": "released", "grading__format_weight": 0.0},
         {"selection__selector": "random"},
         {"selection__selector": "band"},
         {"selection__selector": "limr"},

@@ -358,7 +358,7 @@ def test_a_real_vllm_server_samples_both_arms(vllm_server):
     sampling = Sampling(max_prompt_tokens=400, max_new_tokens=32, seed=1)
     rows = engine.generate(requests, sampling)
     assert [[response.status for response in row] for row in rows] == [["ok"] * 3, ["ok"] * 3, ["overlong"] * 2]
-    assert rows[0][0].prompt_tokens > rows[1][0].prompt_tokens + 30
+    assert rows[0][0].prompt_tokens > rows[1][0].prompt_tokens + 8
     assert all(response.token_ids and response.text for row in rows[:2] for response in row)
     again = engine.generate([Request(requests[0].prompt, (2,))], sampling)
     assert again[0][0].token_ids == rows[0][2].token_ids
