@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import sqlite3
 import struct
@@ -135,6 +136,7 @@ def make_run(folder: Path, samples: int) -> Path:
             )
     grader.close()
     describe(run, config, IDENTITY)
+    os.sync()
     return run
 
 

@@ -52,7 +52,7 @@ def arguments(model, dataset, *more):
         *("--actor.model_name_or_path", str(model), "--data.prompt_dataset", str(dataset)),
         *("--data.input_key", "prompt", "--data.label_key", "label", "--data.image_key", "images"),
         *("--data.apply_chat_template", "--data.max_images_per_prompt", "1"),
-        *("--vllm.num_engines", "1", "--vllm.enforce_eager", "--vllm.gpu_memory_utilization", "0.5"),
+        *("--vllm.num_engines", "1", "--vllm.enforce_eager", "--vllm.gpu_memory_utilization", "0.2"),
         *("--data.max_len", "256", "--rollout.max_new_tokens", "24", "--rollout.n_samples_per_prompt", "4"),
         *("--rollout.batch_size", "8", "--train.batch_size", "8", "--actor.num_gpus_per_node", "1"),
         *("--algo.advantage.estimator", "group_norm", "--algo.kl.init_coef", "0"),
