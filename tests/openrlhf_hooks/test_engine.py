@@ -86,7 +86,9 @@ def test_answers_come_in_order_with_their_own_seeds_and_rewards(ray_here, opened
 
 def test_prompts_go_to_the_engine_with_the_least_to_do(ray_here, opened, monkeypatch):
     monkeypatch.setattr(engines, "PROMPTS_IN_FLIGHT", 2)
-    engine, (slow, fast), requests = opened([{"slow": 0.4}, {}], n=16)
+    engine, (slow, fast), requests = opened([{"slow": 1.5}, {}], n=16)
+    for actor in (slow, fast):
+        calls(ray_here, actor, "sample")  # both processes are up: else the one that starts later seems the slow one
     engine.generate(requests, Sampling())
     counts = [len(calls(ray_here, actor, "sample")) for actor in (slow, fast)]
     assert sum(counts) == 16
