@@ -221,10 +221,10 @@ class HFEngine:
         while waiting:
             size, longest = 0, 0
             for job in waiting[: self.batch_size]:
-                longest = max(longest, tokens(job))
-                if size and longest * (size + 1) > min(self._fits, cap):
+                wider = max(longest, tokens(job))
+                if size and wider * (size + 1) > min(self._fits, cap):
                     break
-                size += 1
+                longest, size = wider, size + 1
             batch, waiting = waiting[:size], waiting[size:]
             reason, memory = _attempt(run, batch)
             if not reason:

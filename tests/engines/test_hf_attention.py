@@ -164,6 +164,28 @@ def test_measuring_shrinks_its_batches_when_memory_runs_out(open_tiny, prompts):
             agree(one.statistics, other.statistics)
 
 
+def test_measuring_shrinks_in_front_of_a_much_longer_response(open_tiny, prompts, monkeypatch):
+    engine = open_tiny("llava")
+    monkeypatch.setattr("rap_plugin.engines.hf.FORCED_TOKENS", 1200)
+    short, long = tuple(range(30, 40)), tuple(range(30, 90)) * 10
+    given = [(prompts[0], [short, short, long, short])]
+    wanted = engine.attention(given, SAMPLING)
+    network = engine._model().network
+    forward, calls = network.forward, []
+
+    def single_only(*args, **inputs):
+        calls.append(len(inputs["input_ids"]))
+        assert len(calls) < 30, "the same batch is tried again and again"
+        if len(inputs["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*args, **inputs)
+
+    network.forward = single_only
+    for one, other in zip(engine.attention(given, SAMPLING)[0], wanted[0], strict=True):
+        assert not one.error
+        agree(one.statistics, other.statistics)
+
+
 def test_an_architecture_without_a_known_last_layer_is_named_and_nothing_is_measured(open_tiny, prompts):
     engine = open_tiny("llava")
     model = engine._model()
@@ -232,3 +254,20 @@ def test_extra_memory_does_not_depend_on_the_number_of_layers(open_tiny):
         assert extra[layers] > 0
         assert measured.largest < 4 * 600 * 600 * 4 / 2, "less than half a layer's attention map"
     assert extra[2] == extra[7]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.2)])
+def test_a_gpu_measures_what_the_cpu_measures(dtype, tolerance, tiny_folder, open_tiny, prompts):
+    from rap_plugin.config import ModelConfig
+    from rap_plugin.engines.hf import open_hf
+
+    engine = open_hf(ModelConfig(id=str(tiny_folder("qwen2_5_vl")), device="cuda", dtype=dtype))
+    rows = engine.generate_with_attention([Request(prompt, (0, 1)) for prompt in prompts], SAMPLING)
+    given = [(prompt, [response.token_ids for response, _ in row]) for prompt, row in zip(prompts, rows, strict=True)]
+    engine.close()
+    for row, alone in zip(rows, open_tiny("qwen2_5_vl").attention(given, SAMPLING), strict=True):
+        for (response, together), separate in zip(row, alone, strict=True):
+            assert response.status == "ok"
+            agree(together.statistics, separate.statistics, tolerance)
