@@ -1,0 +1,36 @@
+"""TRL's side: select a `datasets.Dataset` before training, reward with our graders, select again while training.
+
+Plain functions and one callback; TRL stays as it is installed. The names below load what they need when they are
+first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rap_plugin.trl_hooks.rewards import accuracy_reward, format_reward, make_reward
+
+_HOMES = {
+    "accuracy_reward": "rap_plugin.trl_hooks.rewards",
+    "format_reward": "rap_plugin.trl_hooks.rewards",
+    "make_reward": "rap_plugin.trl_hooks.rewards",
+}
+
+__all__ = [
+    "accuracy_reward",
+    "format_reward",
+    "make_reward",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
