@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +52,15 @@ def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
 
 def prepare(prompt: Prompt, processor: Any, model: Any) -> Prepared:
     """Runs the processor on one prompt. Raises whatever the processor raises; nothing is ever truncated."""
+    return prepare_messages(chat_messages(prompt), processor, model)
+
+
+def prepare_messages(
+    messages: Sequence[Mapping[str, Any]], processor: Any, model: Any, options: Mapping[str, Any] | None = None
+) -> Prepared:
+    """The same for ready chat messages with their images inside; `options` go to the chat template."""
     inputs = processor.apply_chat_template(
-        chat_messages(prompt), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **(options or {})
     )
     ids = inputs.pop("input_ids")[0]
     inputs.pop("attention_mask", None)

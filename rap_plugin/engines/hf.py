@@ -8,6 +8,7 @@ an edge: rare in float32, less so in bfloat16.
 from __future__ import annotations
 
 import gc
+import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -74,9 +75,23 @@ class HFEngine:
         self._processor = load_processor(config, folder)
         usual = SMALL_BATCH if self.identity.parameters <= SMALL_MODEL else BATCH_SIZE.get(self._device.type, 32)
         self.batch_size: int = config.batch_size or usual
+        self._start()
+
+    def _start(self) -> None:
         self._loaded: decoding.Model | None = None
         self._fits: float = float("inf")
         """Rows x tokens that are known to fit; falls when memory runs out."""
+        self.prepare_prompt: Callable[[Prompt, Any, Any], chat.Prepared] = chat.prepare
+        """From (prompt, processor, network) to tensors; a host that makes its prompts itself sets its own."""
+
+    @property
+    def processor(self) -> Any:
+        """What turns prompts into tensors and tokens into text; a host may have one of its own."""
+        return self._processor
+
+    @processor.setter
+    def processor(self, processor: Any) -> None:
+        self._processor = processor
 
     # -- the contract ---------------------------------------------------------------------------------------------
 
@@ -196,7 +211,7 @@ class HFEngine:
     def _prepare(self, prompt: Prompt, sampling: Sampling) -> chat.Prepared | Response:
         """The prompt's tensors, or the response that says why there are none."""
         try:
-            prepared = chat.prepare(prompt, self._processor, self._model().network)
+            prepared = self.prepare_prompt(prompt, self._processor, self._model().network)
         except Exception as error:
             return Response(0, status="engine_error", error=f"the processor failed: {one_line(error)}")
         if prepared.length > sampling.max_prompt_tokens:
@@ -259,6 +274,26 @@ class HFEngine:
     def _model(self) -> decoding.Model:
         if self._loaded is None:
             self._loaded = load_model(self._config, self._folder, self._processor, self._device, self._dtype)
+        return self._loaded
+
+
+class LoadedEngine(HFEngine):
+    """The same over a network in memory that belongs to the caller, who may go on training it after `close`.
+
+    The network is sampled as it is: in eval mode if the caller has put it there, with its own weights at this moment,
+    which `identity` is a hash of.
+    """
+
+    def __init__(self, network: Any, processor: Any, name: str, batch_size: int | None = None) -> None:
+        self._network, self._processor, self._device = network, processor, network.device
+        self.identity = identify_loaded(name, network)
+        usual = SMALL_BATCH if self.identity.parameters <= SMALL_MODEL else BATCH_SIZE.get(self._device.type, 32)
+        self.batch_size = batch_size or usual
+        self._start()
+
+    def _model(self) -> decoding.Model:
+        if self._loaded is None:
+            self._loaded = describe_model(self._network, self._processor)
         return self._loaded
 
 
@@ -381,7 +416,13 @@ def load_model(
                 f"{config.id}: {_giga(folder)} GB of weights do not fit on {device}; use a smaller one or model.device"
             ) from None
         raise RapError(f"{config.id}: the weights cannot be loaded ({one_line(error)}); check the folder") from None
-    taken = inspect.signature(network.forward).parameters
+    return describe_model(network, processor)
+
+
+def describe_model(network: Any, processor: Any) -> decoding.Model:
+    """What sampling needs to know of a model in memory; its last layer can be seen until `last_layer.remove()`."""
+    # Of the class: a trainer may have wrapped the forward of this one object.
+    taken = inspect.signature(type(network).forward).parameters
     tokenizer = processor.tokenizer
     ends = decoding.end_tokens(network, tokenizer)
     pad = tokenizer.pad_token_id
@@ -393,6 +434,16 @@ def load_model(
         "position_ids" in taken,
         "logits_to_keep" in taken,
     )
+
+
+def identify_loaded(name: str, network: Any) -> ModelIdentity:
+    """The identity of weights in memory: SHA-256 over name, number format, shape and bytes of every tensor, by name."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    found = digest.hexdigest()
+    return ModelIdentity(name, found[:12], found, sum(parameter.numel() for parameter in network.parameters()))
 
 
 def _giga(folder: Path) -> str:

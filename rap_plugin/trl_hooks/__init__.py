@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rap_plugin.trl_hooks.rewards import accuracy_reward, format_reward, make_reward
+    from rap_plugin.trl_hooks.select import select_dataset
 
 _HOMES = {
     "accuracy_reward": "rap_plugin.trl_hooks.rewards",
     "format_reward": "rap_plugin.trl_hooks.rewards",
     "make_reward": "rap_plugin.trl_hooks.rewards",
+    "select_dataset": "rap_plugin.trl_hooks.select",
 }
 
 __all__ = [
     "accuracy_reward",
     "format_reward",
     "make_reward",
+    "select_dataset",
 ]
 
 

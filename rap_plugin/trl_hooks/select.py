@@ -1,0 +1,256 @@
+"""From a `datasets.Dataset` to the rows that are worth training on, with a run directory beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rap_plugin import outputs
+from rap_plugin.config import RunConfig
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.run import RunResult, select_with
+from rap_plugin.samples.pool import open_pool
+from rap_plugin.selectors.base import Selection
+from rap_plugin.trl_hooks.options import in_our_words, read_options
+from rap_plugin.trl_hooks.prompting import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from rap_plugin.engines.hf import HFEngine
+
+POOL = "pool"
+"""Folder of the saved data set, below the run directory."""
+
+SOURCE = "source.json"
+"""Beside the saved data set: what it was made from."""
+
+
+def select_dataset(
+    dataset: Any,
+    model: Any,
+    *,
+    out: str | Path,
+    processing_class: Any = None,
+    args: Any = None,
+    config: str | Path | None = None,
+    scores: bool = False,
+    extend: bool = False,
+    quiet: bool = False,
+    **options: Any,
+) -> Any:
+    """The rows of `dataset` worth training `model` on, with their own columns, features and order.
+
+    `dataset` is a `datasets.Dataset` as GRPOTrainer takes it for a vision-language model: conversational `prompt`,
+    `images` or `image`, a gold answer. `model` is a folder, a hub id, or a model in memory, which then needs its
+    processor as `processing_class`. Both arms are sampled with the prompts that the trainer would build; `args` (a
+    GRPOConfig or RLOOConfig) gives the sampling settings that `options` do not. `options` have the names of the
+    configuration: selector, preset, rollouts, keep, lambda_c, ..; `config` is a YAML file of them.
+
+    `out` becomes a run directory like any other, continued where it was left; with the same data, weights and
+    settings nothing is sampled again. With `scores` the rows get the `rap_*` columns. Raises RapError, one line.
+    """
+    found = select_rows(
+        read_recipe(dataset, getattr(args, "chat_template_kwargs", None)),
+        model,
+        Path(out),
+        Settings(processing_class, args, config, extend, quiet, options),
+    )
+    if not quiet:
+        from rap_plugin.cli.summary import print_summary
+
+        print_summary(found.result)
+    chosen = dataset.select(found.rows)
+    return _with_scores(chosen, found.result.selection) if scores else chosen
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the caller says about a selection besides data, model and place."""
+
+    processing_class: Any
+    args: Any
+    config: str | Path | None
+    extend: bool
+    quiet: bool
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A selection and the numbers of its rows in the data set, ascending."""
+
+    result: RunResult
+    rows: list[int]
+
+
+def select_rows(recipe: Recipe, model: Any, run: Path, settings: Settings, pool: Path | None = None) -> Found:
+    """Samples what is missing and decides. `pool` is the saved data set, by default saved below `run`."""
+    _one_process()
+    _open_run(run)
+    folder = save_pool(recipe.dataset, run) if pool is None else pool
+    with open_engine(model, settings) as engine:
+        engine.prepare_prompt = recipe.prepare
+        about = {
+            "pool.path": str(folder.absolute()),
+            "pool.format": "chat",
+            "pool.question": "prompt",
+            "pool.images": recipe.image_column,
+            "model.id": engine.identity.name,
+            "prompt.host_recipe": recipe.hash(engine.processor),
+        }
+        wanted = read_options(settings.options, about, settings.args, settings.config)
+        recipe.rows = _Rows(run)
+        try:
+            result = select_with(
+                engine, open_pool(wanted.pool), wanted, run, extend=settings.extend, quiet=settings.quiet
+            )
+        except RapError as error:
+            raise type(error)(in_our_words(str(error))) from None
+    chosen = result.selection.decision.chosen
+    return Found(result, sorted(result.selection.table.rows[chosen].tolist()))
+
+
+@contextmanager
+def open_engine(model: Any, settings: Settings) -> Iterator[HFEngine]:
+    """Engine `hf` over a folder, a hub id, or a model in memory, which is sampled in eval mode and left as it was."""
+    from rap_plugin.engines import open_hf
+
+    if isinstance(model, (str, Path)):
+        from rap_plugin.engines.hf import HFEngine
+
+        configured: RunConfig = read_options(settings.options, {"model.id": str(model)}, settings.args, settings.config)
+        engine = open_hf(configured.model)
+        assert isinstance(engine, HFEngine)
+        if settings.processing_class is not None:
+            engine.processor = settings.processing_class
+        with closing(engine):
+            yield engine
+        return
+    from rap_plugin.engines.hf import LoadedEngine
+
+    network = _plain_network(model)
+    if getattr(settings.processing_class, "image_processor", None) is None:
+        raise RapError(
+            "a model in memory needs its processor, image processor included: give processing_class="
+            "AutoProcessor.from_pretrained(..)"
+        )
+    name = str(getattr(network.config, "_name_or_path", "") or type(network).__name__)
+    configured = read_options(settings.options, {"model.id": name}, settings.args, settings.config)
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with closing(LoadedEngine(network, settings.processing_class, name, configured.model.batch_size)) as loaded:
+            yield loaded
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def save_pool(dataset: Any, run: Path) -> Path:
+    """Saves a data set below `run`, images inside, unless exactly it is there; returns its folder."""
+    folder = run / POOL
+    source = json.dumps({"fingerprint": dataset._fingerprint, "rows": len(dataset), "columns": dataset.column_names})
+    mark = folder / SOURCE
+    if mark.is_file() and mark.read_text(encoding="utf-8") == source:
+        return folder
+    draft = run / f".{POOL}.{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        with _silent():
+            dataset.save_to_disk(str(draft))
+        (draft / SOURCE).write_text(source, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(draft, folder)
+    except OSError as error:
+        raise RapError(f"{folder}: cannot be written ({error.strerror or error}); free some space there") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+class _Rows(Mapping[str, int]):
+    """Row numbers by sample id, read from the store at the first question: ingest has filled it by then."""
+
+    def __init__(self, run: Path) -> None:
+        self._path = run / outputs.EVIDENCE
+        self._found: dict[str, int] = {}
+
+    def _known(self) -> dict[str, int]:
+        if not self._found:
+            with closing(EvidenceStore(self._path, read_only=True)) as store:
+                self._found = {sample.id: sample.row for sample in store.samples()}
+        return self._found
+
+    def __getitem__(self, sample_id: str) -> int:
+        return self._known()[sample_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+
+def _plain_network(model: Any) -> Any:
+    """The network itself: compiled and adapter wrappers taken off, adapters still at work."""
+    model = getattr(model, "_orig_mod", model)
+    base = getattr(model, "get_base_model", None)
+    network = base() if base is not None else model
+    if not hasattr(network, "config") or not hasattr(network, "generation_config"):
+        raise RapError(
+            f"the model is a {type(model).__name__}; give a folder, a hub id, or a Transformers vision-language model"
+        )
+    return network
+
+
+def _with_scores(chosen: Any, selection: Selection) -> Any:
+    import datasets
+    import numpy as np
+    import pyarrow as pa
+
+    # Of the chosen samples, in the order of their rows.
+    order = np.flatnonzero(selection.decision.chosen)
+    order = order[np.argsort(selection.table.rows[order])]
+    columns = pa.table(outputs.score_columns(selection)).take(pa.array(order))
+    kept = chosen.remove_columns([name for name in columns.column_names if name in chosen.column_names])
+    with _silent():
+        return datasets.concatenate_datasets([kept, datasets.Dataset(columns)], axis=1)
+
+
+def _open_run(run: Path) -> None:
+    """Makes the run directory with an empty evidence store, which is what marks it as one."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RapError(f"{run}: cannot be made ({error.strerror}); choose another out") from None
+    if not (run / outputs.EVIDENCE).exists() and any(run.iterdir()):
+        raise RapError(f"{run}: not empty and not a run directory of rap; choose another out")
+    EvidenceStore(run / outputs.EVIDENCE).close()
+
+
+def _one_process() -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RapError(
+            f"a selection runs in one process, and this launch has {os.environ['WORLD_SIZE']}: select before it in a "
+            "script of its own, save the rows with save_to_disk, and load them here"
+        )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    import datasets
+
+    before = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            datasets.enable_progress_bars()
