@@ -10,3 +10,7 @@ class RapError(Exception):
 
 class Interrupted(RapError):
     """Ctrl-C or a termination signal: finished batches are stored, the line says how to go on."""
+
+
+class EmptySelection(RapError):
+    """No sample was chosen; the evidence is kept and the run's files are written."""

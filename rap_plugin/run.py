@@ -16,7 +16,7 @@ from typing import Any
 from rap_plugin import curtail, outputs
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Arm, Engine, ModelIdentity
-from rap_plugin.errors import RapError
+from rap_plugin.errors import EmptySelection, RapError
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
 from rap_plugin.evidence.table import EvidenceTable, read_table
@@ -249,7 +249,7 @@ def finish(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, *,
         write_report(run, selection, pool)
     get_plugins().manager.hook.rap_selection_made(run=run, selection=selection)
     if not selection.decision.chosen.any():
-        raise RapError(_why_empty(selection))
+        raise EmptySelection(_why_empty(selection))
 
 
 def _why_empty(selection: Selection) -> str:

@@ -32,7 +32,7 @@ HOSTS = {
 }
 HEAVY = {"torch", "transformers", "datasets", *HOSTS}
 MAY_IMPORT_TORCH = {"engines", "openrlhf_hooks"}
-SUBCLASSES_OF_A_HOST = {"lmms_tasks/model.py"}
+SUBCLASSES_OF_A_HOST = {"lmms_tasks/model.py", "trl_hooks/callbacks.py", "verl_hooks/dataset.py"}
 """Loaded by their host alone, after the host: a subclass cannot be made inside a function and still be found by name."""
 
 

@@ -10,19 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rap_plugin.trl_hooks.reselect import Reselection, log_selection
     from rap_plugin.trl_hooks.rewards import accuracy_reward, format_reward, make_reward
     from rap_plugin.trl_hooks.select import select_dataset
 
 _HOMES = {
+    "Reselection": "rap_plugin.trl_hooks.reselect",
     "accuracy_reward": "rap_plugin.trl_hooks.rewards",
     "format_reward": "rap_plugin.trl_hooks.rewards",
+    "log_selection": "rap_plugin.trl_hooks.reselect",
     "make_reward": "rap_plugin.trl_hooks.rewards",
     "select_dataset": "rap_plugin.trl_hooks.select",
 }
 
 __all__ = [
+    "Reselection",
     "accuracy_reward",
     "format_reward",
+    "log_selection",
     "make_reward",
     "select_dataset",
 ]
