@@ -61,7 +61,9 @@ def main() -> None:
     for clock, values in (("wall", wall), ("processor", cpu)):
         report(clock, values)
     low, high = quartiles(own)
-    print(f"the hook alone, loaded and called: median {statistics.median(own):.2f} ms, quartiles {low:.2f} to {high:.2f}")
+    print(
+        f"the hook alone, loaded and called: median {statistics.median(own):.2f} ms, quartiles {low:.2f} to {high:.2f}"
+    )
 
 
 def make_environment(folder: Path, *, ours: bool) -> Path:
@@ -138,9 +140,7 @@ def p_value(differences: Sequence[float], draws: int = 10_000) -> float:
     """Two-sided: how often signs drawn by chance make a mean difference as large."""
     chance = random.Random(2)
     seen = abs(sum(differences))
-    larger = sum(
-        abs(sum(value * chance.choice((-1, 1)) for value in differences)) >= seen - 1e-9 for _ in range(draws)
-    )
+    larger = sum(abs(sum(value * chance.choice((-1, 1)) for value in differences)) >= seen - 1e-9 for _ in range(draws))
     return (larger + 1) / (draws + 1)
 
 

@@ -11,6 +11,7 @@ PATHS = {
     "demo-model": PACKAGE / "demo" / "model",
     "demo-pool": PACKAGE / "demo" / "pool.parquet",
     "lmms-tasks": PACKAGE / "lmms_tasks" / "tasks",
+    "openrlhf-reward": PACKAGE / "openrlhf_hooks" / "reward.py",
 }
 """Shipped files by the name that `rap path` knows them under."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from rap_plugin.engines.ace import usable_span
 from rap_plugin.engines.vllm_capture import REQUEST
 from rap_plugin.openrlhf_hooks.contract import actor_class
+from rap_plugin.openrlhf_hooks.reward import UNGRADED
 
 Base: Any = actor_class()
 
@@ -52,7 +53,11 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         self._rap_processor: Any = None
         self._rap_end_ids: frozenset[int] = frozenset()
         self._rap_count = 0
-        self._rap_lengths: dict[str, int] = {}
+        # Tokens that vLLM puts around each image beyond the processor's own: OpenRLHF hands InternVL prompts on with their
+        # <img> and </img>, and vLLM adds both again. Learned from the first answer.
+        self._rap_added = 0
+        # Requests whose prompt had another length than was assumed, so that wrong rows were kept.
+        self._rap_elsewhere: dict[str, int] = {}
         await super().__init__(*args, **options)
 
     async def rap_begin(self, processor: Any, end_ids: list[int], measure: bool) -> str:
@@ -115,11 +120,17 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         marked = (sampling_params.extra_args or {}).get(REQUEST)
         if marked is None:
             return await super().generate(prompt_token_ids, sampling_params, multi_modal_data)
-        if marked[1] == UNSET:
-            sampling_params.extra_args = {REQUEST: [marked[0], len(prompt_token_ids) + 1]}
+        key, first = marked
+        images = len((multi_modal_data or {}).get("image") or ())
+        added = images * self._rap_added
+        first = len(prompt_token_ids) + 1 if first == UNSET else first
+        sampling_params.extra_args = {REQUEST: [key, first + added]}
         output = await super().generate(prompt_token_ids, sampling_params, multi_modal_data)
-        # vLLM places the image tokens itself; another number of them than the processor's would shift every row.
-        self._rap_lengths[marked[0]] = len(output.prompt_token_ids or ()) - len(prompt_token_ids)
+        found = len(output.prompt_token_ids or ()) - len(prompt_token_ids)
+        if found != added:
+            self._rap_elsewhere[key] = found
+            if images and found % images == 0:
+                self._rap_added = found // images
         return output
 
     async def _rap_rollout(
@@ -161,7 +172,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             "token_ids": ids,
             "prompt_tokens": ranges[0][0],
             "truncated": bool(response.get("truncated")),
-            "reward": number(response.get("scores"), response.get("reward")),
+            "reward": reward_of(response),
         }
         return {**answer, "key": key} if measure else answer
 
@@ -173,12 +184,12 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             key = answer.pop("key", None)
             if key is None:
                 continue
-            if shift := self._rap_lengths.pop(key, 0):
-                answer["attention"] = f"vLLM's prompt is {shift:+d} tokens longer than the processor's"
+            if self._rap_elsewhere.pop(key, 0):
+                answer["attention"] = {}
             wanted.append([key, self._rap_rows(answer["token_ids"])])
             waiting.append(answer)
         for answer, measured in zip(waiting, await self._rap_measured(wanted), strict=True):
-            # Not seen while sampling (inside a CUDA graph, or the last token of a cut response): read again.
+            # Not seen while sampling (inside a CUDA graph, the last token of a cut response, elsewhere): read again.
             answer.setdefault("attention", {} if isinstance(measured, str) else measured)
 
     async def _rap_read(self, tokens: list[int], ids: list[int], data: Any, max_length: int) -> Any:
@@ -189,18 +200,22 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             return {}
         if len(tokens) + rows + 1 >= max_length:
             return "prompt and response fill the context"
-        key = self._rap_key()
-        params = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, skip_reading_prefix_cache=True)
-        params.extra_args = {REQUEST: [key, len(tokens) + 1]}
-        try:
-            await self.generate([*tokens, *ids[: rows + 1]], params, data)
-        except Exception as error:
-            if self.llm.errored:
-                raise
-            return line(error)
-        if shift := self._rap_lengths.pop(key, 0):
-            return f"vLLM's prompt is {shift:+d} tokens longer than the processor's"
-        return (await self._rap_measured([[key, rows]]))[0]
+        shift = 0
+        for _ in range(2):  # the second time where the first has shown what vLLM adds to this model's images
+            key = self._rap_key()
+            params = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, skip_reading_prefix_cache=True)
+            params.extra_args = {REQUEST: [key, len(tokens) + 1]}
+            try:
+                await self.generate([*tokens, *ids[: rows + 1]], params, data)
+            except Exception as error:
+                if self.llm.errored:
+                    raise
+                return line(error)
+            found = (await self._rap_measured([[key, rows]]))[0]
+            shift = self._rap_elsewhere.pop(key, 0)
+            if not shift:
+                return found
+        return f"vLLM's prompt is {shift:+d} tokens longer than the processor's"
 
     async def _rap_measured(self, wanted: list[list[Any]]) -> list[Any]:
         if not wanted:
@@ -239,6 +254,13 @@ def load_all(images: Any) -> Any:
     if len(loaded) < len(references):
         raise ValueError(f"OpenRLHF loads {len(loaded)} of the {len(references)} images of this row")
     return loaded
+
+
+def reward_of(response: Answer) -> float | None:
+    """What the run's reward says of a response: its score where it gives one. None where it could not judge."""
+    if (response.get("extra_logs") or {}).get(UNGRADED):
+        return None
+    return number(response.get("scores"), response.get("reward"))
 
 
 def number(*values: Any) -> float | None:

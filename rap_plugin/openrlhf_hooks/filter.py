@@ -228,7 +228,7 @@ def _check_images(rows: Any, image_key: str) -> None:
             if isinstance(reference, dict):
                 raise RapError(
                     f"column {image_key!r}: images as {{{', '.join(reference)}}}, which OpenRLHF does not load; "
-                    "cast the column to datasets.Image (examples/openrlhf/prepare_pool.py does)"
+                    "cast the column to datasets.Image (examples/openrlhf/prepare_data.py writes such files)"
                 )
 
 
