@@ -22,8 +22,8 @@ $pip -c $constraints evaluate sacrebleu tqdm-multiprocess zss tenacity loguru py
   ftfy nltk pycocoevalcap latex2sympy2 python-dotenv hf_transfer jsonlines "av<16" qwen-vl-utils yt-dlp sentence_transformers
 $pip -c $constraints termcolor validators portalocker sty tabulate ipdb openpyxl xlsxwriter matplotlib json_repair \
   timeout-decorator omegaconf Levenshtein rapidfuzz decord jieba rouge imageio num2words kernels
-$pip -c $constraints hydra-core codetiming tensordict
-$pip --no-deps verl==0.9.1
+$pip -c $constraints hydra-core codetiming tensordict orjson msgspec pyzmq
+$pip --no-deps verl==0.9.1 TransferQueue==0.1.11
 # Some of the above pull these back in; the same for the CUDA-only parts of torchvision's wheel.
 "$venv/bin/python" -m pip uninstall -q -y torchaudio torchcodec || true
 $pip --no-deps torchvision==0.28.0

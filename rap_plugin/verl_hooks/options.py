@@ -1,0 +1,55 @@
+"""`data.rap.*`: what verl's configuration says about the run, and which of its files are for training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from rap_plugin.config import Section
+from rap_plugin.errors import RapError
+
+
+class VerlOptions(Section):
+    """The section `data.rap` of verl's configuration; given as `+data.rap.NAME=VALUE`."""
+
+    run_dir: str = Field(min_length=1, description="run directory of `rap select`, on every node")
+    reweight: bool = Field(False, description="draw rows by the fresh rollouts' disagreement")
+    right_at: float = Field(0.5, description="reward from which a rollout is right, where the reward gives no `acc`")
+    fade: float = Field(0.5, ge=0, le=1, description="what is left of a row's earlier counts at each fresh group")
+
+
+def read_options(config: Mapping[str, Any]) -> VerlOptions:
+    """The options in verl's `data` section. Raises RapError, one line, for what is missing or unknown."""
+    given = config.get("rap")
+    if not given or not given.get("run_dir"):
+        raise RapError("RapDataset needs the run: add +data.rap.run_dir=RUN, a run directory of `rap select`")
+    try:
+        options = VerlOptions.model_validate({str(name): given[name] for name in given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(VerlOptions.model_fields)
+        raise RapError(
+            f"data.rap.{'.'.join(map(str, first['loc']))}: {first['msg'].lower()} (got {first['input']!r}; known: {known})"
+        ) from None
+    workers = config.get("dataloader_num_workers", 0)
+    if options.reweight and workers:
+        raise RapError(
+            f"data.rap.reweight needs data.dataloader_num_workers=0, not {workers}: workers fetch rows before the fresh "
+            "evidence is there"
+        )
+    return options
+
+
+def for_validation(data_files: Any, config: Mapping[str, Any]) -> bool:
+    """Whether these are verl's validation files; files used for both count as training."""
+    files = names_of(data_files)
+    return files == names_of(config.get("val_files")) and files != names_of(config.get("train_files"))
+
+
+def names_of(files: Any) -> list[str]:
+    """verl's one file or list of files as a list."""
+    if files is None:
+        return []
+    return [files] if isinstance(files, str) else [str(name) for name in files] if isinstance(files, Iterable) else []

@@ -1,0 +1,142 @@
+"""Which rows of a training file are in a run's selection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from rap_plugin import outputs
+from rap_plugin.config import PoolConfig
+from rap_plugin.errors import RapError
+from rap_plugin.plugins import get_plugins, load_plugin_files
+from rap_plugin.run import config_of, read_run
+from rap_plugin.samples.formats.base import RowProblem
+from rap_plugin.samples.images import ImageProblem, image_bytes
+from rap_plugin.samples.ingest import settle_format
+from rap_plugin.samples.pool import Pool, open_pool
+from rap_plugin.samples.sample import sample_id
+
+CHUNK = 64
+"""Rows in memory at a time, with their images."""
+
+COUNTS = ("rap_right_image", "rap_rollouts_image")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The selection of a finished run."""
+
+    run: Path
+    pool: PoolConfig
+    fingerprint: str
+    """Of the pool that was selected from."""
+    counts: Mapping[str, tuple[int, int]]
+    """Per selected id: right and wrong rollouts of the image arm."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The selected rows of some training files."""
+
+    numbers: list[int]
+    """Positions in the files, one after the other, in order."""
+    ids: list[str | None]
+    """The sample id of every row; None where it is not selected."""
+
+
+def read_chosen(run: Path) -> Chosen:
+    """Reads what a run selected. Raises RapError where it is not finished, empty, or not a run."""
+    config = config_of(read_run(run), run)
+    load_plugin_files(config.plugins)
+    selected = run / outputs.SELECTED
+    if not selected.is_file() or not (run / outputs.SCORES).is_file():
+        raise RapError(f"{run}: the run is not finished (there is no {outputs.SELECTED}); `rap select` goes on with it")
+    missing = [name for name in ("rap_id", *COUNTS) if name not in pq.read_schema(selected).names]
+    if missing:
+        raise RapError(f"{selected}: has no column {missing[0]}; `rap decide {run}` writes the file again")
+    rows = pq.read_table(selected, columns=["rap_id", *COUNTS]).to_pylist()
+    if not rows:
+        raise RapError(f"{run}: the selection is empty, so there is nothing to train on; loosen it with `rap decide`")
+    counts = {row["rap_id"]: (row[COUNTS[0]], row[COUNTS[1]] - row[COUNTS[0]]) for row in rows}
+    return Chosen(run, config.pool, _pool_fingerprint(run), counts)
+
+
+def find_rows(files: Sequence[str], chosen: Chosen) -> Found:
+    """The rows of these files whose samples are selected, each sample once.
+
+    Rows are known by their column `rap_id` (exports of rap), else by their number where the file is the very pool that
+    was selected from, else by their content, hashed as ingest hashes it. Raises RapError where none matches.
+    """
+    numbers: list[int] = []
+    ids: list[str | None] = []
+    seen: set[str] = set()
+    for file in files:
+        for identity in _ids_of(file, chosen):
+            if identity is None or identity not in chosen.counts or identity in seen:
+                ids.append(None)
+                continue
+            seen.add(identity)
+            numbers.append(len(ids))
+            ids.append(identity)
+    if not numbers:
+        raise RapError(
+            f"{', '.join(files)}: none of {len(ids)} rows is one of the {len(chosen.counts)} selected in {chosen.run}; train "
+            f"on the pool that it was selected from, or on what `rap export {chosen.run} --to verl` writes"
+        )
+    return Found(numbers, ids)
+
+
+def _ids_of(file: str, chosen: Chosen) -> Iterator[str | None]:
+    """The sample id of every row of a file; None for rows that are no sample, or surely not a selected one."""
+    config = chosen.pool.model_copy(update={"path": file, "limit": None, "split": None})
+    pool = open_pool(config)
+    if "rap_id" in pool.columns:
+        for rows in _chunks(len(pool)):
+            yield from (row.get("rap_id") for row in pool.table(rows).select(["rap_id"]).to_pylist())
+    elif pool.fingerprint() == chosen.fingerprint:
+        table = pq.read_table(chosen.run / outputs.SCORES, columns=["rap_row", "rap_id"])
+        known = dict(zip(table["rap_row"].to_pylist(), table["rap_id"].to_pylist(), strict=True))
+        yield from (known.get(number) for number in range(len(pool)))
+    else:
+        yield from _hashed(pool, config)
+
+
+def _hashed(pool: Pool, config: PoolConfig) -> Iterator[str | None]:
+    named = [name for name in (config.question, config.answer, config.images) if name is not None]
+    if any(name not in pool.columns for name in named):  # another layout of the same problems
+        config = config.model_copy(update={"format": "auto", "question": None, "answer": None, "images": None})
+    formats = get_plugins().registry().things["formats"]
+    try:
+        reader = settle_format(pool, config, formats)
+    except RapError:
+        if config.format == "auto":
+            raise
+        reader = settle_format(pool, config.model_copy(update={"format": "auto"}), formats)
+    for rows in _chunks(len(pool)):
+        for row in pool.rows(rows):
+            try:
+                raw = reader.raw(row)
+                images = tuple(image_bytes(image, reader.root, allow_urls=reader.allow_urls) for image in raw.images)
+                yield sample_id(raw.question, raw.gold, images)
+            except (RowProblem, ImageProblem):
+                yield None  # such a row is in the run's quarantine, never in its selection
+
+
+def _chunks(rows: int) -> Iterator[range]:
+    for start in range(0, rows, CHUNK):
+        yield range(start, min(start + CHUNK, rows))
+
+
+def _pool_fingerprint(run: Path) -> str:
+    if not (run / outputs.EVIDENCE).is_file():
+        return ""  # a run copied without its evidence is still known by its ids
+    with outputs.open_store(run) as store:
+        known = store.get_meta("pool_fingerprint") or ""
+    try:
+        return str(json.loads(known)[0])
+    except (ValueError, IndexError, TypeError):
+        return known
