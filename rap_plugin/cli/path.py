@@ -10,8 +10,10 @@ PACKAGE = Path(__file__).resolve().parent.parent
 PATHS = {
     "demo-model": PACKAGE / "demo" / "model",
     "demo-pool": PACKAGE / "demo" / "pool.parquet",
+    "easyr1-reward": PACKAGE / "verl_hooks" / "easyr1_reward.py",
     "lmms-tasks": PACKAGE / "lmms_tasks" / "tasks",
     "openrlhf-reward": PACKAGE / "openrlhf_hooks" / "reward.py",
+    "verl-reward": PACKAGE / "verl_hooks" / "reward.py",
 }
 """Shipped files by the name that `rap path` knows them under."""
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("verl", reason="verl is not installed")
-queue = pytest.importorskip("transfer_queue", reason="verl's default trainer needs TransferQueue")
+pytest.importorskip("transfer_queue", reason="verl's default trainer needs TransferQueue")
+
+import transfer_queue as queue
 
 from rap_plugin.errors import RapError
 from rap_plugin.verl_hooks.rows import read_chosen
@@ -184,3 +186,15 @@ def test_a_colocated_reward_model_is_one_clear_line(make_trainer: Callable[..., 
         RapError, match=r"rewards after sampling, too late for fresh evidence; add reward.*enable_resource_pool=True"
     ):
         make_trainer(*BUFFER, "reward.reward_model.enable=True")
+
+
+def test_an_export_with_all_its_columns_goes_through_verls_default_trainer(
+    make_trainer: Callable[..., Any], prepared: Prepared, tmp_path: Path
+) -> None:
+    from rap_plugin.exports import export_run
+
+    path = export_run(prepared.run, "verl", tmp_path / "export").path
+    trainer = make_trainer(*BUFFER, f"data.train_files={path}")
+    ids = step(trainer)
+    assert set(ids) <= set(prepared.ids)
+    assert trainer.train_dataset.curriculum.learned
