@@ -29,7 +29,7 @@ Start = Callable[[], list[Any]]
 
 
 class Filter:
-    """One filtered launch. Opening it checks the arguments, before Ray starts; `run` does the rest."""
+    """One filtered launch. Opening it checks the arguments and the dataset, before Ray starts; `run` does the rest."""
 
     def __init__(self, args: SimpleNamespace, given: Mapping[str, Any]) -> None:
         contract.require_arguments(args)
@@ -38,16 +38,16 @@ class Filter:
         # Checked with what is known now; the recipe's hash needs the processor, and comes later.
         read_config(given["data_filter"], given, self._defaults())
         self._check()
+        self.rows = dataset.read_dataset(args)
+        _check_images(self.rows, args.data.image_key)
 
     def run(self, start: Start) -> list[Any]:
         """Selects, points the arguments at the chosen rows, and returns the engines that `start` makes.
 
         With `--rap.select_only` the program ends here. Raises RapError.
         """
-        rows = dataset.read_dataset(self.args)
-        _check_images(rows, self.args.data.image_key)
         _open_run(self.run_dir)
-        folder = dataset.save_pool(rows, self.run_dir)
+        folder = dataset.save_pool(self.rows, self.run_dir)
         rows = dataset.load_rows(folder)
         recipe = Recipe.of(self.args, _processor(self.args))
         config = self._config(recipe, folder, rows)

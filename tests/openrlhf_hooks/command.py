@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import subprocess
 import sys
+import sysconfig
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,3 +60,13 @@ def arguments(model, dataset, *more):
         *("--algo.advantage.estimator", "group_norm", "--algo.kl.init_coef", "0"),
         *more,
     ]
+
+
+def environment_without_us(folder):
+    """A virtual environment of links to everything that is installed here but this package; returns its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if "rap_plugin" not in path.name:
+            (site / path.name).symlink_to(path)
+    return folder / "bin" / "python"

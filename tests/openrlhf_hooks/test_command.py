@@ -1,8 +1,8 @@
 """The exact command on a CPU: OpenRLHF, Ray and vLLM as installed, a tiny Qwen2.5-VL, real images of digits.
 
-One module of launches, since each starts real engines: killed in the middle of scoring, started again, and once more
-with nothing missing. Training itself needs CUDA, so a plugin file ends the program where the trainer exists and its
-number of steps is known.
+One module of launches, since each starts real engines: the engine killed while scoring, then the command itself, started
+again, and once more with nothing missing. Training itself needs CUDA, so a plugin file ends the program where the
+trainer exists and its number of steps is known; without our flags a `sitecustomize` does the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed")
 
 import pyarrow.parquet as pq
 
-from .command import arguments
+from .command import arguments, environment_without_us
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,37 @@ def stop(self, strategy, pretrain, max_steps=None, *rest):
 
 
 launcher.RayActorGroup.async_init_model_from_pretrained = stop
+"""
+
+STOP_WITHOUT_US = """
+import importlib.util
+import sys
+
+NAME = "openrlhf.trainer.ray.launcher"
+
+
+def stop(self, strategy, pretrain, max_steps=None, *rest):
+    print("MAX_STEPS", max_steps, "ARGS", strategy.args, flush=True)
+    raise SystemExit(0)
+
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name != NAME:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            module.RayActorGroup.async_init_model_from_pretrained = stop
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
 """
 
 REWARD = """
@@ -69,7 +100,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Address of a Ray with two logical GPUs, ended as the process group that it is."""
+    """Address and process of a Ray with two logical GPUs, ended as the process group that it is."""
     folder = tempfile.mkdtemp(prefix="rap-ray-")
     port = free_port()
     ray = Path(sys.executable).with_name("ray")
@@ -77,6 +108,7 @@ def cluster():
     options = ["--num-cpus=6", f"--temp-dir={folder}", "--include-dashboard=false", "--disable-usage-stats", "--block"]
     # Actors have Ray's environment, not the driver's: a small cache, or vLLM takes half of the machine's memory.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    environment["RAY_raylet_start_wait_time_s"] = "300"  # 30 s are not enough on a busy machine: Ray ends itself then
     process = subprocess.Popen(
         [*head, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment
     )
@@ -85,7 +117,8 @@ def cluster():
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.25)
-    yield f"127.0.0.1:{port}"
+    assert process.poll() is None, "Ray did not start"
+    yield SimpleNamespace(address=f"127.0.0.1:{port}", process=process)
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(30)
@@ -135,38 +168,72 @@ def stored(run):
         return set()
 
 
+def kill_engine(cluster):
+    """Kills vLLM's own processes below the rollout actor, as a crash in a kernel would."""
+    import psutil
+
+    for worker in psutil.Process(cluster.process.pid).children(recursive=True):
+        if "RolloutActor" in " ".join(worker.cmdline()):
+            for child in worker.children(recursive=True):
+                child.kill()
+
+
 def calls(world):
     file = world / "calls.log"
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
 @pytest.fixture(scope="module")
-def launches(world, tiny_model, cluster):
-    """What three launches of the same command left behind."""
-    environment = {**os.environ, "RAY_ADDRESS": cluster, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+def launch(world, cluster):
+    """`launch(name, command)`: runs it to its end, or until `until()` and then `then(process)`."""
 
-    def launch(name, *more, until=None):
+    def get(name, argv, until=None, then=subprocess.Popen.kill, **variables):
+        environment = {**os.environ, "RAY_ADDRESS": cluster.address, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        assert cluster.process.poll() is None, "Ray has ended"
         log = world / f"{name}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                command(world, tiny_model, *more), stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=world
+                argv, stdout=output, stderr=subprocess.STDOUT, env={**environment, **variables}, cwd=world
             )
             started = time.monotonic()
             while process.poll() is None and time.monotonic() - started < 420:
                 if until is not None and until():
-                    process.kill()
+                    until = None
+                    then(process)
                 time.sleep(0.02)
             process.kill()
             code = process.wait()
         text = log.read_text()
-        return SimpleNamespace(code=code, text=text, stored=stored(world / "run"), calls=calls(world))
+        ours = [line for line in text.splitlines() if line.startswith("rap-plugin: ")]
+        return SimpleNamespace(code=code, text=text, ours=ours, stored=stored(world / "run"), calls=calls(world))
 
-    killed = launch("killed", until=lambda: len(stored(world / "run")) >= 5 * BATCH)
+    return get
+
+
+@pytest.fixture(scope="module")
+def launches(world, tiny_model, cluster, launch):
+    """What the launches of the same command left behind."""
+
+    def enough(batches):
+        return lambda: len(stored(world / "run")) >= batches * BATCH
+
+    ours = command(world, tiny_model)
+    died = launch("died", ours, until=enough(2), then=lambda process: kill_engine(cluster))
+    killed = launch("killed", ours, until=enough(6))
     time.sleep(2)  # what was under way in the engine when its driver died ends here
     killed.calls = calls(world)
-    again = launch("again")
-    nothing = launch("nothing", "--rap.select_only")
-    return SimpleNamespace(killed=killed, again=again, nothing=nothing, run=world / "run")
+    again = launch("again", ours)
+    nothing = launch("nothing", [*ours, "--rap.select_only"])
+    return SimpleNamespace(died=died, killed=killed, again=again, nothing=nothing, run=world / "run")
+
+
+def test_an_engine_that_dies_ends_the_command_with_one_line_and_what_is_stored_is_kept(launches):
+    died = launches.died
+    assert died.code == 1, died.text[-3000:]
+    assert died.ours[-1].startswith("rap-plugin: engine 1 of 1 stopped (")
+    assert f"rollouts are kept in {launches.run}: start the same command again" in died.ours[-1]
+    assert 0 < len(died.stored) < len(launches.killed.stored)
+    assert died.stored <= launches.again.stored
 
 
 def test_a_launch_killed_while_scoring_goes_on_and_repeats_no_finished_rollout(launches):
@@ -210,6 +277,7 @@ def test_bad_rows_are_put_aside_and_the_run_goes_on(launches):
     found = {row["rap_row"]: row for row in pq.read_table(launches.run / "quarantine.parquet").to_pylist()}
     assert sorted(found) == [UNREADABLE, UNGRADED]
     assert found[UNREADABLE]["rap_status"] == "unreadable_image"
+    assert found[UNGRADED]["rap_status"] == "engine_error"
     assert "could be graded" in found[UNGRADED]["rap_reason"]
 
 
@@ -221,3 +289,44 @@ def test_a_launch_with_nothing_missing_starts_no_engine(launches):
     assert "0 rollouts sampled now" in nothing.text
     assert "RolloutActor" not in nothing.text
     assert "MAX_STEPS" not in nothing.text
+
+
+def test_an_empty_selection_is_one_line_that_names_what_took_most(launches, launch, world, tiny_model):
+    flags = ["--rap.lambda_c", "2", "--rap.drm", "off", "--rap.select_only"]
+    empty = launch("empty", command(world, tiny_model, *flags))
+    assert empty.code == 1
+    assert empty.ours[-1].startswith("rap-plugin: the selection is empty: ")
+    assert "samples are language_prior; lower --rap.lambda_c, or set a budget with --rap.keep" in empty.ours[-1]
+    assert "Traceback" not in empty.text
+    assert empty.calls == launches.nothing.calls
+
+
+def test_a_dataset_without_images_ends_the_command_before_ray(launch, world, tiny_model):
+    (world / "plain.jsonl").write_text('{"prompt": "What is 1 + 1?", "label": "2"}\n' * 3)
+    done = launch("plain", command(world, tiny_model, "--data.prompt_dataset", "plain.jsonl"), RAY_ADDRESS="nowhere:1")
+    assert done.code == 1
+    assert done.ours == [
+        "rap-plugin: --data.image_key: no column 'images' in the dataset, so no images; columns: prompt, label"
+    ]
+    assert done.text.rstrip().endswith(done.ours[0])
+
+
+def test_without_the_flag_the_trainer_is_the_one_of_an_environment_without_the_package(
+    launch, world, tiny_model, tmp_path_factory
+):
+    site = world / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(STOP_WITHOUT_US)
+    more = ["--logger.wandb.run_name", "fixed", "--vllm.num_engines", "0"]
+    reward = ["--reward.remote_url", str(world / "reward.py")]
+    argv = ["-m", "openrlhf.cli.train_ppo_ray", *arguments(tiny_model, world / "train.jsonl", *reward, *more)]
+    found = []
+    for python in (sys.executable, environment_without_us(tmp_path_factory.mktemp("without"))):
+        done = launch(f"unfiltered-{len(found)}", [str(python), *argv], PYTHONPATH=str(site))
+        assert done.code == 0, done.text[-3000:]
+        (line,) = [line for line in done.text.splitlines() if line.startswith("MAX_STEPS")]
+        assert f"MAX_STEPS {ROWS * 4 // 8} ARGS" in line
+        assert f"num_rows: {ROWS}" in done.text
+        found.append(line)
+    assert found[0] == found[1]
+    assert "rap" not in found[0].replace(str(world), "").replace(str(tiny_model), "")

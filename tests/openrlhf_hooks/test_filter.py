@@ -153,6 +153,16 @@ def test_blends_keep_their_proportions_among_the_selected(launched, write_chat_p
     assert len(set(seeds)) == len(seeds)
 
 
+def test_without_the_flag_the_trainer_reads_the_rows_that_it_would_without_the_package(write_chat_pool, tmp_path):
+    files = f"{write_chat_pool(5, 'a.jsonl')},{write_chat_pool(9, 'b.jsonl', start=100)}"
+    argv = arguments("model", files, "--data.prompt_probs", "0.7,0.3", "--logger.wandb.run_name", "fixed")
+    plain = run_command(argv)
+    launch.install()
+    hooked = run_command(argv)
+    assert hooked == plain
+    assert trainers_rows(hooked).to_list() == trainers_rows(plain).to_list()
+
+
 def test_the_evaluation_set_is_never_touched(launched, write_chat_pool):
     evaluation = str(write_chat_pool(3, "evaluation.jsonl", start=50))
     done = launched(write_chat_pool(12), "--eval.dataset", evaluation)
@@ -172,7 +182,7 @@ def test_an_unreadable_image_is_quarantined_and_the_run_goes_on(launched, write_
 def test_a_reward_that_raises_on_one_sample_leaves_it_ungraded(launched, write_chat_pool):
     done = launched(write_chat_pool(12), silent=(3,))
     quarantine = pq.read_table(done.run / "quarantine.parquet").to_pylist()
-    assert [row["rap_row"] for row in quarantine] == [3]
+    assert [(row["rap_row"], row["rap_status"]) for row in quarantine] == [(3, "engine_error")]
     assert "no response of the" in quarantine[0]["rap_reason"]
     assert 3 not in trainers_rows(done.args)["source_row"][:]
 
@@ -201,6 +211,7 @@ def test_a_dataset_without_images_is_refused_before_any_engine(launched, tmp_pat
     file.write_text('{"prompt": "What is 1 + 1?", "label": "2"}\n' * 3)
     line = refused(launched, file)
     assert line == "--data.image_key: no column 'images' in the dataset, so no images; columns: prompt, label"
+    assert not (tmp_path / "run").exists()
     file.write_text('{"prompt": "What is 1 + 1?", "label": "2", "images": []}\n')
     assert "none of the 1 rows has an image" in refused(launched, file)
 
