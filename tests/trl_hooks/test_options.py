@@ -44,3 +44,8 @@ def test_a_value_out_of_range_names_the_keyword() -> None:
 def test_messages_of_the_pipeline_speak_of_keywords() -> None:
     assert in_our_words("lower --lambda-c, or set a budget with --keep") == "lower lambda_c, or set a budget with keep"
     assert in_our_words("choose another --out, or add --extend") == "choose another out, or add extend=True"
+
+
+def test_the_document_names_every_keyword() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "trl.md").read_text(encoding="utf-8")
+    assert [keyword for keyword in option_keywords().values() if f"`{keyword}`" not in text] == []
