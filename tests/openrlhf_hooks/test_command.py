@@ -7,6 +7,7 @@ trainer exists and its number of steps is known; without our flags a `sitecustom
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -173,9 +174,10 @@ def kill_engine(cluster):
     import psutil
 
     for worker in psutil.Process(cluster.process.pid).children(recursive=True):
-        if "RolloutActor" in " ".join(worker.cmdline()):
-            for child in worker.children(recursive=True):
-                child.kill()
+        with contextlib.suppress(psutil.Error):  # one that has just ended
+            if "RolloutActor" in " ".join(worker.cmdline()):
+                for child in worker.children(recursive=True):
+                    child.kill()
 
 
 def calls(world):
@@ -232,8 +234,8 @@ def test_an_engine_that_dies_ends_the_command_with_one_line_and_what_is_stored_i
     assert died.code == 1, died.text[-3000:]
     assert died.ours[-1].startswith("rap-plugin: engine 1 of 1 stopped (")
     assert f"rollouts are kept in {launches.run}: start the same command again" in died.ours[-1]
-    assert 0 < len(died.stored) < len(launches.killed.stored)
-    assert died.stored <= launches.again.stored
+    assert died.stored
+    assert died.stored <= launches.killed.stored
 
 
 def test_a_launch_killed_while_scoring_goes_on_and_repeats_no_finished_rollout(launches):
