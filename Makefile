@@ -1,14 +1,18 @@
 # make demo   everything it needs (in .venv), then RAP on the embedded model and pool
+# make trl    TRL too, then a selection and two short trainings of the embedded model
 # make test   the hosts too, then every check and test
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo test lint clean
+.PHONY: demo trl test lint clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
+
+trl: $(VENV)/.trl
+	OMP_NUM_THREADS=2 $(BIN)/python examples/trl/train_grpo.py --out trl-run
 
 test: $(VENV)/.hosts lint
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
@@ -25,6 +29,12 @@ $(VENV)/bin/python:
 $(VENV)/.core: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c scripts/constraints.txt -e ".[demo]"
+	touch $@
+
+# Where the hosts are installed, everything is there, in versions that suit each other.
+$(VENV)/.trl: pyproject.toml $(VENV)/.core
+	test -f $(VENV)/.hosts || $(BIN)/python -m pip install -q --disable-pip-version-check -c scripts/constraints.txt \
+	  -e ".[trl]" trl==1.16.0 scikit-learn
 	touch $@
 
 $(VENV)/.hosts: pyproject.toml scripts/setup_hosts.sh scripts/host_shims.py scripts/constraints.txt | $(VENV)/bin/python
