@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -319,6 +320,19 @@ def test_options_that_cannot_work_are_one_clear_line(make_dataset: Make, flags: 
     with pytest.raises(RapError, match=message) as raised:
         make_dataset(*flags)
     assert "\n" not in str(raised.value)
+
+
+def test_json_lines_are_read_as_verl_reads_them(make_dataset: Make, prepared: Prepared, tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    lines = []
+    for row in pq.read_table(prepared.pool).to_pylist():
+        image = tmp_path / row["images"][0]["path"]
+        image.write_bytes(row["images"][0]["bytes"])
+        lines.append(json.dumps({**row, "images": [{"image": str(image)}]}))
+    path.write_text("\n".join(lines))
+    dataset = make_dataset(f"data.train_files={path}")
+    assert list(dataset.dataframe["rap_id"]) == prepared.ids
+    assert dataset[0]["raw_prompt"][0]["content"][0]["image"].endswith(prepared.selected[0]["images"][0]["path"])
 
 
 def test_workers_of_the_loader_give_the_same_rows(make_dataset: Make, verl_config: Make, prepared: Prepared) -> None:
