@@ -10,7 +10,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -403,12 +405,13 @@ def load_model(
     auto = transformers.AutoModelForImageTextToText
     options = {"dtype": dtype, "trust_remote_code": config.trust_remote_code, "use_safetensors": True}
     try:
-        try:
-            network = auto.from_pretrained(str(folder), attn_implementation="sdpa", **options)
-        except ValueError as error:
-            if "scaled_dot_product_attention" not in str(error):
-                raise
-            network = auto.from_pretrained(str(folder), **options)
+        with _bar_on_terminals():
+            try:
+                network = auto.from_pretrained(str(folder), attn_implementation="sdpa", **options)
+            except ValueError as error:
+                if "scaled_dot_product_attention" not in str(error):
+                    raise
+                network = auto.from_pretrained(str(folder), **options)
         network = network.to(device).eval().requires_grad_(False)
     except Exception as error:
         if is_out_of_memory(error):
@@ -444,6 +447,20 @@ def identify_loaded(name: str, network: Any) -> ModelIdentity:
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     found = digest.hexdigest()
     return ModelIdentity(name, found[:12], found, sum(parameter.numel() for parameter in network.parameters()))
+
+
+@contextmanager
+def _bar_on_terminals() -> Iterator[None]:
+    """Transformers draws a bar of carriage returns while it loads weights: noise in a log file."""
+    logs = transformers.utils.logging
+    if sys.stderr.isatty() or not logs.is_progress_bar_enabled():
+        yield
+        return
+    logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logs.enable_progress_bar()
 
 
 def _giga(folder: Path) -> str:
