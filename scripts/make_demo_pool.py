@@ -7,11 +7,12 @@ The rows are the same for the same seed and number on every machine (the PNG byt
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from digit_problems import ROLES, make_problems
+from digit_problems import ROLES, Problem, make_problems
 
 ROWS = 720
 IMAGES = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))
@@ -22,18 +23,23 @@ SCHEMA = pa.schema(
 
 
 def demo_pool(rows: int = ROWS, seed: int = 0) -> pa.Table:
-    """The demo pool as a table: `problem` holds one `<image>` placeholder, `images` one PNG with its bytes."""
+    """The demo pool as a table."""
+    return pool_table(make_problems(rows, "held_out", seed), "demo-{:04d}")
+
+
+def pool_table(problems: Sequence[Problem], name: str) -> pa.Table:
+    """Problems as a pool: `problem` holds one `<image>` placeholder, `images` one PNG with its bytes; `name` formats row numbers to ids."""
     records = [
         {
-            "id": f"demo-{i:04d}",
+            "id": name.format(i),
             "problem": f"<image>{p.question}",
             "answer": p.answer,
-            "images": [{"bytes": p.image, "path": f"demo-{i:04d}.png"}],
+            "images": [{"bytes": p.image, "path": f"{name.format(i)}.png"}],
             "role": p.role,
             "needs_image": p.needs_image,
             "kind": p.kind,
         }
-        for i, p in enumerate(make_problems(rows, "held_out", seed))
+        for i, p in enumerate(problems)
     ]
     return pa.Table.from_pylist(records, schema=SCHEMA)
 

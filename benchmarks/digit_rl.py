@@ -1,0 +1,250 @@
+"""GRPO and RLOO on the demo model, as small as they can be: what `pays_for_itself.py` trains with.
+
+One optimiser step a batch of fresh rollouts, so that the policy that sampled is the policy that learns and clipping would never
+act; no reference model (beta = 0), as TRL's own default. The loss of a batch of B prompts with G responses each is
+
+    L = - sum over i, t of  A_i * log pi(y_it | x_i, y_i<t)  /  number of response tokens in the batch
+
+with A_i = (r_i - mean of the group) / (standard deviation of the group + 1e-4) for GRPO (DeepSeekMath, arXiv 2402.03300, token mean
+as in DAPO, arXiv 2503.14476) and A_i = r_i - mean of the other responses for RLOO (arXiv 2402.14740). A group whose rewards
+are all the same has A = 0: its responses add nothing to the gradient, so they are left out of the backward pass. Hosts that read them
+nevertheless pay more than what is counted here (`Work.idle_tokens` says how many tokens those are).
+
+TRL's trainers take the same problems (examples/trl), but at this size four fifths of their time go to other things than the model, and
+the proof needs some hundred runs.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from digit_problems import Problem
+from PIL import Image
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from rap_plugin.config import ModelConfig
+from rap_plugin.engines import decoding, hf
+from rap_plugin.engines.base import Prompt
+from rap_plugin.engines.chat import Prepared, prepare
+from rap_plugin.engines.weights import find_model
+from rap_plugin.grading.extract import extract_boxed
+
+Algorithm = Literal["grpo", "rloo"]
+MAX_NEW_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A problem as the model reads it."""
+
+    problem: Problem
+    prompt: Prepared
+
+
+@dataclass
+class Work:
+    """What a training run did so far."""
+
+    steps: int = 0
+    responses: int = 0
+    sampled_tokens: int = 0
+    learned_tokens: int = 0
+    """Response tokens that went through the backward pass."""
+    idle_tokens: int = 0
+    """Response tokens of groups whose rewards are all the same."""
+    sampling_seconds: float = 0.0
+    """Processor time of sampling and grading."""
+    learning_seconds: float = 0.0
+    """Processor time of the backward pass and the optimiser."""
+    informative: list[float] = field(default_factory=list)
+    """Share of informative groups of every step."""
+
+    @property
+    def seconds(self) -> float:
+        return self.sampling_seconds + self.learning_seconds
+
+
+def load_policy(folder: str) -> tuple[decoding.Model, Any]:
+    """The model with gradients on, and its processor."""
+    config = ModelConfig(id=folder, device="cpu", dtype="float32")
+    processor = hf.load_processor(config, find_model(config.id))
+    model = hf.load_model(config, find_model(config.id), processor, torch.device("cpu"), torch.float32)
+    model.network.requires_grad_(True)
+    return model, processor
+
+
+def exercises(problems: Sequence[Problem], model: decoding.Model, processor: Any) -> list[Exercise]:
+    """Every problem with its prompt prepared once."""
+    out = []
+    for problem in problems:
+        picture = Image.open(io.BytesIO(problem.image)).convert("RGB")
+        prompt = Prompt(problem.id, "image", f"<image>{problem.question}", (picture,))
+        out.append(Exercise(problem, prepare(prompt, processor, model.network)))
+    return out
+
+
+def reward(text: str, problem: Problem) -> float:
+    """1 where the last \\boxed{} holds the answer: digits only, so equality of strings is equality of numbers."""
+    return float(extract_boxed(text) == problem.answer)
+
+
+def advantages(rewards: Tensor, algorithm: Algorithm) -> Tensor:
+    """rewards (B, G) -> advantages (B, G); zero where a group's rewards are all the same."""
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    if algorithm == "rloo":
+        return centred * (rewards.shape[1] / (rewards.shape[1] - 1))
+    return centred / (rewards.std(dim=1, keepdim=True) + 1e-4)
+
+
+def draw_batches(n: int, size: int, rng: random.Random) -> Iterator[list[int]]:
+    """Endless epochs over `n` exercises in fresh random orders; a batch may span two epochs."""
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < size:
+            waiting += rng.sample(range(n), n)
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def respond(
+    model: decoding.Model, group: Sequence[Exercise], seeds: Sequence[Sequence[int]], temperature: float = 1.0
+) -> list[list[decoding.Drawn]]:
+    """Sampled responses, one per seed of every exercise."""
+    return decoding.sample(
+        model,
+        [(exercise.prompt, wanted) for exercise, wanted in zip(group, seeds, strict=True)],
+        temperature=temperature,
+        top_p=1.0,
+        max_new_tokens=MAX_NEW_TOKENS,
+        measure=False,
+    )
+
+
+def text_of(row: decoding.Drawn, processor: Any) -> str:
+    said = row.token_ids[:-1] if row.finish == "stop" else row.token_ids
+    return processor.tokenizer.decode(said, skip_special_tokens=True)
+
+
+def accuracy(
+    model: decoding.Model, processor: Any, given: Sequence[Exercise], seed: int, temperature: float = 1.0
+) -> list[bool]:
+    """Whether one sampled response to each exercise is right."""
+    right: list[bool] = []
+    by_length = sorted(range(len(given)), key=lambda at: given[at].prompt.length)
+    found: dict[int, bool] = {}
+    for start in range(0, len(given), 250):
+        chosen = by_length[start : start + 250]
+        rows = respond(model, [given[at] for at in chosen], [[seed * 1_000_003 + at] for at in chosen], temperature)
+        for at, (row,) in zip(chosen, rows, strict=True):
+            found[at] = bool(reward(text_of(row, processor), given[at].problem))
+    right += [found[at] for at in range(len(given))]
+    return right
+
+
+def policy_loss(model: decoding.Model, rows: Sequence[tuple[Exercise, decoding.Drawn, float]], tokens: int) -> Tensor:
+    """The loss above over the rows (exercise, response, advantage); `tokens` counts those of the whole batch."""
+    network = model.network
+    ids = [torch.cat((e.prompt.ids, torch.tensor(row.token_ids))) for e, row, _ in rows]
+    inputs = pad_sequence(ids, batch_first=True, padding_value=model.pad_id)
+    width = inputs.shape[1]
+    at = torch.arange(width)
+    starts = torch.tensor([e.prompt.length for e, _, _ in rows])[:, None]
+    ends = torch.tensor([len(row) for row in ids])[:, None]
+    first = int(starts.min())
+    pixels = torch.cat([e.prompt.visual["pixel_values"] for e, _, _ in rows])
+    # A response may hold the image token itself, which the network would look for a picture for; as a target it stays.
+    shown = torch.where((at >= starts) & (inputs == network.config.image_token_id), model.pad_id, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(
+            input_ids=shown,
+            attention_mask=(at < ends).long(),
+            pixel_values=pixels,
+            logits_to_keep=width - first + 1,
+        ).logits[:, :-1]
+    targets = inputs[:, first:]
+    picked = -torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")
+    said = (at[first:] >= starts) & (at[first:] < ends)
+    weights = torch.tensor([advantage for *_, advantage in rows])[:, None] * said
+    return -(picked * weights).sum() / tokens
+
+
+def train_step(
+    model: decoding.Model,
+    processor: Any,
+    batch: Sequence[Exercise],
+    seeds: Sequence[Sequence[int]],
+    optimiser: torch.optim.Optimizer,
+    algorithm: Algorithm,
+    work: Work,
+) -> None:
+    """Samples, grades and learns from one batch; adds what that took to `work`."""
+    began = time.process_time()
+    drawn = respond(model, batch, seeds)
+    rewards = torch.tensor(
+        [[reward(text_of(row, processor), e.problem) for row in rows] for e, rows in zip(batch, drawn, strict=True)]
+    )
+    gains = advantages(rewards, algorithm)
+    informative = rewards.std(dim=1) > 0
+    rows = [
+        (exercise, row, float(gains[b, g]))
+        for b, (exercise, responses) in enumerate(zip(batch, drawn, strict=True))
+        for g, row in enumerate(responses)
+        if informative[b]
+    ]
+    every = sum(len(row.token_ids) for responses in drawn for row in responses)
+    learned = sum(len(row.token_ids) for _, row, _ in rows)
+    work.steps += 1
+    work.responses += rewards.numel()
+    work.sampled_tokens += every
+    work.learned_tokens += learned
+    work.idle_tokens += every - learned
+    work.informative.append(float(informative.float().mean()))
+    sampled = time.process_time()
+    rows.sort(key=lambda row: row[0].prompt.length + len(row[1].token_ids))
+    optimiser.zero_grad(set_to_none=True)
+    for start in range(0, len(rows), 64):
+        policy_loss(model, rows[start : start + 64], every).backward()
+    if rows:
+        torch.nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
+        optimiser.step()
+    work.sampling_seconds += sampled - began
+    work.learning_seconds += time.process_time() - sampled
+
+
+def rollout_seeds(run_seed: int, step: int, prompts: int, rollouts: int) -> list[list[int]]:
+    """Distinct seeds for all responses of one step of one run."""
+    base = (run_seed * 1_000_003 + step) * prompts * rollouts
+    return [[base + b * rollouts + g for g in range(rollouts)] for b in range(prompts)]
+
+
+def train(
+    model: decoding.Model,
+    processor: Any,
+    pool: Sequence[Exercise],
+    *,
+    algorithm: Algorithm,
+    seed: int,
+    learning_rate: float,
+    prompts: int,
+    rollouts: int,
+    max_steps: int,
+    after_step: Callable[[int, Work], bool],
+) -> Work:
+    """Trains in place until `after_step(step, work)` says True or `max_steps` are done."""
+    rng = random.Random(f"training order {seed}")
+    optimiser = torch.optim.AdamW(model.network.parameters(), lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
+    work = Work()
+    batches = draw_batches(len(pool), prompts, rng)
+    for step in range(1, max_steps + 1):
+        batch = [pool[at] for at in next(batches)]
+        train_step(model, processor, batch, rollout_seeds(seed, step, prompts, rollouts), optimiser, algorithm, work)
+        if after_step(step, work):
+            break
+    return work

@@ -1,0 +1,429 @@
+"""Does selecting pay? Trains the demo model on what each selection kept, and counts everything, the selection too.
+
+    python benchmarks/pays_for_itself.py --out proof                    # the published setting, resumable run by run
+    python benchmarks/pays_for_itself.py --out proof --docs docs        # the same, then tables and figures
+    python benchmarks/pays_for_itself.py --out small --setting small    # minutes: what the tests run
+
+From the embedded base model, on a pool of digit problems with the roles and shares of the demo pool, GRPO (or RLOO) trains on the
+rows that an arm chose. All arms have the same optimiser, batch, and stopping rule: accuracy on held-out validation problems every
+`validate_every` steps, stop after `patience` of them without a better one, test the best weights. A seed sets the evidence's rollouts,
+the random choices, the order of training and its rollouts. Cost is processor seconds (one thread a run), so that runs side by side
+do not disturb it; validation and test are left out of it, being the same for every arm.
+
+Every training run ends in one file under OUT/runs and is never repeated; evidence under OUT/evidence is made by `rap select`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+SHARE = 0.1
+"""The budget of every arm that has one, as a share of the pool."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Sizes of one version of the experiment."""
+
+    pool: int
+    validation: int
+    test: int
+    seeds: int
+    learning_rate: float
+    prompts: int
+    rollouts: int
+    max_steps: int
+    validate_every: int
+    patience: int
+
+
+SETTINGS = {
+    "published": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 160, 20, 4),
+    "long": Setting(2000, 400, 1200, 5, 1e-5, 16, 5, 600, 50, 3),
+    "small": Setting(120, 24, 24, 1, 1e-4, 4, 4, 4, 2, 4),
+}
+NEEDED = 0.19
+"""Share of the pool that needs the image. In the demo pool it is a half and the paper's thresholds keep 24 %; with this share they
+keep about the 9.39 % that they kept of MM-Eureka. Kinds keep their shares among their like."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an arm needs `rap select` to sample: the counterfactual and how much of the pool."""
+
+    blind: str = "drop"
+    share: float = 1.0
+    arms: tuple[str, ...] = ("image", "blind")
+    """Arms whose rollouts the rule reads; only these are charged."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to choose training rows: options of `rap decide`, or a rule of its own."""
+
+    name: str
+    says: str
+    options: dict[str, Any] | None = None
+    """Selection options; None: no evidence is needed."""
+    evidence: Evidence | None = None
+
+
+def _rap(name: str, says: str, evidence: Evidence | None = None, **options: Any) -> Arm:
+    return Arm(name, says, options, evidence or Evidence())
+
+
+IMAGE_ONLY = Evidence(arms=("image",))
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm("full", "the whole pool"),
+        Arm("random", "10 % drawn at random"),
+        _rap("rap_paper", "RAP, preset paper, its own thresholds"),
+        _rap("no_ace", "RAP without ACE", ace=False),
+        _rap("rap_released", "RAP, preset released, its own size", preset="released"),
+        _rap(
+            "band", "image accuracy nearest to the middle of 0.2 to 0.8, 10 %", IMAGE_ONLY, selector="band", keep=SHARE
+        ),
+        _rap("limr", "alignment with the pool's mean reward, 10 %", IMAGE_ONLY, selector="limr", keep=SHARE),
+        _rap("cde_only", "CDE alone", ace=False, drm=False),
+        _rap("ace_only", "ACE alone, 10 %", IMAGE_ONLY, keep=SHARE, cde=False, drm=False),
+        _rap("no_drm", "RAP without DRM", drm=False),
+        _rap("complement", "10 % drawn from what CDE rejects (D <= 0.5)"),
+        _rap("blind_blank", "RAP, a blank image as the counterfactual", Evidence("blank")),
+        _rap("blind_noise", "RAP, noise as the counterfactual", Evidence("noise")),
+        _rap("blind_shuffle", "RAP, another sample's image as the counterfactual", Evidence("shuffle")),
+        _rap("lambda_c_0.2", "RAP with lambda_c 0.2", lambda_c=0.2),
+        _rap("lambda_c_0.7", "RAP with lambda_c 0.7", lambda_c=0.7),
+        _rap(
+            "half_scored",
+            "RAP without ACE, half of the pool scored, lambda_c 0.2",
+            Evidence(share=0.5),
+            ace=False,
+            lambda_c=0.2,
+        ),
+    )
+}
+MAIN = ("full", "random", "rap_paper", "no_ace", "rap_released", "band", "limr")
+SECOND = ("full", "random", "rap_paper")
+"""Arms that RLOO trains too."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run."""
+
+    arm: str
+    algorithm: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.algorithm}-{self.arm}-{self.seed}"
+
+
+def plan(seeds: int) -> list[Run]:
+    """All runs in the order of their worth: the main arms seed by seed, then RLOO, then the ablations."""
+    rest = [name for name in ARMS if name not in MAIN]
+    parts = ((MAIN, "grpo"), (rest, "grpo"), (SECOND, "rloo"))
+    return [Run(arm, algorithm, seed) for arms, algorithm in parts for seed in range(seeds) for arm in arms]
+
+
+# -- problems and evidence ----------------------------------------------------------------------------------------
+
+
+def problems(setting: Setting, which: str) -> list[Any]:
+    """The pool (training digits), or validation or test problems in the demo pool's shares (digits that neither model nor pool shows)."""
+    from digit_problems import POOL_MIX, RECIPES, make_problems
+
+    share = sum(POOL_MIX[kind] for kind, recipe in RECIPES.items() if recipe.needs_image)
+    scale = {True: NEEDED / share, False: (1 - NEEDED) / (1 - share)}
+    lean = {kind: part * scale[RECIPES[kind].needs_image] for kind, part in POOL_MIX.items()}
+    split, seed, size, mix = {
+        "pool": ("train", 1, setting.pool, lean),
+        "validation": ("held_out", 2, setting.validation, POOL_MIX),
+        "test": ("held_out", 3, setting.test, POOL_MIX),
+    }[which]
+    return make_problems(size, split, seed, mix)
+
+
+def write_pool(setting: Setting, out: Path) -> Path:
+    """The pool as the Parquet file that `rap select` reads, written once; its rows are in random order."""
+    import pyarrow.parquet as pq
+    from make_demo_pool import pool_table
+
+    path = out / "pool.parquet"
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pool_table(problems(setting, "pool"), "digits-{:05d}"), _replacing(path))
+        os.replace(_replacing(path), path)
+    return path
+
+
+def _replacing(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def evidence_folder(out: Path, evidence: Evidence, seed: int) -> Path:
+    part = "" if evidence.share == 1 else f"-{evidence.share:g}"
+    return out / "evidence" / f"{evidence.blind}{part}-{seed}"
+
+
+def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) -> dict[str, Any]:
+    """Scores the pool (or its first rows) with `rap select`; returns the ledger with the processor seconds of each arm."""
+    import rap_plugin.engines.hf  # noqa: F401  (loaded before the clock starts: training does not pay for imports either)
+    from rap_plugin.config import load_config
+    from rap_plugin.demo import MODEL_DIR
+    from rap_plugin.run import select_run
+
+    folder = evidence_folder(out, evidence, seed)
+    ledger = folder / "ledger.json"
+    if ledger.exists():
+        return json.loads(ledger.read_text())
+    began = time.process_time() + _children()
+    config = load_config(
+        flags={
+            "pool.path": str(write_pool(setting, out)),
+            "pool.limit": round(setting.pool * evidence.share),
+            "model.id": str(MODEL_DIR),
+            "prompt.blind": evidence.blind,
+            "sampling.seed": seed,
+            "sampling.max_new_tokens": 48,
+        }
+    )
+    result = select_run(config, folder, quiet=True)
+    spent = time.process_time() + _children() - began
+    stages = json.loads((folder / "cost.json").read_text())["stages"]
+    wall = sum(stage["seconds"] for stage in stages.values())
+    arms = {}
+    for arm in ("image", "blind"):
+        stage = stages[f"sample {arm}"]
+        shared = (wall - sum(stages[f"sample {a}"]["seconds"] for a in ("image", "blind"))) / 2
+        arms[arm] = {
+            "seconds": spent * (stage["seconds"] + shared) / wall,
+            "rollouts": stage["rollouts"],
+            "prompt_tokens": stage["prompt_tokens"],
+            "response_tokens": stage["response_tokens"],
+        }
+    content = {"rollouts": result.sampled, "seconds": spent, "arms": arms}
+    _write_json(ledger, content)
+    return content
+
+
+def _children() -> float:
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def choose(setting: Setting, out: Path, arm: Arm, seed: int) -> tuple[list[int], dict[str, float]]:
+    """Pool rows that the arm trains on, and what choosing them cost (seconds, rollouts, tokens)."""
+    free = {"seconds": 0.0, "rollouts": 0, "prompt_tokens": 0, "response_tokens": 0}
+    wanted = round(setting.pool * SHARE)
+    lots = random.Random(f"{arm.name} {seed}")
+    if arm.evidence is None:
+        rows = range(setting.pool) if arm.name == "full" else lots.sample(range(setting.pool), wanted)
+        return sorted(rows), free
+    from rap_plugin.run import config_of, load_selection, read_run
+
+    ledger = make_evidence(setting, out, arm.evidence, seed)
+    cost = {name: sum(ledger["arms"][a][name] for a in arm.evidence.arms) for name in free}
+    folder = evidence_folder(out, arm.evidence, seed)
+    config = config_of(read_run(folder), folder)
+    config.selection = config.selection.model_copy(update=arm.options or {})
+    selection, store = load_selection(folder, config)
+    store.close()
+    table = selection.table
+    if arm.name == "complement":
+        rejected = table.rows[selection.scores["discrepancy"] <= config.selection.lambda_c].tolist()
+        return sorted(lots.sample(rejected, min(wanted, len(rejected)))), cost
+    return sorted(table.rows[selection.decision.chosen].tolist()), cost
+
+
+# -- training -----------------------------------------------------------------------------------------------------
+
+
+def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
+    """One run from the base model to a tested one; writes OUT/runs/NAME.json and returns it."""
+    import torch
+
+    torch.set_num_threads(1)
+    import digit_rl as rl
+
+    from rap_plugin.demo import MODEL_DIR
+
+    path = out / "runs" / f"{run.name}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    arm = ARMS[run.arm]
+    rows, selection = choose(setting, out, arm, run.seed)
+    model, processor = rl.load_policy(str(MODEL_DIR))
+    pool = problems(setting, "pool")
+    chosen = rl.exercises([pool[row] for row in rows], model, processor)
+    validation = rl.exercises(problems(setting, "validation"), model, processor)
+    test = rl.exercises(problems(setting, "test"), model, processor)
+
+    def validate() -> float:
+        right = rl.accuracy(model, processor, validation, seed=0)
+        return sum(right) / len(right)
+
+    curve = [{"step": 0, "accuracy": validate(), "seconds": 0.0}]
+    best = {"step": 0, "weights": None, "spent": rl.Work()}
+
+    def after_step(step: int, work: rl.Work) -> bool:
+        if step % setting.validate_every:
+            return False
+        curve.append({"step": step, "accuracy": validate(), "seconds": work.seconds})
+        if curve[-1]["accuracy"] > max(point["accuracy"] for point in curve[:-1]):
+            best.update(step=step, weights=copy.deepcopy(model.network.state_dict()), spent=copy.deepcopy(work))
+        return step >= best["step"] + setting.patience * setting.validate_every
+
+    work = rl.train(
+        model, processor, chosen, algorithm=run.algorithm, seed=run.seed, learning_rate=setting.learning_rate,
+        prompts=setting.prompts, rollouts=setting.rollouts, max_steps=setting.max_steps, after_step=after_step,
+    )  # fmt: skip
+    if best["weights"] is not None:
+        model.network.load_state_dict(best["weights"])
+    kinds: dict[str, dict[str, int]] = {}
+    for row in rows:
+        kind = kinds.setdefault(pool[row].kind, {"rows": 0})
+        kind["rows"] += 1
+    result = {
+        **asdict(run),
+        "rows": len(rows),
+        "kinds": {kind: count["rows"] for kind, count in sorted(kinds.items())},
+        "needs_image": sum(pool[row].needs_image for row in rows) / max(1, len(rows)),
+        "selection": selection,
+        "best": {"step": best["step"], **_spent(best["spent"])},
+        "stopped": {"step": work.steps, **_spent(work)},
+        "informative": work.informative,
+        "curve": curve,
+        "test": {
+            "sampled": _by_kind(test, rl.accuracy(model, processor, test, seed=1)),
+            "greedy": _by_kind(test, rl.accuracy(model, processor, test, seed=1, temperature=1e-3)),
+        },
+    }
+    _write_json(path, result)
+    return result
+
+
+def _spent(work: Any) -> dict[str, float]:
+    content = asdict(work)
+    content.pop("informative")
+    return content | {"seconds": work.seconds}
+
+
+def _by_kind(given: Sequence[Any], right: Sequence[bool]) -> dict[str, list[int]]:
+    """Per kind (right, asked)."""
+    table: dict[str, list[int]] = {}
+    for exercise, good in zip(given, right, strict=True):
+        entry = table.setdefault(exercise.problem.kind, [0, 0])
+        entry[0] += good
+        entry[1] += 1
+    return dict(sorted(table.items()))
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replacing(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(_replacing(path), path)
+
+
+# -- all runs -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _single_thread() -> Iterator[None]:
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    yield
+    if before is None:
+        del os.environ["OMP_NUM_THREADS"]
+    else:
+        os.environ["OMP_NUM_THREADS"] = before
+
+
+def _work(task: tuple[str, Setting, Path, Any]) -> str:
+    import torch
+
+    torch.set_num_threads(1)
+    kind, setting, out, what = task
+    if kind == "evidence":
+        evidence, seed = what
+        spent = make_evidence(setting, out, evidence, seed)
+        return f"evidence {evidence_folder(out, evidence, seed).name}: {spent['seconds']:.0f} s"
+    result = train_run(setting, out, what)
+    right, asked = (sum(values) for values in zip(*result["test"]["sampled"].values(), strict=True))
+    return (
+        f"{what.name}: {result['rows']} rows, best at step {result['best']['step']} of {result['stopped']['step']}, "
+        f"test {right / asked:.3f}, {result['selection']['seconds']:.0f} + {result['stopped']['seconds']:.0f} s"
+    )
+
+
+def run_all(setting: Setting, out: Path, runs: Sequence[Run], jobs: int) -> None:
+    """Everything that is still missing, `jobs` at a time: the evidence that a part of the runs needs, then those runs."""
+    write_pool(setting, out)
+    missing = [run for run in runs if not (out / "runs" / f"{run.name}.json").exists()]
+    with _single_thread(), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
+        for part in dict.fromkeys((run.algorithm, run.arm in MAIN, run.seed) for run in missing):
+            those = [run for run in missing if (run.algorithm, run.arm in MAIN, run.seed) == part]
+            needed = dict.fromkeys(
+                (evidence_folder(out, arm.evidence, run.seed), arm.evidence.blind, arm.evidence.share, run.seed)
+                for run in those
+                if (arm := ARMS[run.arm]).evidence
+            )
+            tasks = [
+                ("evidence", setting, out, (Evidence(blind, share), seed))
+                for folder, blind, share, seed in needed
+                if not (folder / "ledger.json").exists()
+            ]
+            trainings = [("train", setting, out, run) for run in those]
+            for group in (
+                tasks + [task for task in trainings if not ARMS[task[3].arm].evidence],
+                [task for task in trainings if ARMS[task[3].arm].evidence],
+            ):
+                for done in as_completed([workers.submit(_work, task) for task in group]):
+                    print(f"{time.strftime('%H:%M:%S')} {done.result()}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of all evidence and results; resumed where it stopped"
+    )
+    parser.add_argument("--setting", choices=sorted(SETTINGS), default="published")
+    parser.add_argument("--arms", help="only these arms, separated by commas")
+    parser.add_argument("--seeds", type=int, help="fewer or more seeds than the setting has")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, one thread each")
+    parser.add_argument(
+        "--docs", type=Path, help="write pays_for_itself.md, its figures and raw numbers into this folder"
+    )
+    args = parser.parse_args()
+    setting = SETTINGS[args.setting]
+    arms = args.arms.split(",") if args.arms else list(ARMS)
+    if unknown := sorted(set(arms) - set(ARMS)):
+        parser.error(f"--arms: unknown {', '.join(unknown)}; known: {', '.join(ARMS)}")
+    runs = [run for run in plan(args.seeds or setting.seeds) if run.arm in arms]
+    run_all(setting, args.out, runs, args.jobs)
+    if args.docs:
+        from pays_for_itself_tables import write_docs
+
+        write_docs(args.out, args.docs)
+
+
+if __name__ == "__main__":
+    main()
