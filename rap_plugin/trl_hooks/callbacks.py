@@ -34,7 +34,7 @@ class ReselectionCallback(TrainerCallback):  # type: ignore[misc]
         if self._resumed:
             self._reselection.adopt(state.global_step)
         else:
-            self._trainer.log(dict(self._reselection.rounds[0].metrics))
+            self._trainer.log(dict(self._reselection.rounds[-1].metrics))
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         resumed, self._resumed = self._resumed, False

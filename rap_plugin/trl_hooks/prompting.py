@@ -120,8 +120,8 @@ def _check_head(dataset: Any) -> None:
                 "the column prompt holds texts, and TRL trains with images on conversations only; "
                 "map it to [{'role': 'user', 'content': text}]"
             )
-        for message in prompt:
-            if isinstance(message["content"], str) and IMAGE in message["content"]:
+        for message in prompt or ():
+            if isinstance(message.get("content"), str) and IMAGE in message["content"]:
                 raise RapError(
                     f"the column prompt holds {IMAGE} as text, and TRL puts the images in front itself; take it out, "
                     "or write parts: [{'type': 'image'}, {'type': 'text', 'text': ..}]"
@@ -130,10 +130,10 @@ def _check_head(dataset: Any) -> None:
 
 def _system_messages(prompts: Any) -> set[str]:
     return {
-        json.dumps(message["content"], sort_keys=True, default=str)
+        json.dumps(message.get("content"), sort_keys=True, default=str)
         for prompt in prompts
-        for message in prompt
-        if message["role"] == "system"
+        for message in prompt or ()
+        if message.get("role") == "system"
     }
 
 

@@ -59,7 +59,10 @@ class Reselection:
         self.out, self.every_steps = Path(out), every_steps
         self._settings = Settings(processing_class, args, config, extend=False, quiet=quiet, options=options)
         given = read_recipe(dataset)
-        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RapError(f"{self.out}: cannot be made ({error.strerror}); choose another out") from None
         self._pool = save_pool(given.dataset, self.out)
         # Read from the saved rows, memory-mapped: what data loader workers are sent is then a path.
         self._recipe = read_recipe(

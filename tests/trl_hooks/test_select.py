@@ -108,6 +108,29 @@ def test_other_weights_in_memory_are_sampled_anew(
     assert sampled(tmp_path / "run") == 16
 
 
+def test_adapters_are_at_work_while_a_model_is_sampled(
+    digits: Callable[..., Any], model: Any, processor: Any, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft", reason="PEFT is not installed")
+    import torch
+
+    quick = {**QUICK, "rollouts": 1, "selector": "random", "keep": 0.5, "curtail": False}
+    rows = digits(4)
+    adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj", "v_proj"], r=2))
+    said = []
+    for strength in (0.0, 3.0):
+        with torch.no_grad():
+            for name, weight in adapted.named_parameters():
+                if "lora_B" in name:
+                    weight.fill_(strength)
+        run = tmp_path / f"run-{strength}"
+        select_dataset(rows, adapted, processing_class=processor, out=run, **quick)
+        with closing(EvidenceStore(run / outputs.EVIDENCE, read_only=True)) as store:
+            said.append(store.query("SELECT text FROM responses ORDER BY sample, probe, rollout").fetchall())
+    assert len(said[0]) == 8
+    assert said[0] != said[1]
+
+
 def test_another_system_message_is_another_prompt(digits: Callable[..., Any], model_dir: str, tmp_path: Path) -> None:
     quick = {**QUICK, "rollouts": 1, "selector": "random", "keep": 0.5, "max_new_tokens": 8, "curtail": False}
     select_dataset(digits(3), model_dir, out=tmp_path / "run", **quick)
