@@ -95,7 +95,7 @@ ARMS: dict[str, Arm] = {
         Arm("full", "the whole pool"),
         Arm("random", "10 % drawn at random"),
         _rap("rap_paper", "RAP, preset paper, its own thresholds"),
-        _rap("no_ace", "RAP without ACE", ace=False),
+        _rap("no_ace", "RAP without ACE; the surplus over 10 % leaves", ace=False),
         _rap("rap_released", "RAP, preset released, its own size", preset="released"),
         _rap(
             "band", "image accuracy nearest to the middle of 0.2 to 0.8, 10 %", IMAGE_ONLY, selector="band", keep=SHARE
@@ -119,8 +119,8 @@ ARMS: dict[str, Arm] = {
         ),
     )
 }
-MAIN = ("full", "random", "rap_paper", "no_ace", "rap_released", "band", "limr")
-SECOND = ("full", "random", "rap_paper")
+MAIN = ("full", "random", "rap_paper", "no_ace")
+SECOND = ("full", "random", "no_ace")
 """Arms that RLOO trains too."""
 
 
@@ -138,10 +138,15 @@ class Run:
 
 
 def plan(seeds: int) -> list[Run]:
-    """All runs in the order of their worth: the main arms seed by seed, then RLOO, then the ablations."""
+    """All runs in the order of their worth: the main arms seed by seed, then the others and RLOO."""
     rest = [name for name in ARMS if name not in MAIN]
-    parts = ((MAIN, "grpo"), (rest, "grpo"), (SECOND, "rloo"))
-    return [Run(arm, algorithm, seed) for arms, algorithm in parts for seed in range(seeds) for arm in arms]
+    main = [Run(arm, "grpo", seed) for seed in range(seeds) for arm in MAIN]
+    return main + [
+        Run(arm, algorithm, seed)
+        for seed in range(seeds)
+        for arms, algorithm in ((rest, "grpo"), (SECOND, "rloo"))
+        for arm in arms
+    ]
 
 
 # -- problems and evidence ----------------------------------------------------------------------------------------
@@ -247,6 +252,10 @@ def choose(setting: Setting, out: Path, arm: Arm, seed: int) -> tuple[list[int],
     config.selection = config.selection.model_copy(update=arm.options or {})
     selection, store = load_selection(folder, config)
     store.close()
+    if arm.name == "no_ace" and selection.decision.chosen.sum() > wanted:
+        config.selection.keep = SHARE
+        selection, store = load_selection(folder, config)
+        store.close()
     table = selection.table
     if arm.name == "complement":
         rejected = table.rows[selection.scores["discrepancy"] <= config.selection.lambda_c].tolist()
@@ -281,13 +290,13 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
         right = rl.accuracy(model, processor, validation, seed=0)
         return sum(right) / len(right)
 
-    curve = [{"step": 0, "accuracy": validate(), "seconds": 0.0}]
+    curve = [{"step": 0, "accuracy": validate(), **_spent(rl.Work())}]
     best = {"step": 0, "weights": None, "spent": rl.Work()}
 
     def after_step(step: int, work: rl.Work) -> bool:
         if step % setting.validate_every:
             return False
-        curve.append({"step": step, "accuracy": validate(), "seconds": work.seconds})
+        curve.append({"step": step, "accuracy": validate(), **_spent(work)})
         if curve[-1]["accuracy"] > max(point["accuracy"] for point in curve[:-1]):
             best.update(step=step, weights=copy.deepcopy(model.network.state_dict()), spent=copy.deepcopy(work))
         return step >= best["step"] + setting.patience * setting.validate_every
@@ -308,8 +317,8 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
         "kinds": {kind: count["rows"] for kind, count in sorted(kinds.items())},
         "needs_image": sum(pool[row].needs_image for row in rows) / max(1, len(rows)),
         "selection": selection,
-        "best": {"step": best["step"], **_spent(best["spent"])},
-        "stopped": {"step": work.steps, **_spent(work)},
+        "best": _spent(best["spent"]),
+        "stopped": _spent(work),
         "informative": work.informative,
         "curve": curve,
         "test": {
@@ -324,7 +333,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
 def _spent(work: Any) -> dict[str, float]:
     content = asdict(work)
     content.pop("informative")
-    return content | {"seconds": work.seconds}
+    return {"step": content.pop("steps"), **content, "seconds": work.seconds}
 
 
 def _by_kind(given: Sequence[Any], right: Sequence[bool]) -> dict[str, list[int]]:
