@@ -119,7 +119,7 @@ ARMS: dict[str, Arm] = {
         ),
     )
 }
-MAIN = ("full", "random", "rap_paper", "no_ace")
+MAIN = ("full", "random", "rap_paper", "no_ace", "half_scored")
 SECOND = ("full", "random", "no_ace")
 """Arms that RLOO trains too."""
 
@@ -301,9 +301,10 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
             best.update(step=step, weights=copy.deepcopy(model.network.state_dict()), spent=copy.deepcopy(work))
         return step >= best["step"] + setting.patience * setting.validate_every
 
+    # A rule may choose nothing: then the base model is what it trains.
     work = rl.train(
         model, processor, chosen, algorithm=run.algorithm, seed=run.seed, learning_rate=setting.learning_rate,
-        prompts=setting.prompts, rollouts=setting.rollouts, max_steps=setting.max_steps, after_step=after_step,
+        prompts=setting.prompts, rollouts=setting.rollouts, max_steps=setting.max_steps if rows else 0, after_step=after_step,
     )  # fmt: skip
     if best["weights"] is not None:
         model.network.load_state_dict(best["weights"])
@@ -416,10 +417,11 @@ def main() -> None:
     )
     parser.add_argument("--setting", choices=sorted(SETTINGS), default="published")
     parser.add_argument("--arms", help="only these arms, separated by commas")
+    parser.add_argument("--algorithm", choices=("grpo", "rloo"), help="only this one; default: both")
     parser.add_argument("--seeds", type=int, help="fewer or more seeds than the setting has")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, one thread each")
     parser.add_argument(
-        "--docs", type=Path, help="write pays_for_itself.md, its figures and raw numbers into this folder"
+        "--docs", type=Path, help="fill pays_for_itself.md in this folder, and write figure and raw numbers beside it"
     )
     args = parser.parse_args()
     setting = SETTINGS[args.setting]
@@ -427,11 +429,12 @@ def main() -> None:
     if unknown := sorted(set(arms) - set(ARMS)):
         parser.error(f"--arms: unknown {', '.join(unknown)}; known: {', '.join(ARMS)}")
     runs = [run for run in plan(args.seeds or setting.seeds) if run.arm in arms]
+    runs = [run for run in runs if args.algorithm in (None, run.algorithm)]
     run_all(setting, args.out, runs, args.jobs)
     if args.docs:
         from pays_for_itself_tables import write_docs
 
-        write_docs(args.out, args.docs)
+        write_docs(args.out, args.docs, args.setting)
 
 
 if __name__ == "__main__":

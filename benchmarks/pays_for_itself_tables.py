@@ -1,8 +1,9 @@
 """Tables, figure and raw numbers of `pays_for_itself.py`, from the files of its runs alone.
 
-    python benchmarks/pays_for_itself_tables.py proof docs
+    python benchmarks/pays_for_itself_tables.py proof docs published
 
-Fills the marked part of DOCS/pays_for_itself.md, writes DOCS/images/pays_for_itself.svg and DOCS/pays_for_itself/runs.jsonl.
+Fills the part of DOCS/pays_for_itself.md that is marked with the setting's name, writes DOCS/images/pays_for_itself_NAME.svg and the raw
+numbers, DOCS/pays_for_itself/NAME.jsonl.
 Intervals are Student's t over seeds, 95 %; differences are paired by seed, p two-sided.
 """
 
@@ -25,7 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from digit_problems import RECIPES, ROLES
 from pays_for_itself import ARMS, MAIN, SHARE
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines between which a setting's tables stand."""
+    return f"<!-- measured, {name}: begin -->", f"<!-- measured, {name}: end -->"
+
+
 LEVELS = (0.84, 0.87, 0.90, 0.93)
 """Validation accuracies whose price is listed."""
 COST_GOAL = 0.57
@@ -35,7 +41,7 @@ Result = dict[str, Any]
 
 
 def read_runs(folder: Path) -> list[Result]:
-    """All finished runs of OUT/runs, or of a runs.jsonl."""
+    """All finished runs of OUT/runs, or of a file of raw numbers."""
     if folder.is_file():
         return [json.loads(line) for line in folder.read_text().splitlines()]
     return [json.loads(path.read_text()) for path in sorted((folder / "runs").glob("*.json"))]
@@ -272,11 +278,11 @@ def figure(arms: dict[str, list[Result]], path: Path) -> None:
     path.write_text(vl_convert.vegalite_to_svg(chart.to_json()), encoding="utf-8")
 
 
-def measured(results: Sequence[Result]) -> str:
+def measured(results: Sequence[Result], name: str) -> str:
     """All generated tables as Markdown."""
     grpo, rloo = group(results, "grpo"), group(results, "rloo")
-    main = {name: runs for name, runs in grpo.items() if name in MAIN}
-    rest = {name: runs for name, runs in grpo.items() if name not in MAIN}
+    main = {arm: runs for arm, runs in grpo.items() if arm in MAIN}
+    rest = {arm: runs for arm, runs in grpo.items() if arm not in MAIN}
     pairs = [
         ("rap_paper", "full"),
         ("rap_paper", "random"),
@@ -287,27 +293,28 @@ def measured(results: Sequence[Result]) -> str:
     parts = ["### The goal", goal(grpo), "### Held-out accuracy, percent", accuracy_table(main)]
     parts += ["### Differences", difference_table(grpo, pairs), "### Cost", cost_table(main)]
     parts += ["### Steps and cost until a validation accuracy", price_table(grpo)]
-    parts += ["![Validation accuracy against cost](images/pays_for_itself.svg)"]
+    parts += [f"![Validation accuracy against cost](images/pays_for_itself_{name}.svg)"]
     if rest:
         parts += ["### Other rules and ablations", accuracy_table(rest), cost_table(rest)]
-        parts += [difference_table(grpo, [(name, other) for name in rest for other in ("no_ace", "random")])]
+        parts += [difference_table(grpo, [(arm, other) for arm in rest for other in ("no_ace", "random")])]
     if rloo:
         parts += ["### RLOO", accuracy_table(rloo), cost_table(rloo)]
     return "\n\n".join([*parts, "### What each arm trained on, rows", kinds_table(grpo)])
 
 
-def write_docs(out: Path, docs: Path) -> None:
-    """Fills the marked part of docs/pays_for_itself.md; the figure and the raw numbers go beside it."""
+def write_docs(out: Path, docs: Path, name: str) -> None:
+    """Fills the setting's part of docs/pays_for_itself.md; the figure and the raw numbers go beside it."""
     results = read_runs(out)
     page = docs / "pays_for_itself.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{measured(results)}\n\n{END}{after}", encoding="utf-8")
-    figure(group(results, "grpo"), docs / "images" / "pays_for_itself.svg")
-    raw = docs / "pays_for_itself" / "runs.jsonl"
+    begin, end = marks(name)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n\n{measured(results, name)}\n\n{end}{after}", encoding="utf-8")
+    figure(group(results, "grpo"), docs / "images" / f"pays_for_itself_{name}.svg")
+    raw = docs / "pays_for_itself" / f"{name}.jsonl"
     raw.parent.mkdir(exist_ok=True)
     raw.write_text("".join(json.dumps(result, sort_keys=True) + "\n" for result in results), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_docs(Path(sys.argv[1]), Path(sys.argv[2]))
+    write_docs(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -131,16 +131,16 @@ def test_tables_and_figure_are_made_from_the_runs_alone(small_runs, tmp_path):
 
     out, _, _ = small_runs
     page = tmp_path / "pays_for_itself.md"
-    page.write_text(f"above\n{tables.BEGIN}\nold\n{tables.END}\nbelow\n")
-    tables.write_docs(out, tmp_path)
+    page.write_text("above\n{}\nold\n{}\nbelow\n".format(*tables.marks("small")))
+    tables.write_docs(out, tmp_path, "small")
     text = page.read_text()
     assert text.startswith("above\n")
     assert text.endswith("\nbelow\n")
     assert "old" not in text
     assert "`rap_paper`" in text
-    assert (tmp_path / "images" / "pays_for_itself.svg").read_text().startswith("<svg")
-    raw = tmp_path / "pays_for_itself" / "runs.jsonl"
-    assert tables.measured(tables.read_runs(raw)) in text
+    assert (tmp_path / "images" / "pays_for_itself_small.svg").read_text().startswith("<svg")
+    raw = tmp_path / "pays_for_itself" / "small.jsonl"
+    assert tables.measured(tables.read_runs(raw), "small") in text
 
 
 def test_intervals_and_paired_differences_are_students():
@@ -155,11 +155,10 @@ def test_intervals_and_paired_differences_are_students():
     assert p == pytest.approx(0.1296, abs=1e-3)
 
 
-def test_the_published_page_says_what_its_raw_numbers_say():
+@pytest.mark.parametrize("name", ["published", "long"])
+def test_the_page_says_what_its_raw_numbers_say(name):
     import pays_for_itself_tables as tables
 
     docs = ROOT / "docs"
-    assert (
-        tables.measured(tables.read_runs(docs / "pays_for_itself" / "runs.jsonl"))
-        in (docs / "pays_for_itself.md").read_text()
-    )
+    raw = tables.read_runs(docs / "pays_for_itself" / f"{name}.jsonl")
+    assert tables.measured(raw, name) in (docs / "pays_for_itself.md").read_text()
