@@ -177,15 +177,16 @@ class Progress(TrainerCallback):
     """A line now and then."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
+        # Trainer puts what waits to be logged into one entry: a selection can come with a step's reward.
+        if "rap/selected" in logs:
+            print(
+                f"  selection at step {state.global_step}: {logs['rap/selected']:.0f} rows, {logs['rap/share']:.0%} of the pool"
+            )
         if "reward" in logs:
             print(
                 f"  step {state.global_step:>3} of {state.max_steps}: reward {logs['reward']:.2f}, "
                 f"groups that teach nothing {logs['frac_reward_zero_std']:.0%}",
                 flush=True,
-            )
-        elif "rap/selected" in logs:
-            print(
-                f"  selection at step {state.global_step}: {logs['rap/selected']:.0f} rows, {logs['rap/share']:.0%} of the pool"
             )
 
 

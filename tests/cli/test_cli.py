@@ -97,7 +97,14 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, write_pool) 
         "--set",
         "model.options={pause: 0.5}",
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # A shell's background job starts with Ctrl-C ignored, and so would everything below it.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 60
     while not (run / "evidence.sqlite").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -38,6 +38,7 @@ def store() -> Iterator[None]:
     import ray
     from omegaconf import OmegaConf
 
+    ray.shutdown()  # another room's tests may have left theirs up until the session ends
     ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     queue.init(OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
     yield
