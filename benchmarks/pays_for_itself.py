@@ -117,9 +117,10 @@ ARMS: dict[str, Arm] = {
             ace=False,
             lambda_c=0.2,
         ),
+        _rap("quarter_scored", "the same, a quarter scored", Evidence(share=0.25), ace=False, lambda_c=0.2),
     )
 }
-MAIN = ("full", "random", "rap_paper", "no_ace", "half_scored")
+MAIN = ("full", "random", "rap_paper", "no_ace", "half_scored", "quarter_scored")
 SECOND = ("full", "random", "no_ace")
 """Arms that RLOO trains too."""
 

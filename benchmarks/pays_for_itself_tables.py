@@ -142,6 +142,10 @@ def accuracy_table(arms: dict[str, list[Result]]) -> str:
     return table(head, rows)
 
 
+def share(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
+
+
 def cost_table(arms: dict[str, list[Result]]) -> str:
     """What was spent until the stopping rule ended the run, means over seeds."""
     rows = []
@@ -152,8 +156,8 @@ def cost_table(arms: dict[str, list[Result]]) -> str:
 
         rows.append([
             f"`{name}`", f"{mean(lambda r: reached(r, best_accuracy(r))['step']):.0f}", f"{mean(lambda r: r['stopped']['step']):.0f}",
-            f"{100 * mean(lambda r: float(np.mean(r['informative'][:20]))):.0f} %",
-            f"{100 * mean(lambda r: float(np.mean(r['informative']))):.0f} %",
+            f"{100 * mean(lambda r: share(r['informative'][:20])):.0f} %",
+            f"{100 * mean(lambda r: share(r['informative'])):.0f} %",
             f"{mean(lambda r: r['selection']['response_tokens']) / 1000:.0f}",
             f"{mean(lambda r: r['stopped']['sampled_tokens']) / 1000:.0f}",
             f"{mean(lambda r: r['stopped']['learned_tokens']) / 1000:.0f}",
@@ -283,13 +287,8 @@ def measured(results: Sequence[Result], name: str) -> str:
     grpo, rloo = group(results, "grpo"), group(results, "rloo")
     main = {arm: runs for arm, runs in grpo.items() if arm in MAIN}
     rest = {arm: runs for arm, runs in grpo.items() if arm not in MAIN}
-    pairs = [
-        ("rap_paper", "full"),
-        ("rap_paper", "random"),
-        ("no_ace", "full"),
-        ("no_ace", "random"),
-        ("no_ace", "rap_paper"),
-    ]
+    pairs = [(arm, other) for arm in main if arm not in ("full", "random") for other in ("full", "random")]
+    pairs += [("random", "full"), ("no_ace", "rap_paper")]
     parts = ["### The goal", goal(grpo), "### Held-out accuracy, percent", accuracy_table(main)]
     parts += ["### Differences", difference_table(grpo, pairs), "### Cost", cost_table(main)]
     parts += ["### Steps and cost until a validation accuracy", price_table(grpo)]
