@@ -91,11 +91,15 @@ def best_accuracy(result: Result) -> float:
 
 
 def catch_up(result: Result, full: Result, every_response: bool) -> float:
-    """Cost until the best validation accuracy of the full pool's run is reached, as a share of that run's; infinite if never."""
+    """Cost until the best validation accuracy of the full pool's run is reached, as a share of that run's; infinite if never.
+
+    Infinite too where the full pool's run never got better than the base model, which costs nothing.
+    """
     level = best_accuracy(full)
     point, own = reached(result, level), reached(full, level)
-    assert own is not None
-    return spent(result, point, every_response) / spent(full, own, every_response) if point else math.inf
+    if point is None or own is None or own["step"] == 0:
+        return math.inf
+    return spent(result, point, every_response) / spent(full, own, every_response)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
