@@ -69,6 +69,13 @@ POOL_MIX: dict[str, float] = {
 """Shares of the kinds in the demo pool: exactly half of it needs the image."""
 
 
+def mix_needing(share: float) -> dict[str, float]:
+    """The demo pool's mix with another share of problems that need the image; kinds keep their shares among their like."""
+    needed = sum(part for kind, part in POOL_MIX.items() if RECIPES[kind].needs_image)
+    scale = {True: share / needed, False: (1 - share) / (1 - needed)}
+    return {kind: part * scale[RECIPES[kind].needs_image] for kind, part in POOL_MIX.items()}
+
+
 @dataclass(frozen=True)
 class Problem:
     """A question about one picture of handwritten digits.

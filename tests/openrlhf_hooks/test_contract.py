@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
 from rap_plugin.errors import RapError
+from rap_plugin.leans import installed
 from rap_plugin.openrlhf_hooks import contract
 
 from .command import arguments, run_command, source
@@ -16,11 +17,11 @@ GOOD = {"train": print, "create_vllm_engines": print}
 
 
 def test_the_installed_version_has_everything():
-    assert [str(problem) for problem in contract.moved()] == []
+    assert contract.moved() == []
 
 
 def test_the_installed_version_is_one_that_is_tested():
-    assert contract.installed() in contract.TESTED
+    assert installed(contract.OPENRLHF) in contract.OPENRLHF.tested
 
 
 def test_the_command_defines_what_is_wrapped():

@@ -11,17 +11,18 @@ import pytest
 pytest.importorskip("verl", reason="verl is not installed")
 
 from rap_plugin.errors import RapError
+from rap_plugin.leans import installed, moved
 from rap_plugin.verl_hooks import contract
 
 
 def test_the_installed_version_has_everything() -> None:
-    assert contract.moved(contract.DATASET) == []
+    assert moved(contract.DATASET) == []
     pytest.importorskip("transfer_queue", reason="verl's default trainer needs TransferQueue")
-    assert contract.moved(contract.TRAINER) == []
+    assert moved(contract.TRAINER) == []
 
 
 def test_the_installed_version_is_one_that_is_tested() -> None:
-    assert contract.installed() in contract.TESTED
+    assert installed(contract.VERL) in contract.VERL.tested
 
 
 def test_verl_still_loads_classes_and_functions_as_the_documentation_says() -> None:
