@@ -7,19 +7,8 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from rap_plugin.report.words import verdict_word
 from rap_plugin.run import RunResult
-
-MEANING = {
-    "selected": "the image decides, and there is something to learn",
-    "hard_replacement": "hard but solvable, in place of an easy one (DRM)",
-    "language_prior": "answered about as well without the image (CDE)",
-    "attention_biased": "one token holds the attention (ACE)",
-    "easy": "always right: nothing to learn (DRM)",
-    "unsolved": "never right: no reward to learn from",
-    "text_only": "no image, so no discrepancy",
-    "not_chosen": "outside the selector's rule or budget",
-}
-"""Each verdict in plain words."""
 
 
 def print_summary(result: RunResult) -> None:
@@ -34,7 +23,8 @@ def print_summary(result: RunResult) -> None:
     table.add_column("meaning", overflow="fold")
     for verdict, number in decision.counts().items():
         style = "bold green" if verdict in ("selected", "hard_replacement") else ""
-        table.add_row(verdict, f"{number:,}", f"{number / max(total, 1):.1%}", MEANING.get(verdict, ""), style=style)
+        meaning = verdict_word(verdict, result.selection.config.selection.selector).short
+        table.add_row(verdict, f"{number:,}", f"{number / max(total, 1):.1%}", meaning, style=style)
     quarantine = Counter(item.status for item in result.selection.quarantine)
     for status, number in sorted(quarantine.items()):
         table.add_row(status, f"{number:,}", "", "in quarantine.parquet, with the reason", style="yellow")

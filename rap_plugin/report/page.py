@@ -204,18 +204,11 @@ def about_run(run: Path) -> Mapping[str, Any]:
 def verdict_rows(selection: Selection) -> list[VerdictRow]:
     """Verdicts with their counts, the chosen ones first, as shares of the scored samples."""
     total = max(len(selection.table), 1)
-    return [
-        VerdictRow(
-            name,
-            kind_of(name),
-            verdict_word(name).title,
-            verdict_word(name).meaning,
-            count,
-            count / total,
-            name in CHOSEN,
-        )
-        for name, count in selection.decision.counts().items()
-    ]
+    rows = []
+    for name, count in selection.decision.counts().items():
+        word = verdict_word(name, selection.config.selection.selector)
+        rows.append(VerdictRow(name, kind_of(name), word.title, word.meaning, count, count / total, name in CHOSEN))
+    return rows
 
 
 def figures(selection: Selection) -> list[tuple[str, str, str]]:

@@ -11,26 +11,49 @@ class Word:
 
     title: str
     meaning: str
+    short: str = ""
+    """The meaning in a few words, for a column of a terminal."""
 
 
 VERDICT_WORDS = {
     "selected": Word(
-        "Selected", "The image decides whether the model gets it right, and it does not always get it right."
+        "Selected",
+        "The image decides whether the model gets it right, and it does not always get it right.",
+        "the image decides, and there is something to learn",
     ),
-    "hard_replacement": Word("Hard replacement", "Hard but solvable; takes the place of an easy sample (DRM)."),
+    "hard_replacement": Word(
+        "Hard replacement",
+        "Hard but solvable; takes the place of an easy sample (DRM).",
+        "hard but solvable, in place of an easy one (DRM)",
+    ),
     "language_prior": Word(
-        "Language prior", "Answered about as well without the image: training on it teaches reading, not seeing (CDE)."
+        "Language prior",
+        "Answered about as well without the image: training on it teaches reading, not seeing (CDE).",
+        "answered about as well without the image (CDE)",
     ),
     "attention_biased": Word(
         "Attention biased",
         "While answering, one token keeps the model's attention: the reasoning may not be about the image (ACE).",
+        "one token holds the attention (ACE)",
     ),
     "easy": Word(
-        "Easy", "Right in every rollout with the image: no reward differs, so there is nothing to learn (DRM)."
+        "Easy",
+        "Right in every rollout with the image: no reward differs, so there is nothing to learn (DRM).",
+        "always right: nothing to learn (DRM)",
     ),
-    "unsolved": Word("Unsolved", "Never right with the image: no reward differs, so there is nothing to learn."),
-    "text_only": Word("Text only", "Has no image, so the question of what the image adds does not arise."),
-    "not_chosen": Word("Not chosen", "Outside the selector's rule or over the budget."),
+    "unsolved": Word(
+        "Unsolved",
+        "Never right with the image: no reward differs, so there is nothing to learn.",
+        "never right: no reward to learn from",
+    ),
+    "text_only": Word(
+        "Text only",
+        "Has no image, so the question of what the image adds does not arise.",
+        "no image, so no discrepancy",
+    ),
+    "not_chosen": Word(
+        "Not chosen", "Outside the selector's rule or over the budget.", "outside the selector's rule or budget"
+    ),
 }
 
 STATUS_WORDS = {
@@ -44,8 +67,10 @@ STATUS_WORDS = {
 }
 
 
-def verdict_word(verdict: str) -> Word:
-    """The words for a verdict; a plugin's own verdict is its own title."""
+def verdict_word(verdict: str, selector: str = "rap") -> Word:
+    """The words for a verdict; those of RAP say nothing of what another selector chose, and a plugin's own verdict is its own title."""
+    if verdict == "selected" and selector != "rap":
+        return Word("Selected", f"Chosen by selector {selector}.", f"chosen by selector {selector}")
     return VERDICT_WORDS.get(verdict, Word(verdict.replace("_", " ").capitalize(), "A verdict of the selector's own."))
 
 

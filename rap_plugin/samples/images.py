@@ -7,13 +7,15 @@ import binascii
 import io
 import os
 import stat
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from rap_plugin.samples.sample import Status
 
@@ -83,9 +85,10 @@ def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
     """Decodes an image whole and returns its (width, height) as shown, that is after its EXIF orientation.
 
     The number of pixels is read from the header and compared with `max_pixels` before anything is decoded; Pillow's
-    process-wide limit plays no part. Of an animation the first frame counts. Raises ImageProblem.
+    process-wide limit plays no part, nor does its switch for cut images. Of an animation the first frame counts. Raises
+    ImageProblem.
     """
-    with _open(data) as image:
+    with _strictly(), _open(data) as image:
         width, height = image.size
         if width * height > max_pixels:
             pixels = f"{width:,} x {height:,} = {width * height:,} pixels"
@@ -119,6 +122,28 @@ def open_image(data: bytes) -> Image.Image:
             return _as_rgb(_upright(image))
         except Exception as error:
             raise ImageProblem("unreadable_image", f"damaged {image.format} image ({_line(error)})") from None
+
+
+_checking = threading.Lock()
+_checks = 0
+_lenient = False
+
+
+@contextmanager
+def _strictly() -> Iterator[None]:
+    """Cut images raise inside, whatever the process has set (importing lmms-eval lets them pass); any thread may enter."""
+    global _checks, _lenient
+    with _checking:
+        if not _checks:
+            _lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        _checks += 1
+    try:
+        yield
+    finally:
+        with _checking:
+            _checks -= 1
+            if not _checks:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _lenient
 
 
 def _open(data: bytes) -> Image.Image:

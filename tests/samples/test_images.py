@@ -7,12 +7,13 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from rap_plugin.samples import fetch as fetch_module
 from rap_plugin.samples import images as images_module
@@ -126,6 +127,15 @@ def test_common_kinds_are_decoded_whole_and_a_cut_one_is_not(kind: str) -> None:
         check_image(data[: len(data) * 2 // 3], CAP)
     assert problem.value.status == "unreadable_image"
     assert f"damaged {kind}" in problem.value.reason
+
+
+def test_a_cut_image_is_found_where_the_process_lets_them_pass_and_goes_on_letting_them(monkeypatch: Any) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert open_image(DATA[:-60])
+    with ThreadPoolExecutor(4) as threads:
+        found = [future.exception() for future in [threads.submit(check_image, DATA[:-60], CAP) for _ in range(40)]]
+    assert {type(error) for error in found} == {ImageProblem}
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_the_pixel_cap_holds_before_decoding_whatever_pillow_allows(monkeypatch: pytest.MonkeyPatch) -> None:
