@@ -98,6 +98,7 @@ ARMS: dict[str, Arm] = {
         Arm("random", "10 % drawn at random"),
         _rap("rap_paper", "RAP, preset paper, its own thresholds"),
         _rap("no_ace", "RAP without ACE; the surplus over 10 % leaves", ace=False),
+        _rap("ace_core", "RAP, hard replacements need not pass ACE", hard_requires_confidence=False),
         _rap("rap_released", "RAP, preset released, its own size", preset="released"),
         _rap(
             "band", "image accuracy nearest to the middle of 0.2 to 0.8, 10 %", IMAGE_ONLY, selector="band", keep=SHARE
@@ -122,7 +123,7 @@ ARMS: dict[str, Arm] = {
         _rap("quarter_scored", "the same, a quarter scored", Evidence(share=0.25), ace=False, lambda_c=0.2),
     )
 }
-MAIN = ("full", "random", "rap_paper", "no_ace", "half_scored", "quarter_scored")
+MAIN = ("full", "random", "rap_paper", "no_ace", "ace_core", "half_scored", "quarter_scored")
 SECOND = ("full", "random", "no_ace")
 """Arms that RLOO trains too."""
 

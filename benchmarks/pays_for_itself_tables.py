@@ -292,7 +292,7 @@ def measured(results: Sequence[Result], name: str) -> str:
     main = {arm: runs for arm, runs in grpo.items() if arm in MAIN}
     rest = {arm: runs for arm, runs in grpo.items() if arm not in MAIN}
     pairs = [(arm, other) for arm in main if arm not in ("full", "random") for other in ("full", "random")]
-    pairs += [("random", "full"), ("no_ace", "rap_paper")]
+    pairs += [("random", "full"), ("no_ace", "rap_paper"), ("ace_core", "rap_paper")]
     parts = ["### The goal", goal(grpo), "### Held-out accuracy, percent", accuracy_table(main)]
     parts += ["### Differences", difference_table(grpo, pairs), "### Cost", cost_table(main)]
     parts += ["### Steps and cost until a validation accuracy", price_table(grpo)]

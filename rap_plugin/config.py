@@ -113,6 +113,7 @@ class SelectionConfig(Section):
     ace: bool = Field(True, description="off: no attention test (ablation)")
     drm: bool = Field(True, description="off: no difficulty-aware replacement (ablation)")
     hard_requires_discrepancy: bool = Field(False, description="hard replacements need a positive discrepancy")
+    hard_requires_confidence: bool = Field(True, description="hard replacements have to pass ACE, as in the paper")
     band: tuple[float, float] = Field((0.2, 0.8), description="selector band: image accuracy from .. to, inclusive")
     limr_threshold: float = Field(0.6, description="selector limr: alignment score from which a sample is kept")
     score: str = Field("discrepancy", description="selector top: the score to rank by")

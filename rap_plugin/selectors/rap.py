@@ -43,7 +43,7 @@ def select_paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Dec
     """Keeps D > lambda_c with psi <= lambda_a, then swaps the easy samples for the hardest candidates.
 
     Core = CDE and ACE passed and solved at least once. Easy = core with difficulty 0: removed. Candidates =
-    not core, ACE passed, difficulty strictly between 0 and 1; the k hardest replace the k easy ones (ties:
+    not core, ACE passed (unless `hard_requires_confidence` is off), difficulty strictly between 0 and 1; the k hardest replace the k easy ones (ties:
     higher D, then id). A sample whose psi was not measured is not judged by ACE, which the notes count.
     With a budget, lambda_c is the strictest of the pool's own values that reaches it; samples over the
     budget leave in the order of lowest D, highest psi, id.
@@ -91,7 +91,9 @@ def _apply(table: EvidenceTable, scores: Scores, options: SelectionConfig, biase
     solved = pictured & (difficulty < 1)
     cde = pictured & (discrepancy > lambda_c) if options.cde else pictured
     core = cde & solved & ~biased
-    candidates = solved & ~core & ~biased & (difficulty > 0)
+    candidates = solved & ~core & (difficulty > 0)
+    if options.hard_requires_confidence:
+        candidates &= ~biased
     if options.hard_requires_discrepancy:
         candidates &= discrepancy > 0
     easy = core & (difficulty == 0) if options.drm else np.zeros(len(table), bool)

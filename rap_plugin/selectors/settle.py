@@ -173,10 +173,11 @@ def _paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
     all_right = image.right == image.graded
     easy = core & all_right & (left == 0) & options.drm
     maybe_easy = pictured & ~fails & ~biased & all_right & options.drm
+    may_stray = not options.ace or not options.hard_requires_confidence
     hard_gain = lowest > 0 if options.hard_requires_discrepancy else pictured
     maybe_gain = highest > 0 if options.hard_requires_discrepancy else pictured
-    candidate = pictured & solved & unbiased & not_core & ~all_right & hard_gain
-    maybe_candidate = pictured & ~unsolved & ~core & ~biased & ~((left == 0) & all_right) & maybe_gain
+    candidate = pictured & solved & (unbiased | may_stray) & not_core & ~all_right & hard_gain
+    maybe_candidate = pictured & ~unsolved & ~core & (~biased | may_stray) & ~((left == 0) & all_right) & maybe_gain
 
     worst = (all_graded - image.right - left) / np.maximum(all_graded, 1), lowest
     best = (all_graded - image.right) / np.maximum(all_graded, 1), highest
@@ -187,7 +188,7 @@ def _paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
 
     settled = unsolved | easy | surely_hard
     settled |= fails & solved & never_hard
-    settled |= passes & biased & solved
+    settled |= passes & biased & solved & never_hard
     settled |= core & (~all_right if options.drm else True)
     return settled | ~pictured
 

@@ -147,3 +147,11 @@ def test_hard_replacements_can_be_asked_to_gain_from_the_image() -> None:
     strict = select_rap(table, scores_of(table), load_config(flags={"selection.hard_requires_discrepancy": True}))
     assert loose.verdicts.tolist() == ["easy", "hard_replacement", "language_prior"]
     assert strict.verdicts.tolist() == ["easy", "language_prior", "hard_replacement"]
+
+
+def test_hard_replacements_can_be_spared_by_ace() -> None:
+    table = make_table([5, 2, 1, 1], [0, 0, 3, 0], [-20.0, -20.0, 1.0, 1.0])
+    paper = select_rap(table, scores_of(table), load_config())
+    spared = select_rap(table, scores_of(table), load_config(flags={"selection.hard_requires_confidence": False}))
+    assert paper.verdicts.tolist() == ["easy", "hard_replacement", "language_prior", "language_prior"]
+    assert spared.verdicts.tolist() == ["easy", "language_prior", "language_prior", "hard_replacement"]

@@ -25,6 +25,7 @@ CONFIGURATIONS = {
     "paper, no DRM": {"selection.drm": False},
     "paper, no CDE": {"selection.cde": False},
     "paper, positive gain": {"selection.hard_requires_discrepancy": True},
+    "paper, hard ones need no ACE": {"selection.hard_requires_confidence": False},
     "paper, gain 0": {"selection.lambda_c": 0.0},
     "released": {"selection.preset": "released"},
     "random": {"selection.selector": "random"},
