@@ -6,16 +6,22 @@ import os
 import re
 import time
 import zlib
+from pathlib import Path
 
 
 class StandIn:
-    """Right in the image arm as often as the number in the prompt says; `die`, `fail` and `silent` name numbers."""
+    """Right in the image arm as often as the number in the prompt says; `die`, `fail` and `silent` name numbers.
+
+    One with `tally` writes a byte there for each prompt that it answers; one with `waits_for` = (tally, n) holds its own
+    answers back until n are there, for two minutes at most.
+    """
 
     def __init__(self):
         self.configure()
 
-    def configure(self, die=(), fail=(), silent=(), slow=0.0, blind=False, unreadable=""):
-        self.die, self.fail, self.silent, self.slow, self.blind = set(die), set(fail), set(silent), slow, blind
+    def configure(self, die=(), fail=(), silent=(), tally=None, waits_for=None, blind=False, unreadable=""):
+        self.die, self.fail, self.silent, self.blind = set(die), set(fail), set(silent), blind
+        self.tally, self.waits_for = tally, waits_for
         self.unreadable, self.log = unreadable, []
 
     def rap_begin(self, processor, end_ids, measure):
@@ -37,7 +43,7 @@ class StandIn:
     def rap_sample(self, prompt, label, images, seeds, params, max_length, measure):
         number = int(re.search(r"number (\d+)", prompt).group(1))
         self.log.append(("sample", prompt, label, images is not None, tuple(seeds), measure))
-        time.sleep(self.slow)
+        self._take_turns()
         if number in self.die:
             os._exit(1)
         if number in self.fail:
@@ -47,6 +53,16 @@ class StandIn:
     def rap_attention(self, prompt, images, responses, max_length):
         self.log.append(("attention", prompt, len(responses)))
         return [{"psi_window_max_10": -3.0} for _ in responses]
+
+    def _take_turns(self):
+        if self.tally:
+            with Path(self.tally).open("ab") as file:
+                file.write(b".")
+        if self.waits_for:
+            tally, wanted = Path(self.waits_for[0]), self.waits_for[1]
+            until = time.monotonic() + 120
+            while time.monotonic() < until and not (tally.exists() and tally.stat().st_size >= wanted):
+                time.sleep(0.02)
 
     def _answer(self, number, images, seed, measure):
         sees = images is not None or self.blind
