@@ -33,6 +33,7 @@ from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from rap_plugin.demo import MODEL_DIR
+from rap_plugin.errors import RapError
 from rap_plugin.trl_hooks import Reselection, accuracy_reward, log_selection, select_dataset
 
 TRAINERS = {"grpo": (GRPOConfig, GRPOTrainer), "rloo": (RLOOConfig, RLOOTrainer)}
@@ -245,4 +246,7 @@ def print_cost(settings: argparse.Namespace, run: Path, pool: int, selected: int
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RapError as error:
+        sys.exit(str(error))
