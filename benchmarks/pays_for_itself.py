@@ -23,7 +23,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -386,29 +386,35 @@ def _work(task: tuple[str, Setting, Path, Any]) -> str:
 
 
 def run_all(setting: Setting, out: Path, runs: Sequence[Run], jobs: int) -> None:
-    """Everything that is still missing, `jobs` at a time: the evidence that a part of the runs needs, then those runs."""
+    """Everything that is still missing, in order, `jobs` at a time; a run waits for the evidence that its arm needs."""
     write_pool(setting, out)
-    missing = [run for run in runs if not (out / "runs" / f"{run.name}.json").exists()]
+    waiting: list[tuple[str, Any]] = []
+    for run in (run for run in runs if not (out / "runs" / f"{run.name}.json").exists()):
+        needed = ("evidence", (_sampled(run), run.seed))
+        if _sampled(run) and needed not in waiting and not _ready(out, run):
+            waiting.append(needed)
+        waiting.append(("train", run))
     with _single_thread(), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
-        for part in dict.fromkeys((run.algorithm, run.arm in MAIN, run.seed) for run in missing):
-            those = [run for run in missing if (run.algorithm, run.arm in MAIN, run.seed) == part]
-            needed = dict.fromkeys(
-                (evidence_folder(out, arm.evidence, run.seed), arm.evidence.blind, arm.evidence.share, run.seed)
-                for run in those
-                if (arm := ARMS[run.arm]).evidence
-            )
-            tasks = [
-                ("evidence", setting, out, (Evidence(blind, share), seed))
-                for folder, blind, share, seed in needed
-                if not (folder / "ledger.json").exists()
-            ]
-            trainings = [("train", setting, out, run) for run in those]
-            for group in (
-                tasks + [task for task in trainings if not ARMS[task[3].arm].evidence],
-                [task for task in trainings if ARMS[task[3].arm].evidence],
-            ):
-                for done in as_completed([workers.submit(_work, task) for task in group]):
-                    print(f"{time.strftime('%H:%M:%S')} {done.result()}", flush=True)
+        running: set[Future[str]] = set()
+        while waiting or running:
+            for task in list(waiting):
+                if len(running) < jobs and (task[0] == "evidence" or _ready(out, task[1])):
+                    waiting.remove(task)
+                    running.add(workers.submit(_work, (task[0], setting, out, task[1])))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                print(f"{time.strftime('%H:%M:%S')} {future.result()}", flush=True)
+
+
+def _sampled(run: Run) -> Evidence | None:
+    """The evidence behind a run, whatever is read of it."""
+    found = ARMS[run.arm].evidence
+    return found and Evidence(found.blind, found.share)
+
+
+def _ready(out: Path, run: Run) -> bool:
+    evidence = _sampled(run)
+    return evidence is None or (evidence_folder(out, evidence, run.seed) / "ledger.json").exists()
 
 
 def main() -> None:
