@@ -34,6 +34,8 @@ def marks(name: str) -> tuple[str, str]:
 
 LEVELS = (0.84, 0.87, 0.90, 0.93)
 """Validation accuracies whose price is listed."""
+STEPS = (60, 100, 160, 320, 480)
+"""Where arms are compared after the same number of steps."""
 COST_GOAL = 0.57
 """RAP's 52.8 hours are this share of the full pool's 93.2 (arXiv 2506.04755)."""
 
@@ -88,6 +90,12 @@ def reached(result: Result, level: float) -> dict[str, Any] | None:
 
 def best_accuracy(result: Result) -> float:
     return max(point["accuracy"] for point in result["curve"])
+
+
+def point_at(result: Result, step: int) -> dict[str, Any]:
+    """The validation curve at `step`; a run that has stopped stays where its best weights were."""
+    found = next((point for point in result["curve"] if point["step"] == step), None)
+    return found or {**result["curve"][-1], "accuracy": best_accuracy(result)}
 
 
 def catch_up(result: Result, full: Result, every_response: bool) -> float:
@@ -203,9 +211,26 @@ def difference_table(arms: dict[str, list[Result]], pairs: Sequence[tuple[str, s
         cells = [f"`{left}` - `{right}`"]
         for of in (accuracy, needs_image):
             seeds, mean, half, p = paired(arms[left], arms[right], of)
-            cells.append(f"{with_width(mean, half)} (p = {p:.3f})" if seeds > 1 else with_width(mean, half))
+            cells.append(f"{with_width(mean, half)} ({_p(p)})" if seeds > 1 else with_width(mean, half))
         rows.append([cells[0], str(seeds), *cells[1:]])
     return table(["difference", "seeds", "all, points", "all that need the image, points"], rows)
+
+
+def lead_table(arms: dict[str, list[Result]]) -> str:
+    """Paired differences of validation accuracy from the full pool's after the same number of steps, percentage points."""
+    last = max(point["step"] for r in arms["full"] for point in r["curve"])
+    steps = [step for step in STEPS if step <= last]
+    rows = []
+    for name in [n for n in arms if n != "full"]:
+        cells = [f"`{name}` - `full`"]
+        for step in steps:
+
+            def there(r: Result, step: int = step) -> float:
+                return float(point_at(r, step)["accuracy"])
+
+            cells.append(with_width(*paired(arms[name], arms["full"], there)[1:3]))
+        rows.append(cells)
+    return table(["difference", *(f"{step} steps" for step in steps)], rows)
 
 
 def kinds_table(arms: dict[str, list[Result]]) -> str:
@@ -229,15 +254,19 @@ def goal(arms: dict[str, list[Result]]) -> str:
         compared, over, over_half, p = paired(runs, arms["random"], accuracy)
         rows.append([
             f"`{name}`", str(seeds), f"{100 * share:.1f} % {_met(share <= SHARE)}",
-            with_width(gain, half) + (f", p = {p_full:.3f}" if seeds > 1 else "") + f" {_met(gain >= 0)}",
+            with_width(gain, half) + (f", {_p(p_full)}" if seeds > 1 else "") + f" {_met(gain >= 0)}",
             *(f"{100 * ratio:.0f} % {_met(ratio <= COST_GOAL)}" if math.isfinite(ratio) else f"never {_met(False)}" for ratio in ratios),
-            with_width(over, over_half) + (f", p = {p:.3f} {_met(over > 0 and p < 0.05)}" if compared > 1 else ""),
+            with_width(over, over_half) + (f", {_p(p)} {_met(over > 0 and p < 0.05)}" if compared > 1 else ""),
         ])  # fmt: skip
     head = [
         "arm", "seeds", "rows", "accuracy - full's, points", "cost to full's accuracy / full's cost",
         "the same, every response back-propagated", "accuracy - random's, points",
     ]  # fmt: skip
     return table(head, rows)
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _met(yes: bool) -> str:
@@ -255,13 +284,8 @@ def figure(arms: dict[str, list[Result]], path: Path) -> None:
             continue
         by_step: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for r in runs:
-            last = r["curve"][-1]
             for step in range(0, max(p["step"] for run in runs for p in run["curve"]) + 1, r["curve"][1]["step"]):
-                # A run that has stopped stays where its best weights were.
-                point = next((p for p in r["curve"] if p["step"] == step), None)
-                if point is None:
-                    best = max(p["accuracy"] for p in r["curve"])
-                    point = {**last, "accuracy": best}
+                point = point_at(r, step)
                 by_step[step].append((spent(r, point), point["accuracy"]))
         points += [
             {
@@ -295,6 +319,7 @@ def measured(results: Sequence[Result], name: str) -> str:
     pairs += [("random", "full"), ("no_ace", "rap_paper"), ("ace_core", "rap_paper")]
     parts = ["### The goal", goal(grpo), "### Held-out accuracy, percent", accuracy_table(main)]
     parts += ["### Differences", difference_table(grpo, pairs), "### Cost", cost_table(main)]
+    parts += ["### Lead over the full pool after the same number of steps, validation, points", lead_table(main)]
     parts += ["### Steps and cost until a validation accuracy", price_table(grpo)]
     parts += [f"![Validation accuracy against cost](images/pays_for_itself_{name}.svg)"]
     if rest:

@@ -155,6 +155,13 @@ def test_intervals_and_paired_differences_are_students():
     assert p == pytest.approx(0.1296, abs=1e-3)
 
 
+def test_a_run_that_has_stopped_stays_at_its_best_weights():
+    import pays_for_itself_tables as tables
+
+    curve = [{"step": step, "accuracy": right} for step, right in ((0, 0.5), (20, 0.8), (40, 0.7))]
+    assert [tables.point_at({"curve": curve}, step)["accuracy"] for step in (20, 40, 60)] == [0.8, 0.7, 0.8]
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "docs" / "pays_for_itself").glob("*.jsonl")))
 def test_the_page_says_what_its_raw_numbers_say(name):
     import pays_for_itself_tables as tables
