@@ -10,7 +10,7 @@ as in DAPO, arXiv 2503.14476) and A_i = r_i - mean of the other responses for RL
 are all the same has A = 0: its responses add nothing to the gradient, so they are left out of the backward pass. Hosts that read them
 nevertheless pay more than what is counted here (`Work.idle_tokens` says how many tokens those are).
 
-TRL's trainers take the same problems: `make trl` spent 27 ms a response on two cores, this loop spends 7 to 10 on one, and the proof
+TRL's trainers take the same problems: `make trl` spent 15 ms a response on two cores, this loop spends 7 to 10 on one, and the proof
 needs more than a hundred runs.
 """
 
