@@ -301,7 +301,12 @@ def figure(arms: dict[str, list[Result]], path: Path) -> None:
         .encode(
             x=alt.X("seconds:Q", title="processor seconds, selection included"),
             y=alt.Y("accuracy:Q", title="validation accuracy, %", scale=alt.Scale(zero=False)),
-            color=alt.Color("arm:N", sort=list(MAIN), title="trained on"),
+            # The same colour for an arm in every setting's figure.
+            color=alt.Color(
+                "arm:N",
+                scale=alt.Scale(domain=list(MAIN)),
+                legend=alt.Legend(title="trained on", values=[arm for arm in MAIN if arm in arms]),
+            ),
             order="seconds:Q",
         )
         .properties(width=640, height=360)
