@@ -43,8 +43,9 @@ def select_paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Dec
     """Keeps D > lambda_c with psi <= lambda_a, then swaps the easy samples for the hardest candidates.
 
     Core = CDE and ACE passed and solved at least once. Easy = core with difficulty 0: removed. Candidates =
-    not core, ACE passed (unless `hard_requires_confidence` is off), difficulty strictly between 0 and 1; the k hardest replace the k easy ones (ties:
-    higher D, then id). A sample whose psi was not measured is not judged by ACE, which the notes count.
+    not core, ACE passed (unless `hard_requires_confidence` is off), difficulty strictly between 0 and 1; the k
+    hardest replace the k easy ones (ties: higher D, then id). A sample whose psi was not measured is not judged by
+    ACE, which the notes count.
     With a budget, lambda_c is the strictest of the pool's own values that reaches it; samples over the
     budget leave in the order of lowest D, highest psi, id.
     """
