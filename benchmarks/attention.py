@@ -94,7 +94,7 @@ class Pass:
     def __init__(self, mode: str, length: int, device: str) -> None:
         import torch
 
-        from rap_plugin.engines.last_layer import LastLayer
+        from rap_plugin.engines.hf.last_layer import LastLayer
 
         self.mode, self.half, self.device = mode, length // 2, device
         self.network = build("eager" if mode == "eager" else "sdpa", device)

@@ -26,8 +26,8 @@ from PIL import Image
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.demo import MODEL_DIR, POOL_PATH
-from rap_plugin.engines.base import Prompt, Request, Sampling
-from rap_plugin.engines.vllm import open_vllm
+from rap_plugin.engines.vllm.engine import open_vllm
+from rap_plugin.rollout import Prompt, Request, Sampling
 
 SAMPLING = Sampling(max_prompt_tokens=512, max_new_tokens=96)
 ROLLOUTS = (0, 1, 2, 3, 4)

@@ -3,7 +3,7 @@
     rap demo --out demo-run
     python benchmarks/curtailment.py demo-run
 
-Replays the stored rollouts through the waves of `rap_plugin/selectors/settle.py` (no engine) and compares all verdicts
+Replays the stored rollouts through the waves of `rap_plugin/selectors/stopping.py` (no engine) and compares all verdicts
 with those of the full run. The floor is a lower bound on the response tokens of any procedure that samples rollouts in
 their order: for each sample the cheapest numbers of rollouts in both arms that settle its verdict when every other
 sample is known completely.
@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from rap_plugin import curtail
 from rap_plugin.config import RunConfig, load_config
-from rap_plugin.engines.base import ARMS
 from rap_plugin.evidence.table import ArmCounts, EvidenceTable
+from rap_plugin.pipeline import curtailment
+from rap_plugin.pipeline.selection import compute_scores, load_selection
 from rap_plugin.plugins import get_plugins
-from rap_plugin.run import compute_scores, load_selection
-from rap_plugin.selectors.settle import find_settler
+from rap_plugin.rollout import ARMS
+from rap_plugin.selectors.stopping import find_settler
 
 CASES: dict[str, dict[str, Any]] = {
     "rap paper": {},
@@ -143,7 +143,7 @@ def main() -> None:
     arguments = parser.parse_args()
     selection, store = load_selection(arguments.run)
     with closing(store):
-        if curtail.stopped(selection.table).any():
+        if curtailment.stopped(selection.table).any():
             raise SystemExit(f"{arguments.run}: a curtailed run; replay needs a full one")
         replay = Replay(selection.table)
         whole = replay.cost(full(replay))
@@ -155,7 +155,7 @@ def main() -> None:
             saved = 1 - replay.cost(counts) / whole
             seen = replay.seen(counts)
             assert settled(seen, config).all()
-            same = (verdicts(curtail.complete(seen), config) == verdicts(replay.seen(full(replay)), config)).all()
+            same = (verdicts(curtailment.complete(seen), config) == verdicts(replay.seen(full(replay)), config)).all()
             bound = "" if arguments.no_floor else f"{1 - floor(replay, config) / whole:.1%}"
             print(f"{name:<28} {saved:>21.1%} {bound:>17}  {'all equal' if same else 'DIFFERENT'}", flush=True)
 

@@ -29,14 +29,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rap_plugin import outputs
 from rap_plugin.config import load_config
-from rap_plugin.engines.base import ARMS, ModelIdentity
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.pipeline.grading import grader_key, make_grader
+from rap_plugin.pipeline.select import probe_keys
 from rap_plugin.plugins import get_plugins
-from rap_plugin.run import describe, grader_key, make_grader, probe_keys
-from rap_plugin.samples.pool import open_pool
+from rap_plugin.rollout import ARMS, ModelIdentity
+from rap_plugin.run_dir import files
+from rap_plugin.run_dir.about import describe
+from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.sample import Sample, sample_id
 
 IDENTITY = ModelIdentity("synthetic", "synthetic")
@@ -77,7 +79,7 @@ def make_run(folder: Path, samples: int) -> Path:
                 row_group_size=5_000,
             )
     config = load_config(flags={"pool.path": str(pool_path), "model.id": "synthetic", "grading.grader": "text"})
-    store = EvidenceStore(run / outputs.EVIDENCE)
+    store = EvidenceStore(run / files.EVIDENCE)
     grader = make_grader(config, get_plugins().registry())
 
     def items() -> Iterator[Sample]:
@@ -95,7 +97,7 @@ def make_run(folder: Path, samples: int) -> Path:
     marks = ", ".join("?" * (11 + 1 + len(STATISTIC_COLUMNS)))
     ids = array("i", [1, 2]).tobytes()
     store.close()
-    with closing(sqlite3.connect(run / outputs.EVIDENCE)) as connection, connection as db:
+    with closing(sqlite3.connect(run / files.EVIDENCE)) as connection, connection as db:
         for start in range(0, samples, 20_000):
             stop = min(start + 20_000, samples)
             rows, texts = [], []

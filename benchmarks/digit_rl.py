@@ -30,11 +30,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines import decoding, hf
-from rap_plugin.engines.base import Prompt
-from rap_plugin.engines.chat import Prepared, prepare
+from rap_plugin.engines.hf import decoding, engine
+from rap_plugin.engines.hf.chat import Prepared, prepare
 from rap_plugin.engines.weights import find_model
 from rap_plugin.grading.extract import extract_boxed
+from rap_plugin.rollout import Prompt
 
 Algorithm = Literal["grpo", "rloo"]
 MAX_NEW_TOKENS = 48
@@ -74,8 +74,8 @@ class Work:
 def load_policy(folder: str) -> tuple[decoding.Model, Any]:
     """The model with gradients on, and its processor."""
     config = ModelConfig(id=folder, device="cpu", dtype="float32")
-    processor = hf.load_processor(config, find_model(config.id))
-    model = hf.load_model(config, find_model(config.id), processor, torch.device("cpu"), torch.float32)
+    processor = engine.load_processor(config, find_model(config.id))
+    model = engine.load_model(config, find_model(config.id), processor, torch.device("cpu"), torch.float32)
     model.network.requires_grad_(True)
     return model, processor
 

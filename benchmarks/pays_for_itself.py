@@ -192,10 +192,10 @@ def evidence_folder(out: Path, evidence: Evidence, seed: int) -> Path:
 
 def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) -> dict[str, Any]:
     """Scores the pool (or its first rows) with `rap select`; returns the ledger with the processor seconds of each arm."""
-    import rap_plugin.engines.hf  # noqa: F401  (loaded before the clock starts: training does not pay for imports either)
+    import rap_plugin.engines.hf.engine  # noqa: F401  (loaded before the clock starts: training does not pay for imports either)
     from rap_plugin.config import load_config
     from rap_plugin.demo import MODEL_DIR
-    from rap_plugin.run import select_run
+    from rap_plugin.pipeline.select import select_run
 
     folder = evidence_folder(out, evidence, seed)
     ledger = folder / "ledger.json"
@@ -244,7 +244,8 @@ def choose(setting: Setting, out: Path, arm: Arm, seed: int) -> tuple[list[int],
     if arm.evidence is None:
         rows = range(setting.pool) if arm.name == "full" else lots.sample(range(setting.pool), wanted)
         return sorted(rows), free
-    from rap_plugin.run import config_of, load_selection, read_run
+    from rap_plugin.pipeline.selection import load_selection
+    from rap_plugin.run_dir.about import config_of, read_run
 
     ledger = make_evidence(setting, out, arm.evidence, seed)
     cost = {name: sum(ledger["arms"][a][name] for a in arm.evidence.arms) for name in free}

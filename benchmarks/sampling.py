@@ -35,9 +35,9 @@ def compare(folder: str, options: argparse.Namespace) -> None:
     from PIL import Image
 
     from rap_plugin.config import ModelConfig
-    from rap_plugin.engines import chat
-    from rap_plugin.engines.base import Prompt, Request, Sampling
-    from rap_plugin.engines.hf import open_hf
+    from rap_plugin.engines.hf import chat
+    from rap_plugin.engines.hf.engine import open_hf
+    from rap_plugin.rollout import Prompt, Request, Sampling
 
     engine = open_hf(ModelConfig(id=folder, device=options.device, batch_size=options.prompts * options.rollouts))
     rng = np.random.default_rng(0)

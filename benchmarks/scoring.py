@@ -43,11 +43,11 @@ def practice(limit: int, batch: int) -> dict[str, Any]:
 
     from rap_plugin.cli.demo import demo_config
     from rap_plugin.config import PromptConfig
-    from rap_plugin.engines.base import ARMS
+    from rap_plugin.executors.prompts import make_prompt
     from rap_plugin.plugins import get_plugins
-    from rap_plugin.prompts import make_prompt
+    from rap_plugin.rollout import ARMS
     from rap_plugin.samples.ingest import load_samples
-    from rap_plugin.samples.pool import open_pool
+    from rap_plugin.samples.opening import open_pool
 
     config = demo_config(limit)
     pool = open_pool(config.pool)
@@ -106,7 +106,7 @@ def ours(limit: int, *options: str) -> dict[str, Any]:
     """`rap select` on the demo pool in this process."""
     from rap_plugin.cli.demo import demo_config
     from rap_plugin.config import load_config
-    from rap_plugin.run import select_run
+    from rap_plugin.pipeline.select import select_run
 
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(assignments=options, base=demo_config(limit))

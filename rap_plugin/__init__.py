@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rap_plugin.config import RunConfig, load_config
     from rap_plugin.errors import RapError
     from rap_plugin.hookspecs import hookimpl
-    from rap_plugin.run import RunResult, decide_run, load_selection, select_run
+    from rap_plugin.pipeline.select import RunResult, decide_run, select_run
+    from rap_plugin.pipeline.selection import load_selection
     from rap_plugin.samples.sample import Sample
     from rap_plugin.selectors.base import Decision, Selection
 
@@ -20,14 +21,14 @@ _HOMES = {
     "Decision": "rap_plugin.selectors.base",
     "RapError": "rap_plugin.errors",
     "RunConfig": "rap_plugin.config",
-    "RunResult": "rap_plugin.run",
+    "RunResult": "rap_plugin.pipeline.select",
     "Sample": "rap_plugin.samples.sample",
     "Selection": "rap_plugin.selectors.base",
-    "decide_run": "rap_plugin.run",
+    "decide_run": "rap_plugin.pipeline.select",
     "hookimpl": "rap_plugin.hookspecs",
     "load_config": "rap_plugin.config",
-    "load_selection": "rap_plugin.run",
-    "select_run": "rap_plugin.run",
+    "load_selection": "rap_plugin.pipeline.selection",
+    "select_run": "rap_plugin.pipeline.select",
 }
 
 __all__ = [

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from rap_plugin import hookimpl
-from rap_plugin.engines.base import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 
 
 class AbilityEngine:

@@ -16,17 +16,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from rap_plugin import outputs
 from rap_plugin.config import RunConfig, load_config
-from rap_plugin.engines.base import ARMS, Attention, ModelIdentity, Response
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, VARIANTS
 from rap_plugin.grading.base import Grade
+from rap_plugin.pipeline.finish import finish
+from rap_plugin.pipeline.grading import grader_key
+from rap_plugin.pipeline.probing import probe_keys
+from rap_plugin.pipeline.selection import make_selection
 from rap_plugin.plugins import get_plugins
-from rap_plugin.probing import probe_keys
-from rap_plugin.run import describe, finish, grader_key, make_selection
+from rap_plugin.rollout import ARMS, Attention, ModelIdentity, Response
+from rap_plugin.run_dir import files
+from rap_plugin.run_dir.about import describe
 from rap_plugin.samples.ingest import ingest
-from rap_plugin.samples.pool import Pool, open_pool
+from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.pool import Pool
 from rap_plugin.selectors.base import Selection
 
 ROLES = {
@@ -112,7 +116,7 @@ def fabricate(
     )
     run = folder / f"run{seed}"
     run.mkdir(exist_ok=True)
-    store = EvidenceStore(run / outputs.EVIDENCE)
+    store = EvidenceStore(run / files.EVIDENCE)
     opened = open_pool(config.pool)
     formats = get_plugins().registry().things["formats"]
     store.replace_pool(ingest(opened, config.pool, formats=formats), "fabricated")

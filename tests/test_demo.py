@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("transformers", reason="the embedded model needs the extra hf")
 
 from rap_plugin.demo import MODEL_DIR, POOL_PATH
-from rap_plugin.verify import verify_run
+from rap_plugin.pipeline.verify import verify_run
 
 pytestmark = pytest.mark.slow
 

@@ -49,7 +49,7 @@ def test_rap_lists_an_installed_plugin_and_what_it_brings(installed: dict[str, s
 @pytest.mark.slow
 def test_the_example_passes_its_own_tests(installed: dict[str, str], tmp_path: Path, write_pool) -> None:
     from rap_plugin import select_run
-    from tests.test_run import make_config
+    from tests.pipeline.test_select import make_config
 
     run = select_run(make_config(write_pool(24)), tmp_path / "run", quiet=True).run
     (tmp_path / "conftest.py").write_text(

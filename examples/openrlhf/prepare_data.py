@@ -25,7 +25,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.exports.files import write_image, write_jsonl
 from rap_plugin.plugins import get_plugins
 from rap_plugin.samples.ingest import ingest
-from rap_plugin.samples.pool import open_pool
+from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.sample import IMAGE, Quarantined
 
 INSTRUCTION = "First think inside <think></think>, then put the final answer in \\boxed{}."

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rap_plugin.run import load_selection
+from rap_plugin.pipeline.selection import load_selection
 
 FILES = {"image": "image.json", "blind": "txt.json"}
 

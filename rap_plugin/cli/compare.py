@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rap_plugin.compare import Comparison
+    from rap_plugin.pipeline.compare import Comparison
 
 
 @click.command("compare", short_help="Compare selections: overlap, flows, stability.")
@@ -26,7 +26,7 @@ def command(runs: tuple[str, ...], draws: int, seed: int, out: str | None, as_js
 
     Stability comes from a bootstrap: every sample's rollouts are drawn again from themselves and decided again.
     """
-    from rap_plugin import compare
+    from rap_plugin.pipeline import compare
     from rap_plugin.progress import step
 
     with step("resample", draws * len(runs), "selections", quiet=quiet) as advance:

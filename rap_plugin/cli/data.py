@@ -23,8 +23,8 @@ def command() -> None:
 def prepare(name: str, origin: str, revision: str | None, out: str | None) -> None:
     """Write benchmark NAME to the data folder and check it: counts, content hash, every image decoded."""
     from rap_plugin.evaluation.benchmarks import find_benchmark
-    from rap_plugin.evaluation.data import data_dir
     from rap_plugin.evaluation.prepare import prepare_from_folder, prepare_from_hub
+    from rap_plugin.evaluation.prepared import data_dir
 
     benchmark = find_benchmark(name)
     folder = Path(out).expanduser() if out else data_dir()
@@ -53,7 +53,7 @@ def list_(out: str | None, check: bool) -> None:
     """Say which benchmarks are prepared, with counts and content hashes."""
     from rap_plugin.errors import RapError
     from rap_plugin.evaluation.benchmarks import BENCHMARKS
-    from rap_plugin.evaluation.data import content_hash, data_dir, part_file, prepared
+    from rap_plugin.evaluation.prepared import content_hash, data_dir, part_file, prepared
 
     folder = Path(out).expanduser() if out else data_dir()
     found = prepared(folder)

@@ -27,8 +27,9 @@ def command(
 
     No engine is started. scores.parquet, selected.parquet and run.json are replaced.
     """
-    from rap_plugin.cli.summary import print_summary
-    from rap_plugin.run import config_of, decide_run, read_run
+    from rap_plugin.pipeline.select import decide_run
+    from rap_plugin.pipeline.summary import print_summary
+    from rap_plugin.run_dir.about import config_of, read_run
 
     before = config_of(read_run(Path(run)), Path(run))
     values = {**flag_values(flags), "plugins": list(plugin_files) or None}

@@ -20,8 +20,8 @@ def command(out: str, limit: int | None, quiet: bool) -> None:
 
     The pool asks about handwritten digits; each problem's role says what a selection should make of it.
     """
-    from rap_plugin.cli.summary import print_summary
-    from rap_plugin.run import select_run
+    from rap_plugin.pipeline.select import select_run
+    from rap_plugin.pipeline.summary import print_summary
 
     result = select_run(demo_config(limit), out, quiet=quiet)
     print_summary(result)
@@ -49,8 +49,9 @@ def print_roles(result: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rap_plugin.outputs import cost_of, open_store
-    from rap_plugin.samples.pool import open_pool
+    from rap_plugin.run_dir.files import open_store
+    from rap_plugin.run_dir.tables import cost_of
+    from rap_plugin.samples.opening import open_pool
 
     console = Console()
     selection = result.selection

@@ -19,7 +19,7 @@ def command(image: str, blind: str, pool: str, out: str, report: bool, quiet: bo
 
     `rap decide RUN --preset paper` then decides by the paper's rule; no model is needed.
     """
-    from rap_plugin.cli.summary import print_summary
-    from rap_plugin.imports import import_run
+    from rap_plugin.pipeline.released_dumps import import_run
+    from rap_plugin.pipeline.summary import print_summary
 
     print_summary(import_run(image, blind, pool, out, report=report, quiet=quiet))

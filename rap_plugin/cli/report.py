@@ -14,15 +14,15 @@ def command(run: str, opened: bool) -> None:
     """Write report.html and the dataset card of RUN again, from its evidence."""
     from contextlib import closing
 
-    from rap_plugin import outputs
+    from rap_plugin.pipeline.selection import load_selection
     from rap_plugin.report import write_report
-    from rap_plugin.run import load_selection
-    from rap_plugin.samples.pool import open_pool
+    from rap_plugin.run_dir import files
+    from rap_plugin.samples.opening import open_pool
 
     selection, store = load_selection(run)
     with closing(store):
         write_report(Path(run), selection, open_pool(selection.config.pool))
-    path = Path(run) / outputs.REPORT
+    path = Path(run) / files.REPORT
     click.echo(path)
     if opened:
         click.launch(path.absolute().as_uri())

@@ -30,8 +30,8 @@ def command(
 
     Every rollout is kept in RUN; whatever is there already is not sampled again.
     """
-    from rap_plugin.cli.summary import print_summary
-    from rap_plugin.run import select_run
+    from rap_plugin.pipeline.select import select_run
+    from rap_plugin.pipeline.summary import print_summary
 
     values = {**flag_values(flags), "pool.path": pool, "plugins": list(plugin_files) or None}
     config = load_config(config_path, values, assignments)

@@ -13,7 +13,7 @@ def command(run: str) -> None:
     Checks the verdict and scores of every sample, that scores + quarantine cover the pool, and that the
     images in selected.parquet are the ones that were probed. Exits with status 1 at the first difference.
     """
-    from rap_plugin.verify import verify_run
+    from rap_plugin.pipeline.verify import verify_run
 
     for line in verify_run(run):
         click.echo(line)

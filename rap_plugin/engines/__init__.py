@@ -15,16 +15,16 @@ def open_hf(config: ModelConfig) -> Engine:
     # Read once, when torch is first imported: by default its CPU threads spin while they wait, which on a machine that
     # does anything else too multiplies the processor time (measured on 2 busy cores: 17.4 s against 2.5 s a batch).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from rap_plugin.engines import hf
+    from rap_plugin.engines.hf import engine
 
-    return hf.open_hf(config)
+    return engine.open_hf(config)
 
 
 def open_vllm(config: ModelConfig) -> Engine:
     """vLLM's offline engine, on a GPU or its CPU build."""
-    from rap_plugin.engines import vllm
+    from rap_plugin.engines.vllm import engine
 
-    return vllm.open_vllm(config)
+    return engine.open_vllm(config)
 
 
 def open_openai(config: ModelConfig) -> Engine:

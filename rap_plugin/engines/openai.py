@@ -17,9 +17,9 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.base import Attention, Finish, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.rollout import Attention, Finish, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import IMAGE
 
 if TYPE_CHECKING:

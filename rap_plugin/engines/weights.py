@@ -9,8 +9,8 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from rap_plugin.engines.base import ModelIdentity
 from rap_plugin.errors import RapError
+from rap_plugin.rollout import ModelIdentity
 
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "tokenizer*"]
 """What a model needs from a hub; never pickled weights."""

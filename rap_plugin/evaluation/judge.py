@@ -17,7 +17,7 @@ from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.item import Item
-from rap_plugin.evaluation.scoring import Mark
+from rap_plugin.evaluation.mark import Mark
 
 VARIABLE = "RAP_JUDGE"
 KEY_VARIABLE = "RAP_JUDGE_KEY"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rap_plugin.evaluation.item import Item
-from rap_plugin.evaluation.scoring import Mark
+from rap_plugin.evaluation.mark import Mark
 
 Record = Mapping[str, Any]
 Records = Sequence[Record]

@@ -17,11 +17,24 @@ import pyarrow.parquet as pq
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import Benchmark
-from rap_plugin.evaluation.data import LAYOUT, SCHEMA, ContentHash, part_file, row_of
+from rap_plugin.evaluation.prepared import (
+    LAYOUT,
+    SCHEMA,
+    VARIABLE,
+    ContentHash,
+    data_dir,
+    how_to_prepare,
+    part_file,
+    read_manifest,
+    row_of,
+)
 from rap_plugin.progress import step
 from rap_plugin.samples.formats.base import RowProblem
-from rap_plugin.samples.images import ImageProblem, check_image, image_bytes
-from rap_plugin.samples.pool import SUFFIXES, BadRow, Pool, open_file, open_pool
+from rap_plugin.samples.images import check_image, image_bytes
+from rap_plugin.samples.open_file import SUFFIXES, open_file
+from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.pool import BadRow, Pool
+from rap_plugin.samples.sample import ImageProblem
 
 BATCH = 32
 MAX_PIXELS = 200_000_000
@@ -248,3 +261,27 @@ def _write_manifest(home: Path, done: Prepared) -> None:
     temporary = path.with_suffix(".json.partial")
     temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
     os.replace(temporary, path)
+
+
+def require_part(benchmark: Benchmark, part: str) -> tuple[Path, dict[str, Any]]:
+    """(Parquet file, facts about the part for result files) of a prepared part.
+
+    Without $RAP_DATA_DIR a benchmark that is not prepared yet is fetched from its hub repository into the cache; with
+    it nothing is ever fetched. Raises RapError saying how to get the data.
+    """
+    fetch = not os.environ.get(VARIABLE) and benchmark.sources
+    if fetch and not part_file(benchmark, part).is_file():
+        prepare_from_hub(benchmark, data_dir())
+    manifest = read_manifest(benchmark)
+    facts = manifest["parts"].get(part or "test")
+    path = part_file(benchmark, part)
+    if facts is None or not path.is_file():
+        raise RapError(how_to_prepare(benchmark, None, part))
+    return path, {
+        "benchmark": benchmark.name,
+        "part": part,
+        "dataset": facts["source"],
+        "revision": facts["revision"],
+        "rows": facts["rows"],
+        "content_sha256": facts["content_sha256"],
+    }

@@ -10,8 +10,8 @@ from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import find_benchmark
+from rap_plugin.evaluation.mark import SCORER
 from rap_plugin.evaluation.measures import Record
-from rap_plugin.evaluation.scoring import SCORER
 from rap_plugin.evaluation.task_names import DATASETS, Variant, split_name
 
 LMMS_RESULTS = "_results.json"

@@ -6,47 +6,20 @@ Everything here may be called from any thread, by many threads at once.
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from rap_plugin.evaluation.covered import read_covered
 from rap_plugin.evaluation.item import Item
-from rap_plugin.evaluation.numbers import read_number, same_to_precision
-from rap_plugin.evaluation.wanted import read_wanted
-from rap_plugin.evaluation.yes_no import read_yes_no
+from rap_plugin.evaluation.mark import Mark, Status
+from rap_plugin.evaluation.rules.covered_text import read_covered
+from rap_plugin.evaluation.rules.numbers import read_number, same_to_precision
+from rap_plugin.evaluation.rules.phrases import read_wanted
+from rap_plugin.evaluation.rules.yes_no import read_yes_no
 from rap_plugin.grading import GradeItem, Grader, GradingOptions, open_grader
 from rap_plugin.grading.extract import extract_choice, final_answer
-from rap_plugin.grading.reading import is_words
+from rap_plugin.grading.reading.formulas import is_words
 
 if TYPE_CHECKING:
     from rap_plugin.evaluation.judge import Judge
-
-SCORER = "1"
-"""Raised when a rule changes what some response scores; recorded with every result."""
-
-Status = Literal["right", "wrong", "partial", "unread", "unjudged"]
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What one response is worth."""
-
-    score: float | None
-    """0..1; None when it is unjudged: rules cannot tell and no judge did. Never a silent 0"""
-    status: Status
-    """`unread`: the response gives no answer (a refusal, a hedge, cut off); it scores 0 and is counted"""
-    said: str
-    """the answer that was read"""
-    judged: bool = False
-    """whether a judge decided"""
-    reason: str = ""
-    """why it is unjudged, or what the judge was needed for"""
-    extra: dict[str, float] = field(default_factory=dict)
-    """further measures of this response: `jaccard` for covered texts"""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For result files."""
-        return asdict(self)
 
 
 def score_response(item: Item, response: str, judge: Judge | None = None) -> Mark:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from rap_plugin.engines.base import Arm, Attention, ModelIdentity, Response, Sampling
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.schema import SCHEMA, SCHEMA_VERSION
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.grading.base import Grade
+from rap_plugin.rollout import Arm, Attention, ModelIdentity, Response, Sampling
 from rap_plugin.samples.sample import Quarantined, Sample
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_plugin.engines.base import ARMS, Arm
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, STATISTIC_COLUMNS
+from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.samples.sample import Quarantined, Status
 
 Numbers = NDArray[np.float64]

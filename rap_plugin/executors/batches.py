@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rap_plugin.config import PoolConfig, RunConfig
-from rap_plugin.engines.base import Arm, Attention, Engine, Prompt, Request, Response, Sampling
+from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
-from rap_plugin.prompts import make_prompt
+from rap_plugin.executors.prompts import make_prompt
+from rap_plugin.rollout import Arm, Attention, Prompt, Request, Response, Sampling
 from rap_plugin.samples.ingest import load_samples
 from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import Sample

@@ -23,7 +23,7 @@ from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError
 from rap_plugin.executors.batches import Batch, Done, failed
-from rap_plugin.executors.waiting import SUSPECT, Waiting
+from rap_plugin.executors.queue import SUSPECT, Waiting
 from rap_plugin.executors.worker import Hello, Orders, Worker, package_version
 
 log = logging.getLogger(__name__)

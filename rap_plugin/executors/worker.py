@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from rap_plugin.engines.base import Engine, ModelIdentity
+from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError
 from rap_plugin.executors.batches import Batch, Done, Reader, answer
+from rap_plugin.rollout import ModelIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Worker:
             os.chdir(self._orders.folder)
         from rap_plugin.config import RunConfig
         from rap_plugin.plugins import get_plugins, load_plugin_files
-        from rap_plugin.samples.pool import open_pool
+        from rap_plugin.samples.opening import open_pool
 
         self._config = RunConfig.model_validate_json(self._orders.config)
         load_plugin_files(self._config.plugins)

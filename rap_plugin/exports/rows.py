@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rap_plugin import outputs
 from rap_plugin.config import PoolConfig, PromptConfig
 from rap_plugin.errors import RapError
 from rap_plugin.plugins import get_plugins, load_plugin_files
-from rap_plugin.run import config_of, read_run
+from rap_plugin.run_dir import files
+from rap_plugin.run_dir.about import config_of, read_run
 from rap_plugin.samples.ingest import load_samples
-from rap_plugin.samples.pool import Pool, open_pool
+from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import Sample
 
 CHUNK = 64
@@ -69,9 +70,9 @@ def open_source(run: Path) -> Source:
     """Opens `selected.parquet` as a pool of its own, read the way the run's pool was."""
     config = config_of(read_run(run), run)
     load_plugin_files(config.plugins)
-    selected = run / outputs.SELECTED
+    selected = run / files.SELECTED
     if not selected.is_file():
-        raise RapError(f"{run}: there is no {outputs.SELECTED}; `rap decide {run}` writes it")
+        raise RapError(f"{run}: there is no {files.SELECTED}; `rap decide {run}` writes it")
     there = config.pool.model_copy(update={"path": str(selected), "limit": None, "split": None})
     if there.image_root is None:
         there = there.model_copy(update={"image_root": str(_root_of(config.pool))})

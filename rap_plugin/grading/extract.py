@@ -1,6 +1,7 @@
 """Answer extraction, as plain functions for graders, benchmark tasks and user code."""
 
-from rap_plugin.grading.answers import (
+from rap_plugin.grading.graders.text import normalize_text
+from rap_plugin.grading.reading.answers import (
     TAIL_CHARS,
     Answer,
     extract_answer_tag,
@@ -9,9 +10,8 @@ from rap_plugin.grading.answers import (
     find_answer,
     well_formatted,
 )
-from rap_plugin.grading.choices import extract_choice, letters_only, match_option
-from rap_plugin.grading.options import LETTERS, mentions_letters, parse_options
-from rap_plugin.grading.text import normalize_text
+from rap_plugin.grading.reading.chosen_option import extract_choice, letters_only, match_option
+from rap_plugin.grading.reading.question_options import LETTERS, mentions_letters, parse_options
 
 __all__ = [
     "LETTERS",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rap_plugin.evaluation.data import item_of
 from rap_plugin.evaluation.judge import judge_from_environment
 from rap_plugin.evaluation.measures import record_of
+from rap_plugin.evaluation.prepared import item_of
 from rap_plugin.evaluation.prompts import prompt_text
 from rap_plugin.evaluation.scoring import score_response
 

@@ -14,10 +14,10 @@ from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.base import Prompt, Request, Response, Sampling
 from rap_plugin.errors import RapError
 from rap_plugin.plugins import get_plugins
 from rap_plugin.progress import step
+from rap_plugin.rollout import Prompt, Request, Response, Sampling
 from rap_plugin.samples.sample import IMAGE
 
 COLD = 1e-4

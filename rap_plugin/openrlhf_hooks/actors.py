@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from rap_plugin.engines.ace import usable_span
-from rap_plugin.engines.vllm_capture import REQUEST
+from rap_plugin.engines.vllm.capture import REQUEST
 from rap_plugin.openrlhf_hooks.contract import actor_class
 from rap_plugin.openrlhf_hooks.reward import UNGRADED
 

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from rap_plugin import leans
-from rap_plugin.leans import Host, Leans, examine, refuse
+from rap_plugin.hosts import contract
+from rap_plugin.hosts.contract import Host, Leans, examine, refuse
 
 OPENRLHF = Host(
     name="OpenRLHF",
@@ -88,7 +88,7 @@ def actor_class() -> type:
 
 def moved() -> list[str]:
     """Everything of the installed OpenRLHF that is not as it is expected; empty for a version that fits."""
-    found = leans.moved(CALLS)
+    found = contract.moved(CALLS)
     name = f"{ENGINES}.RolloutRayActor"
     try:
         kind = actor_class()

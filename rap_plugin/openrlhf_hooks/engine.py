@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rap_plugin import outputs
-from rap_plugin.engines.base import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.openrlhf_hooks.prompting import Recipe
+from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
+from rap_plugin.run_dir import files
 
 RESPONSES_PER_ENGINE = 512
 """Responses of a batch per engine: vLLM's running batch stays full, and a killed run loses no more than that."""
@@ -175,7 +175,7 @@ class RolloutEngine:
 
     def _row(self, sample_id: str) -> Mapping[str, Any]:
         if not self._numbers:
-            with closing(EvidenceStore(self._run / outputs.EVIDENCE, read_only=True)) as store:
+            with closing(EvidenceStore(self._run / files.EVIDENCE, read_only=True)) as store:
                 self._numbers = {sample.id: sample.row for sample in store.samples()}
         row: Mapping[str, Any] = self._rows[self._numbers[sample_id]]
         return row
@@ -243,7 +243,7 @@ class RolloutEngine:
     def _gone(self, at: int, error: BaseException) -> RapError:
         assert self._actors is not None
         try:
-            with closing(EvidenceStore(self._run / outputs.EVIDENCE, read_only=True)) as store:
+            with closing(EvidenceStore(self._run / files.EVIDENCE, read_only=True)) as store:
                 kept = store.query("SELECT count(*) FROM rollouts").fetchone()[0]
         except RapError:
             kept = 0

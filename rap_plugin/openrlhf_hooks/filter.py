@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rap_plugin import outputs
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
@@ -18,8 +17,9 @@ from rap_plugin.openrlhf_hooks import contract, dataset
 from rap_plugin.openrlhf_hooks.engine import RolloutEngine, Settings
 from rap_plugin.openrlhf_hooks.flags import read_config
 from rap_plugin.openrlhf_hooks.prompting import Recipe
-from rap_plugin.run import RunResult, select_with
-from rap_plugin.samples.pool import open_pool
+from rap_plugin.pipeline.select import RunResult, select_with
+from rap_plugin.run_dir import files
+from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import Selection
 
 OWN_REWARD = "engine"
@@ -147,7 +147,7 @@ class Filter:
         return select_with(engine, open_pool(config.pool), config, self.run_dir, extend=self.given["extend"])
 
     def _report(self, result: RunResult, engine: RolloutEngine) -> None:
-        from rap_plugin.cli.summary import print_summary
+        from rap_plugin.pipeline.summary import print_summary
 
         print_summary(result)
         if engine.unreadable:
@@ -247,9 +247,9 @@ def _open_run(run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RapError(f"--rap.run_dir {run}: cannot be made ({error.strerror})") from None
-    if not (run / outputs.EVIDENCE).exists() and any(run.iterdir()):
+    if not (run / files.EVIDENCE).exists() and any(run.iterdir()):
         raise RapError(f"--rap.run_dir {run}: not empty and not a run directory of rap; choose another")
-    EvidenceStore(run / outputs.EVIDENCE).close()
+    EvidenceStore(run / files.EVIDENCE).close()
 
 
 def _same_reward(run: Path, url: Any) -> None:
@@ -263,7 +263,7 @@ def _same_reward(run: Path, url: Any) -> None:
         mark = hashlib.sha256(Path(first).read_bytes()).hexdigest()
     except OSError as error:
         raise RapError(f"--reward.remote_url {first}: {error.strerror}; give a readable file") from None
-    with closing(EvidenceStore(run / outputs.EVIDENCE)) as store:
+    with closing(EvidenceStore(run / files.EVIDENCE)) as store:
         known = store.get_meta("reward_file")
         if known is None:
             store.set_meta("reward_file", mark)

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rap_plugin.engines.base import Prompt
-from rap_plugin.prompts import without_placeholders
+from rap_plugin.executors.prompts import without_placeholders
+from rap_plugin.rollout import Prompt
 
 RECIPE = 1
 """Raised when the text of a blind prompt changes for the same arguments."""

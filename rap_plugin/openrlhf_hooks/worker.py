@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openrlhf.trainer.ray.vllm_worker_wrap import WorkerWrap
 
-from rap_plugin.engines.vllm_capture import CaptureExtension
+from rap_plugin.engines.vllm.capture import CaptureExtension
 
 
 class CapturingWorkerWrap(WorkerWrap, CaptureExtension):  # type: ignore[misc]

@@ -17,14 +17,14 @@ def write_report(run: Path, selection: Selection, pool: Pool) -> None:
 
     Raises RapError where the folder cannot be written.
     """
-    from rap_plugin import outputs
     from rap_plugin.report.card import render_card
     from rap_plugin.report.page import render_page
+    from rap_plugin.run_dir import files
 
     for name, text in (
-        (outputs.REPORT, render_page(run, selection, pool)),
-        (outputs.CARD, render_card(run, selection, pool)),
+        (files.REPORT, render_page(run, selection, pool)),
+        (files.CARD, render_card(run, selection, pool)),
     ):
-        with outputs.replacing(run / name) as draft:
+        with files.replacing(run / name) as draft:
             # Questions may hold lone surrogates, which no file can.
             draft.write_bytes(text.encode("utf-8", "replace"))

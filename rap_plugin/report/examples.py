@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rap_plugin.engines.base import ARMS, Arm
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import RolloutRecord
-from rap_plugin.samples.images import ImageProblem, open_image
+from rap_plugin.rollout import ARMS, Arm
+from rap_plugin.samples.images import open_image
 from rap_plugin.samples.ingest import load_samples
 from rap_plugin.samples.pool import Pool
-from rap_plugin.samples.sample import IMAGE, Sample
+from rap_plugin.samples.sample import IMAGE, ImageProblem, Sample
 from rap_plugin.selectors.base import Selection
 
 PER_VERDICT = 4

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from rap_plugin import outputs
 from rap_plugin.plugins import get_plugins
 from rap_plugin.report import charts
 from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
 from rap_plugin.report.sensitivity import measure_sensitivity
 from rap_plugin.report.words import kind_of, status_word, verdict_word
+from rap_plugin.run_dir import files, tables
 from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import Quarantined
 from rap_plugin.selectors.base import CHOSEN, Selection
@@ -115,8 +115,8 @@ def render_page(run: Path, selection: Selection, pool: Pool) -> str:
             examples=find_examples(selection, pool, formats),
             quarantine=quarantine_groups(selection.quarantine),
             cross=cross_table(selection, pool),
-            costs=stage_costs(outputs.cost_of(selection.table.store)),
-            cost_total=outputs.cost_of(selection.table.store)["total"],
+            costs=stage_costs(tables.cost_of(selection.table.store)),
+            cost_total=tables.cost_of(selection.table.store)["total"],
             grader=_graders(selection),
             pool_facts=pool_facts(pool),
             configuration=json.dumps(selection.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
@@ -197,7 +197,7 @@ def duration(seconds: float) -> str:
 
 def about_run(run: Path) -> Mapping[str, Any]:
     """`run.json`: where the selection comes from."""
-    found: Mapping[str, Any] = json.loads((run / outputs.RUN).read_text(encoding="utf-8"))
+    found: Mapping[str, Any] = json.loads((run / files.RUN).read_text(encoding="utf-8"))
     return found
 
 

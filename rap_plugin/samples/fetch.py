@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from rap_plugin.samples.images import ImageProblem
+from rap_plugin.samples.sample import ImageProblem
 
 TIMEOUT_S = 20.0
 """Seconds without an answer."""

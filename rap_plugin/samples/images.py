@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from PIL import Image, ImageFile, ImageOps
 
-from rap_plugin.samples.sample import Status
+from rap_plugin.samples.sample import ImageProblem
 
 MAX_FILE_BYTES = 256 << 20
 """One encoded image, from a file or as bytes in a row."""
@@ -36,15 +36,6 @@ _USUAL_MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGB
 """Colour modes that surely convert to RGB; others are converted once to see."""
 
 _ORIENTATION = 0x0112
-
-
-class ImageProblem(Exception):
-    """One image that cannot be used: the status of its row and the reason, without the image's name."""
-
-    def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(reason)
-        self.status: Status = status
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.samples.formats import BUILTIN_FORMATS
 from rap_plugin.samples.formats.base import ColumnChoice, Format, RowProblem
-from rap_plugin.samples.images import ImageProblem, check_image, image_bytes, image_size
+from rap_plugin.samples.images import check_image, image_bytes, image_size
 from rap_plugin.samples.pool import BadRow, Pool, Row
-from rap_plugin.samples.sample import IMAGE, Quarantined, RawSample, Sample, sample_id
+from rap_plugin.samples.sample import IMAGE, ImageProblem, Quarantined, RawSample, Sample, sample_id
 
 CheckGold = Callable[[str, str], "str | None"]
 """`check_gold(gold, question)`: why the grader cannot use this gold answer, or None."""

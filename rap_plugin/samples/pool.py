@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 
 if TYPE_CHECKING:
@@ -26,26 +24,6 @@ HASHED_BYTES = 8 << 20
 
 MAX_ROW_BYTES = 256 << 20
 """One line of a text pool: enough for dozens of images in base64, and a bound for a file with no line breaks."""
-
-SUFFIXES = {
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-}
-"""File name endings and the kinds of container that they mean."""
-
-READABLE = (
-    "a .json, .jsonl, .csv, .tsv, .parquet or .arrow file, a folder of Parquet files, or a saved `datasets` folder"
-)
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class BadRow(dict[str, Any]):
@@ -123,79 +101,3 @@ class Pool(ABC):
         for number in numbers:
             if not 0 <= number < count:
                 raise RapError(f"{self.path}: row {number} is gone, there are {count} rows; was the file changed?")
-
-
-def open_pool(config: PoolConfig) -> Pool:
-    """Opens a pool by what its path is: a file (by ending), a folder, or a hub id.
-
-    Raises RapError for no such file, an empty or damaged one, an unknown ending, and a hub id without
-    `allow_urls`.
-    """
-    if not config.path:
-        raise RapError(f"no pool given; name {READABLE}")
-    path = Path(config.path).expanduser()
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, ValueError):
-        is_folder = is_file = False
-    if is_folder:
-        from rap_plugin.samples.containers.folder import open_folder
-
-        pool = open_folder(path, config)
-    elif is_file:
-        pool = open_file(path, config)
-    else:
-        pool = _open_elsewhere(config)
-    if config.image_root is not None:
-        pool.root = Path(config.image_root).expanduser()
-        if not pool.root.is_dir():
-            raise RapError(f"{config.image_root}: no such folder; --image-root is where relative image paths start")
-    if len(pool) == 0:
-        raise RapError(f"{config.path}: no rows; give a pool with at least one problem")
-    return pool
-
-
-def open_file(path: Path, config: PoolConfig) -> Pool:
-    """Opens one file by its ending; imports stay inside because each container loads another library."""
-    kind = SUFFIXES.get(path.suffix.lower())
-    if kind is None:
-        raise RapError(f"{path}: unknown kind of file {path.suffix or '(no ending)'}; give {READABLE}")
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-    except OSError as error:
-        raise RapError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    if not start.strip():
-        raise RapError(f"{path}: the file is empty; give a pool with at least one problem")
-    if start.startswith(b"version https://git-lfs"):
-        raise RapError(f"{path}: a Git LFS pointer, not the data; fetch it with `git lfs pull`")
-    if kind == "json":
-        from rap_plugin.samples.containers.json_file import open_json
-
-        return open_json(path, config)
-    if kind == "jsonl":
-        from rap_plugin.samples.containers.jsonl import JsonlPool
-
-        return JsonlPool(path, config.path)
-    if kind == "csv":
-        from rap_plugin.samples.containers.csv_file import CsvPool
-
-        return CsvPool(path, config.path)
-    if kind == "parquet":
-        from rap_plugin.samples.containers.parquet import ParquetPool
-
-        return ParquetPool([path], config.path, path.parent)
-    from rap_plugin.samples.containers.arrow import ArrowPool, open_arrow
-
-    return ArrowPool([open_arrow(path)], [path], config.path, path.parent, "arrow")
-
-
-def _open_elsewhere(config: PoolConfig) -> Pool:
-    path = config.path
-    if Path(path).suffix.lower() in SUFFIXES or not _HUB_ID.fullmatch(path):
-        raise RapError(f"{path}: no such file or folder; check the path (seen from {Path.cwd()})")
-    if not config.allow_urls:
-        raise RapError(f"{path}: not a file here; to download from the hub add --allow-urls")
-    from rap_plugin.samples.containers.hub import open_hub
-
-    return open_hub(config)

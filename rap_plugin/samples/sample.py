@@ -76,3 +76,12 @@ def sample_id(question: str, gold: str, images: tuple[bytes, ...]) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+class ImageProblem(Exception):
+    """One image that cannot be used: the status of its row and the reason, without the image's name."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Status = status
+        self.reason = reason

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rap_plugin.engines.base import Prompt
 from rap_plugin.errors import RapError
+from rap_plugin.rollout import Prompt
 from rap_plugin.samples.sample import IMAGE
 
 if TYPE_CHECKING:
-    from rap_plugin.engines.chat import Prepared
+    from rap_plugin.engines.hf.chat import Prepared
 
 RECIPE = 1
 """Raised when the prompt of the same row changes: old evidence is then not mixed in."""
@@ -51,7 +51,7 @@ class Recipe:
 
     def prepare(self, prompt: Prompt, processor: Any, network: Any) -> Prepared:
         """The tensors of one arm: the row's own images, those of the intervention, or none."""
-        from rap_plugin.engines import chat
+        from rap_plugin.engines.hf import chat
 
         messages = chat_of(self.dataset[self.rows[prompt.sample_id]], self.image_column)
         if prompt.arm == "blind":

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from rap_plugin import outputs
 from rap_plugin.errors import EmptySelection, RapError
-from rap_plugin.run import load_selection
+from rap_plugin.pipeline.selection import load_selection
+from rap_plugin.run_dir import files
 from rap_plugin.selectors.base import CHOSEN, Selection
 from rap_plugin.trl_hooks.prompting import read_recipe
 from rap_plugin.trl_hooks.select import Settings, save_pool, select_rows
@@ -218,12 +218,12 @@ def _seconds(run: Path) -> float:
 
 def _cost(run: Path) -> dict[str, Any]:
     """The ledger's totals over all sessions of a run."""
-    total: dict[str, Any] = json.loads((run / outputs.COST).read_text(encoding="utf-8"))["total"]
+    total: dict[str, Any] = json.loads((run / files.COST).read_text(encoding="utf-8"))["total"]
     return total
 
 
 def _chosen_rows(run: Path) -> list[int]:
-    path = run / outputs.SCORES
+    path = run / files.SCORES
     if not path.is_file():
         return []
     table = pq.read_table(path, columns=["rap_row", "rap_verdict"])

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from rap_plugin.errors import RapError
 from rap_plugin.grading import Grader, GradingOptions, open_grader
-from rap_plugin.grading.answers import well_formatted
 from rap_plugin.grading.base import GradeItem
+from rap_plugin.grading.reading.answers import well_formatted
 from rap_plugin.plugins import get_plugins
 from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.samples.formats.columns import ANSWERS, find_column

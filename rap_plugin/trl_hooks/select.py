@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rap_plugin import outputs
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
-from rap_plugin.run import RunResult, select_with
-from rap_plugin.samples.pool import open_pool
+from rap_plugin.pipeline.select import RunResult, select_with
+from rap_plugin.run_dir import files, tables
+from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import Selection
 from rap_plugin.trl_hooks.options import in_our_words, read_options
 from rap_plugin.trl_hooks.prompting import Recipe, read_recipe
 
 if TYPE_CHECKING:
-    from rap_plugin.engines.hf import HFEngine
+    from rap_plugin.engines.hf.engine import HFEngine
 
 POOL = "pool"
 """Folder of the saved data set, below the run directory."""
@@ -62,7 +62,7 @@ def select_dataset(
         Settings(processing_class, args, config, extend, quiet, options),
     )
     if not quiet:
-        from rap_plugin.cli.summary import print_summary
+        from rap_plugin.pipeline.summary import print_summary
 
         print_summary(found.result)
     chosen = dataset.select(found.rows)
@@ -122,7 +122,7 @@ def open_engine(model: Any, settings: Settings) -> Iterator[HFEngine]:
     from rap_plugin.engines import open_hf
 
     if isinstance(model, (str, Path)):
-        from rap_plugin.engines.hf import HFEngine
+        from rap_plugin.engines.hf.engine import HFEngine
 
         configured: RunConfig = read_options(settings.options, {"model.id": str(model)}, settings.args, settings.config)
         engine = open_hf(configured.model)
@@ -132,7 +132,7 @@ def open_engine(model: Any, settings: Settings) -> Iterator[HFEngine]:
         with closing(engine):
             yield engine
         return
-    from rap_plugin.engines.hf import LoadedEngine
+    from rap_plugin.engines.hf.engine import LoadedEngine
 
     network = _plain_network(model)
     if getattr(settings.processing_class, "image_processor", None) is None:
@@ -179,7 +179,7 @@ class _Rows(Mapping[str, int]):
     """Row numbers by sample id, read from the store at the first question: ingest has filled it by then."""
 
     def __init__(self, run: Path) -> None:
-        self._path = run / outputs.EVIDENCE
+        self._path = run / files.EVIDENCE
         self._found: dict[str, int] = {}
 
     def _known(self) -> dict[str, int]:
@@ -218,7 +218,7 @@ def _with_scores(chosen: Any, selection: Selection) -> Any:
     # Of the chosen samples, in the order of their rows.
     order = np.flatnonzero(selection.decision.chosen)
     order = order[np.argsort(selection.table.rows[order])]
-    columns = pa.table(outputs.score_columns(selection)).take(pa.array(order))
+    columns = pa.table(tables.score_columns(selection)).take(pa.array(order))
     kept = chosen.remove_columns([name for name in columns.column_names if name in chosen.column_names])
     with _silent():
         return datasets.concatenate_datasets([kept, datasets.Dataset(columns)], axis=1)
@@ -230,9 +230,9 @@ def _open_run(run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RapError(f"{run}: cannot be made ({error.strerror}); choose another out") from None
-    if not (run / outputs.EVIDENCE).exists() and any(run.iterdir()):
+    if not (run / files.EVIDENCE).exists() and any(run.iterdir()):
         raise RapError(f"{run}: not empty and not a run directory of rap; choose another out")
-    EvidenceStore(run / outputs.EVIDENCE).close()
+    EvidenceStore(run / files.EVIDENCE).close()
 
 
 def _one_process() -> None:

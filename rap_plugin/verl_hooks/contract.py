@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rap_plugin.leans import Host, Leans, moved, refuse
+from rap_plugin.hosts.contract import Host, Leans, moved, refuse
 
 VERL = Host(
     name="verl",

@@ -16,8 +16,8 @@ import numpy as np
 from rap_plugin.errors import RapError
 from rap_plugin.verl_hooks import contract
 from rap_plugin.verl_hooks.curriculum import Curriculum
-from rap_plugin.verl_hooks.fresh import groups_of_batch
 from rap_plugin.verl_hooks.options import VerlOptions, for_validation, read_options
+from rap_plugin.verl_hooks.rollout_counts import groups_of_batch
 from rap_plugin.verl_hooks.rows import find_rows, read_chosen
 
 try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.verl_hooks import contract
-from rap_plugin.verl_hooks.fresh import Groups, count
+from rap_plugin.verl_hooks.rollout_counts import Groups, count
 
 logger = logging.getLogger("rap_plugin.verl")
 

@@ -11,8 +11,9 @@ from typing import Any
 from rap_plugin.config import GradingConfig, RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.grading import Grade, GradeItem, Grader
+from rap_plugin.pipeline.grading import make_grader
 from rap_plugin.plugins import get_plugins, load_plugin_files
-from rap_plugin.run import config_of, make_grader, read_run
+from rap_plugin.run_dir.about import config_of, read_run
 
 logger = logging.getLogger("rap_plugin.verl")
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rap_plugin import outputs
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.plugins import get_plugins, load_plugin_files
-from rap_plugin.run import config_of, read_run
+from rap_plugin.run_dir import files
+from rap_plugin.run_dir.about import config_of, read_run
 from rap_plugin.samples.formats.base import RowProblem
-from rap_plugin.samples.images import ImageProblem, image_bytes
+from rap_plugin.samples.images import image_bytes
 from rap_plugin.samples.ingest import settle_format
-from rap_plugin.samples.pool import Pool, open_pool
-from rap_plugin.samples.sample import sample_id
+from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.pool import Pool
+from rap_plugin.samples.sample import ImageProblem, sample_id
 
 CHUNK = 64
 """Rows in memory at a time, with their images."""
@@ -52,9 +53,9 @@ def read_chosen(run: Path) -> Chosen:
     """Reads what a run selected. Raises RapError where it is not finished, empty, or not a run."""
     config = config_of(read_run(run), run)
     load_plugin_files(config.plugins)
-    selected = run / outputs.SELECTED
-    if not selected.is_file() or not (run / outputs.SCORES).is_file():
-        raise RapError(f"{run}: the run is not finished (there is no {outputs.SELECTED}); `rap select` goes on with it")
+    selected = run / files.SELECTED
+    if not selected.is_file() or not (run / files.SCORES).is_file():
+        raise RapError(f"{run}: the run is not finished (there is no {files.SELECTED}); `rap select` goes on with it")
     missing = [name for name in ("rap_id", *COUNTS) if name not in pq.read_schema(selected).names]
     if missing:
         raise RapError(f"{selected}: has no column {missing[0]}; `rap decide {run}` writes the file again")
@@ -98,7 +99,7 @@ def _ids_of(file: str, chosen: Chosen) -> Iterator[str | None]:
         for rows in _chunks(len(pool)):
             yield from (row.get("rap_id") for row in pool.table(rows).select(["rap_id"]).to_pylist())
     elif pool.fingerprint() == chosen.fingerprint:
-        table = pq.read_table(chosen.run / outputs.SCORES, columns=["rap_row", "rap_id"])
+        table = pq.read_table(chosen.run / files.SCORES, columns=["rap_row", "rap_id"])
         known = dict(zip(table["rap_row"].to_pylist(), table["rap_id"].to_pylist(), strict=True))
         yield from (known.get(number) for number in range(len(pool)))
     else:
@@ -132,9 +133,9 @@ def _chunks(rows: int) -> Iterator[range]:
 
 
 def _pool_fingerprint(run: Path) -> str:
-    if not (run / outputs.EVIDENCE).is_file():
+    if not (run / files.EVIDENCE).is_file():
         return ""  # a run copied without its evidence is still known by its ids
-    with outputs.open_store(run) as store:
+    with files.open_store(run) as store:
         known = store.get_meta("pool_fingerprint") or ""
     try:
         return str(json.loads(known)[0])

@@ -93,8 +93,8 @@ def model_class() -> Any:
     from vlmeval.vlm.base import BaseModel
 
     from rap_plugin.config import ModelConfig
-    from rap_plugin.engines.base import Prompt, Request, Sampling
     from rap_plugin.plugins import get_plugins
+    from rap_plugin.rollout import Prompt, Request, Sampling
     from rap_plugin.samples.images import open_image
     from rap_plugin.samples.sample import IMAGE
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import find_benchmark
-from rap_plugin.evaluation.data import read_items, require_part
 from rap_plugin.evaluation.judge import Judge, JudgeName, judge_from_environment
+from rap_plugin.evaluation.mark import SCORER
 from rap_plugin.evaluation.measures import COMMON, record_of
+from rap_plugin.evaluation.prepare import require_part
+from rap_plugin.evaluation.prepared import read_items
 from rap_plugin.evaluation.prompts import PROMPT_HASH
 from rap_plugin.evaluation.results import FORMAT, FORMAT_VERSION, VLMEVAL_SCORES
-from rap_plugin.evaluation.scoring import SCORER, score_response
+from rap_plugin.evaluation.scoring import score_response
 from rap_plugin.evaluation.task_names import DATASETS
 
 FAILED = "Failed to obtain answer"

@@ -20,7 +20,7 @@ HEAVY = ("torch", "transformers", "datasets", "ray", "vllm")
     "statement",
     [
         "import rap_plugin",
-        "import rap_plugin.cli, rap_plugin.run, rap_plugin.report, rap_plugin.verify",
+        "import rap_plugin.cli, rap_plugin.pipeline.select, rap_plugin.report, rap_plugin.pipeline.verify",
         "from rap_plugin.plugins import get_plugins; get_plugins().registry()",
         "import sys; from rap_plugin.cli import main; sys.argv = ['rap', '--help']\ntry: main()\nexcept SystemExit: pass",
     ],

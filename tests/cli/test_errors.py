@@ -114,7 +114,7 @@ def test_a_store_that_is_no_store(tmp_path: Path, write_pool) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX only")
 def test_two_processes_in_one_run_directory(tmp_path: Path, write_pool) -> None:
-    from rap_plugin.outputs import locked
+    from rap_plugin.run_dir.files import locked
 
     (tmp_path / "run").mkdir()
     with locked(tmp_path / "run"):

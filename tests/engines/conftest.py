@@ -31,7 +31,7 @@ def tiny_folder(tmp_path_factory):
 def open_tiny(tiny_folder):
     """`open_tiny(family, batch_size=.., **build options)`: engine hf over a tiny model."""
     from rap_plugin.config import ModelConfig
-    from rap_plugin.engines.hf import open_hf
+    from rap_plugin.engines.hf.engine import open_hf
 
     opened = []
 

@@ -22,8 +22,9 @@ from PIL import Image
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.demo import MODEL_DIR
-from rap_plugin.engines.base import Engine, Prompt, Request, Sampling
+from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError
+from rap_plugin.rollout import Prompt, Request, Sampling
 
 pytest.importorskip("openai")
 

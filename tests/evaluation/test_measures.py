@@ -12,7 +12,7 @@ import pytest
 from rap_plugin.evaluation import measures
 from rap_plugin.evaluation.benchmarks import BENCHMARKS
 from rap_plugin.evaluation.item import Item
-from rap_plugin.evaluation.scoring import Mark
+from rap_plugin.evaluation.mark import Mark
 
 
 def record(score: float | None, **groups: str) -> dict[str, Any]:

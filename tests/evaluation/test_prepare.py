@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from rap_plugin.cli import cli
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_benchmark
-from rap_plugin.evaluation.data import content_hash, part_file, read_items, read_manifest, require_part
-from rap_plugin.evaluation.prepare import prepare_from_folder
+from rap_plugin.evaluation.prepare import prepare_from_folder, require_part
+from rap_plugin.evaluation.prepared import content_hash, part_file, read_items, read_manifest
 from rap_plugin.evaluation.scoring import score_response
 from tests.evaluation.fabricate import draw, make
 

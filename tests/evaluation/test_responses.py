@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from rap_plugin.evaluation.scoring import Mark, score_response
+from rap_plugin.evaluation.mark import Mark
+from rap_plugin.evaluation.scoring import score_response
 from tests.evaluation.responses import CASES, Case
 
 

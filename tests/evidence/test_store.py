@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rap_plugin import arrow
-from rap_plugin.engines.base import Attention, ModelIdentity, Response, Sampling
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry, ProbeKey
 from rap_plugin.grading import Grade
+from rap_plugin.rollout import Attention, ModelIdentity, Response, Sampling
+from rap_plugin.run_dir import arrow
 from rap_plugin.samples.sample import Quarantined, Sample, sample_id
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin import hookimpl
-from rap_plugin.engines.base import Request, Response, Sampling
+from rap_plugin.rollout import Request, Response, Sampling
 
 _FILE = Path(__file__).parent.parent / "ability_engine.py"
 _spec = importlib.util.spec_from_file_location("rap_tests_ability_engine", _FILE)

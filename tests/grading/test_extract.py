@@ -18,8 +18,8 @@ from rap_plugin.grading.extract import (
     parse_options,
     well_formatted,
 )
-from rap_plugin.grading.notation import clean_math, to_latex
-from rap_plugin.grading.quantities import read_quantity
+from rap_plugin.grading.reading.notation import clean_math, to_latex
+from rap_plugin.grading.reading.quantities import read_quantity
 
 # Pieces of which hostile and ordinary responses are made.
 MARKS = [r"\boxed{", r"\frac{", "<answer>", "</answer>", "<think>", "</think>", "Answer: ", "the answer is "]

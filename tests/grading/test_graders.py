@@ -10,8 +10,8 @@ import pytest
 
 from rap_plugin.errors import RapError
 from rap_plugin.grading import BUILTIN_GRADERS, Grade, GradeItem, GradingOptions, open_grader
-from rap_plugin.grading.auto import route
 from rap_plugin.grading.extract import parse_options
+from rap_plugin.grading.graders.auto import route
 
 OPTIONS = GradingOptions()
 READERS = ["auto", "choice", "math", "text"]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from write_lmms_tasks import files
 
 from rap_plugin.cli import cli
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, GROUPS
 from rap_plugin.evaluation.task_names import all_tasks, split_name, task_name
 from rap_plugin.lmms_tasks import TASKS, plugin, values
-from rap_plugin.lmms_tasks.generate import files
 
 
 class Loader(yaml.SafeLoader):

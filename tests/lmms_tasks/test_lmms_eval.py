@@ -11,7 +11,7 @@ import pytest
 
 from rap_plugin.cli.path import PATHS
 from rap_plugin.evaluation.benchmarks import find_task
-from rap_plugin.evaluation.data import item_of, part_file, read_items
+from rap_plugin.evaluation.prepared import item_of, part_file, read_items
 from rap_plugin.evaluation.scoring import score_response
 from rap_plugin.evaluation.task_names import split_name
 from tests.lmms_tasks.conftest import REAL_LOGICVISTA, Lmms

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
 from rap_plugin.errors import RapError
-from rap_plugin.leans import installed
+from rap_plugin.hosts.contract import installed
 from rap_plugin.openrlhf_hooks import contract
 
 from .command import arguments, run_command, source

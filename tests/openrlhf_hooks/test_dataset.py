@@ -13,7 +13,7 @@ from PIL import Image
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.openrlhf_hooks import dataset
-from rap_plugin.samples.pool import open_pool
+from rap_plugin.samples.opening import open_pool
 
 
 def args_of(prompt_dataset, **data):

@@ -8,13 +8,13 @@ import pytest
 
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
-from rap_plugin.engines.base import ModelIdentity, Prompt, Request, Sampling, rollout_seed
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.openrlhf_hooks import engine as engines
 from rap_plugin.openrlhf_hooks.engine import RolloutEngine, Settings
 from rap_plugin.openrlhf_hooks.prompting import Recipe
+from rap_plugin.rollout import ModelIdentity, Prompt, Request, Sampling, rollout_seed
 from rap_plugin.samples.sample import Sample, sample_id
 
 

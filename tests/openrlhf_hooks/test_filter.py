@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from rap_plugin.errors import RapError
 from rap_plugin.openrlhf_hooks import launch
 from rap_plugin.openrlhf_hooks.filter import Filter
-from rap_plugin.run import decide_run, load_selection
+from rap_plugin.pipeline.select import decide_run
+from rap_plugin.pipeline.selection import load_selection
 
 from .command import arguments, run_command
 

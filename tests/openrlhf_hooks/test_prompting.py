@@ -10,8 +10,8 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
 from PIL import Image
 
-from rap_plugin.engines.base import Prompt
 from rap_plugin.openrlhf_hooks.prompting import Recipe, without_image_tokens, without_images
+from rap_plugin.rollout import Prompt
 
 PICTURE = Image.new("RGB", (8, 8))
 ROWS = {

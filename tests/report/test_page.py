@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.report import write_report
 from rap_plugin.report.page import cross_table, duration, flow_picture, percent, quarantine_groups, render_page
-from rap_plugin.run import load_selection
 from rap_plugin.samples.sample import Quarantined
 from tests.fabricate import Fabricated, fabricate, write_pool
 from tests.report.conftest import HOSTILE
@@ -214,7 +214,7 @@ def test_shares_and_times_read_well() -> None:
 
 def test_importing_the_report_loads_neither_charts_nor_templates() -> None:
     code = (
-        "import sys, rap_plugin.report, rap_plugin.exports, rap_plugin.compare, rap_plugin.imports\n"
+        "import sys, rap_plugin.report, rap_plugin.exports, rap_plugin.pipeline.compare, rap_plugin.pipeline.released_dumps\n"
         "heavy = {'altair', 'jinja2', 'vl_convert', 'torch', 'datasets', 'transformers', 'scipy'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )

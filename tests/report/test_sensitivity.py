@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from rap_plugin.config import load_config
+from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.report.sensitivity import measure_sensitivity
-from rap_plugin.run import load_selection
 from tests.fabricate import Fabricated, fabricate
 
 

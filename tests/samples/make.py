@@ -16,7 +16,7 @@ from PIL import Image
 from rap_plugin.config import PoolConfig
 from rap_plugin.samples.formats import BUILTIN_FORMATS
 from rap_plugin.samples.ingest import ingest
-from rap_plugin.samples.pool import open_pool
+from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.sample import Quarantined, Sample
 
 

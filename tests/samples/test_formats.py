@@ -15,7 +15,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.samples.formats import BUILTIN_FORMATS, Format, RowProblem
 from rap_plugin.samples.formats.mulberry import final_answer
 from rap_plugin.samples.ingest import ingest, settle_format
-from rap_plugin.samples.pool import open_pool
+from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.sample import Quarantined, RawSample, Sample
 
 from .make import picture, read_one, read_pool, write_jsonl

@@ -17,7 +17,8 @@ from PIL import Image, ImageCms, ImageFile
 
 from rap_plugin.samples import fetch as fetch_module
 from rap_plugin.samples import images as images_module
-from rap_plugin.samples.images import FirstOf, ImageProblem, check_image, image_bytes, image_size, open_image
+from rap_plugin.samples.images import FirstOf, check_image, image_bytes, image_size, open_image
+from rap_plugin.samples.sample import ImageProblem
 
 from .make import blank_png, picture
 

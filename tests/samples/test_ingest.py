@@ -18,7 +18,8 @@ from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.samples.formats import BUILTIN_FORMATS
 from rap_plugin.samples.ingest import ingest, load_samples
-from rap_plugin.samples.pool import Pool, Row, open_pool
+from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.pool import Pool, Row
 from rap_plugin.samples.sample import Quarantined, Sample, sample_id
 
 from .make import blank_png, picture, read_pool, samples_of, write_jsonl

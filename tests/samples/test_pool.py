@@ -16,7 +16,8 @@ import pytest
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.samples.containers import parquet as parquet_module
-from rap_plugin.samples.pool import BadRow, Pool, UnreadableValue, open_pool
+from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.pool import BadRow, Pool, UnreadableValue
 
 from .make import picture, write_jsonl
 

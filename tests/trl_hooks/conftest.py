@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed (pip install 'rap-plugin[trl]')")
 pytest.importorskip("sklearn", reason="the problems are drawn from scikit-learn's digits")
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 QUICK = {"max_new_tokens": 48, "rollouts": 4, "quiet": True}
 """Options that keep a selection of the embedded model short."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rap_plugin.engines.base import Prompt
 from rap_plugin.errors import RapError
+from rap_plugin.rollout import Prompt
 from rap_plugin.trl_hooks.prompting import chat_of, read_recipe
 from tests.trl_hooks.conftest import SYSTEM
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rap_plugin import outputs
 from rap_plugin.errors import EmptySelection, RapError
+from rap_plugin.run_dir import files
 from rap_plugin.trl_hooks import Reselection, log_selection, select_dataset
 from rap_plugin.trl_hooks.reselect import spread
 from tests.trl_hooks.conftest import QUICK
@@ -69,8 +69,8 @@ def test_the_second_epoch_reads_what_was_selected_with_the_weights_after_the_fir
     assert seen.between(2, 4) == spread(second.rows, 8, 2)
     assert first.rows != second.rows
     # It is what a selection of its own makes of the weights at that moment, and they differ from the first ones.
-    assert (second.run / outputs.REPORT).is_file()
-    weights = [round.run.joinpath(outputs.RUN).read_text().split('"weights_hash": "')[1][:64] for round in again.rounds]
+    assert (second.run / files.REPORT).is_file()
+    weights = [round.run.joinpath(files.RUN).read_text().split('"weights_hash": "')[1][:64] for round in again.rounds]
     assert weights[0] != weights[1]
 
     logged = history(trainer)

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from rap_plugin import outputs
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.run_dir import files
 from rap_plugin.trl_hooks import accuracy_reward, format_reward, select_dataset
 from tests.trl_hooks.conftest import QUICK, SYSTEM
 
 
 def sampled(run: Path) -> int:
     """Rollouts that the engine was ever asked for."""
-    return int(json.loads((run / outputs.COST).read_text())["total"]["rollouts"])
+    return int(json.loads((run / files.COST).read_text())["total"]["rollouts"])
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +41,9 @@ def test_selected_rows_keep_columns_features_and_order(rows: Any, run: Path, mod
     chosen = select_dataset(rows, model_dir, out=run, **QUICK)
     assert 0 < len(chosen) < len(rows)
     assert chosen.features == rows.features
-    assert list(chosen["row"]) == pq.read_table(run / outputs.SELECTED)["row"].to_pylist()
+    assert list(chosen["row"]) == pq.read_table(run / files.SELECTED)["row"].to_pylist()
     assert chosen[0] == rows[chosen[0]["row"]]
-    assert (run / outputs.REPORT).is_file()
+    assert (run / files.REPORT).is_file()
 
 
 def test_a_second_call_asks_the_model_nothing_and_a_threshold_neither(rows: Any, run: Path, model_dir: str) -> None:
@@ -65,7 +65,7 @@ def test_the_scores_come_as_columns_when_asked_for(rows: Any, run: Path, model_d
 
 
 def test_rewards_are_the_grades_of_the_evidence(run: Path) -> None:
-    with closing(EvidenceStore(run / outputs.EVIDENCE, read_only=True)) as store:
+    with closing(EvidenceStore(run / files.EVIDENCE, read_only=True)) as store:
         found = store.query(
             "SELECT question, gold, text, reward, well_formatted FROM rollouts JOIN responses USING (sample, probe, rollout) "
             "JOIN samples USING (sample)"
@@ -125,7 +125,7 @@ def test_adapters_are_at_work_while_a_model_is_sampled(
                     weight.fill_(strength)
         run = tmp_path / f"run-{strength}"
         select_dataset(rows, adapted, processing_class=processor, out=run, **quick)
-        with closing(EvidenceStore(run / outputs.EVIDENCE, read_only=True)) as store:
+        with closing(EvidenceStore(run / files.EVIDENCE, read_only=True)) as store:
             said.append(store.query("SELECT text FROM responses ORDER BY sample, probe, rollout").fetchall())
     assert len(said[0]) == 8
     assert said[0] != said[1]
@@ -160,7 +160,7 @@ def test_a_damaged_image_goes_to_quarantine_and_its_row_is_left_out(
         **{**QUICK, "max_new_tokens": 8, "rollouts": 1},
     )
     assert list(chosen["row"]) == [0, 1, 3, 4, 5]
-    quarantine = pq.read_table(tmp_path / "run" / outputs.QUARANTINE).to_pylist()
+    quarantine = pq.read_table(tmp_path / "run" / files.QUARANTINE).to_pylist()
     assert [(row["rap_row"], row["rap_status"]) for row in quarantine] == [(2, "unreadable_image")]
 
 

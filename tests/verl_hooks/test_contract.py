@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("verl", reason="verl is not installed")
 
 from rap_plugin.errors import RapError
-from rap_plugin.leans import installed, moved
+from rap_plugin.hosts.contract import installed, moved
 from rap_plugin.verl_hooks import contract
 
 

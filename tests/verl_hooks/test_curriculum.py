@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rap_plugin.errors import RapError
 from rap_plugin.verl_hooks.curriculum import Curriculum, disagreement
-from rap_plugin.verl_hooks.fresh import count
+from rap_plugin.verl_hooks.rollout_counts import count
 
 
 def make(counts: list[tuple[int, int]], **options: float) -> Curriculum:

@@ -10,7 +10,8 @@ from typing import Any
 
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
-from rap_plugin.samples.pool import READABLE, SUFFIXES, Pool, open_file
+from rap_plugin.samples.open_file import READABLE, SUFFIXES, open_file
+from rap_plugin.samples.pool import Pool
 
 _SHARD = re.compile(r"(?P<split>.+?)[-_.]\d+(-of-\d+)?")
 _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "testmini", "eval")

@@ -1,0 +1,1 @@
+"""Engine `hf`: any vision-language model of Transformers, in this process."""

@@ -1,0 +1,83 @@
+"""What engine `vllm` can be told, and the arguments that vLLM is started with."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rap_plugin.config import ModelConfig
+
+CPU_CACHE_GB = 2.0
+"""KV cache on a CPU, where vLLM's own default is nearly all memory of the machine."""
+
+CPU_STEP_TOKENS = 4096
+"""Tokens read in one step on a CPU."""
+
+GPU_SHARE = 0.88
+"""Of a GPU's memory for vLLM (its own default is 0.92): the rest holds the mirror of keys and the queries kept."""
+
+OPTIONS: dict[str, str] = {
+    "tensor_parallel_size": "GPUs that share each layer (default 1)",
+    "gpu_memory_utilization": f"share of each GPU's memory for vLLM (default {GPU_SHARE})",
+    "kv_cache_gb": f"size of the KV cache in GB; default: what the GPU has left, or {CPU_CACHE_GB:g} on a CPU",
+    "max_model_len": "longest prompt + response; default: what the sampling settings need, at most what the model has",
+    "max_num_seqs": "responses decoded together (default: vLLM's)",
+    "max_num_batched_tokens": "tokens read in one step (default: vLLM's)",
+    "enforce_eager": "true: no compilation and no CUDA graphs; starts faster, samples slower (default false; CPU: true)",
+    "sleep": "true: `sleep` gives the GPU's memory to others until `wake` (default false)",
+    "engine_args": "mapping of further arguments of vLLM's EngineArgs, taken as they are",
+}
+"""Names in `model.options`, with what they mean."""
+
+
+def engine_arguments(config: ModelConfig, folder: str, length: int, device: str) -> dict[str, Any]:
+    """Arguments of vLLM's `LLM` for this configuration."""
+    options = config.options
+    dtype = config.dtype if config.dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
+    arguments: dict[str, Any] = {
+        "model": folder,
+        "dtype": dtype,
+        "max_model_len": length,
+        "trust_remote_code": config.trust_remote_code,
+        "tensor_parallel_size": int(options.get("tensor_parallel_size", 1)),
+        "enforce_eager": bool(options.get("enforce_eager", device == "cpu")),
+        "enable_prefix_caching": True,
+        "worker_extension_cls": "rap_plugin.engines.vllm.capture.CaptureExtension",
+        # The model itself is sampled: a repository's top_k or penalties are not part of the method.
+        "generation_config": "auto",
+        "seed": 0,
+    }
+    if device == "cpu":
+        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+            arguments["kv_cache_memory_bytes"] = int(CPU_CACHE_GB * 2**30)
+        # Small blocks: the last, unfinished block of a prompt is computed by each of its rollouts.
+        arguments["block_size"] = 32
+        # vLLM 0.29 rewinds a seeded generator after a part of a prompt, which PyTorch's CPU generator cannot do.
+        arguments["enable_chunked_prefill"] = False
+        arguments["max_num_batched_tokens"] = max(length, CPU_STEP_TOKENS)
+    else:
+        arguments["gpu_memory_utilization"] = float(options.get("gpu_memory_utilization", GPU_SHARE))
+        # Attention is called between graphs, where it can be read; a full graph would hide it while decoding.
+        arguments["compilation_config"] = {"cudagraph_mode": "PIECEWISE"}
+    if options.get("kv_cache_gb"):
+        arguments["kv_cache_memory_bytes"] = int(float(options["kv_cache_gb"]) * 2**30)
+    for name in ("max_num_seqs", "max_num_batched_tokens"):
+        if options.get(name):
+            arguments[name] = int(options[name])
+    if options.get("sleep"):
+        arguments["enable_sleep_mode"] = device != "cpu"
+    return arguments | dict(options.get("engine_args") or {})
+
+
+def context_length(folder: Path) -> int | None:
+    """max_position_embeddings of the text model in config.json, None where it does not say."""
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    for part in (settings.get("text_config") or {}, settings.get("llm_config") or {}, settings):
+        if isinstance(part.get("max_position_embeddings"), int):
+            return int(part["max_position_embeddings"])
+    return None

@@ -1,0 +1,48 @@
+"""Numbers that count to a given number of decimals (MathVista, arXiv 2310.02255)."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
+from fractions import Fraction
+
+from rap_plugin.grading.extract import find_answer
+from rap_plugin.grading.reading.formulas import answer_as_math, split_name
+from rap_plugin.grading.reading.quantities import Quantity, find_quantities, read_quantity
+
+
+def read_number(response: str) -> tuple[Quantity | None, str]:
+    """(the number that a response gives as its answer, the text it was read in).
+
+    A marked answer is read as mathematics ("x = 3/4", "12 cm"). A sentence counts when it has exactly one number in
+    it, or ends with an equals sign and a number; two numbers without either are not an answer.
+    """
+    answer = find_answer(response)
+    text = answer_as_math(answer) if answer.marked else answer.text
+    for candidate in (text, split_name(text)[1], text.rsplit("=", 1)[-1], text.rsplit("≈", 1)[-1]):
+        quantity = read_quantity(candidate.strip(" .$"))
+        if quantity is not None:
+            return quantity, candidate.strip()
+    found = find_quantities(answer.text)
+    values = {quantity.value for number, _ in found if (quantity := read_quantity(number)) is not None}
+    if len(values) == 1:
+        return read_quantity(found[-1][0]), found[-1][0]
+    return None, answer.text
+
+
+def same_to_precision(gold: str, said: Quantity, precision: int) -> bool:
+    """Whether the answer, rounded to the gold's decimals, is the gold answer; a percent sign may be worked out."""
+    try:
+        wanted = Fraction(Decimal(gold.strip().rstrip("%").replace(",", "")))
+    except (InvalidOperation, ValueError, OverflowError):
+        return False
+    readings = [said.value, said.value / 100] if said.percent else [said.value]
+    return any(wanted in _rounded(value, precision) for value in readings)
+
+
+def _rounded(value: Fraction, precision: int) -> set[Fraction]:
+    # Halves are rounded to even by the official scorer's float and up by people: both readings count.
+    if abs(value) > 10**30:
+        return {value}
+    exact = Decimal(value.numerator) / Decimal(value.denominator)
+    step = Decimal(1).scaleb(-precision)
+    return {Fraction(exact.quantize(step, rounding=mode)) for mode in (ROUND_HALF_EVEN, ROUND_HALF_UP)}

@@ -1,0 +1,80 @@
+"""How a sample becomes the prompt of an arm, and the hash that names the recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING
+
+from rap_plugin.config import PromptConfig
+from rap_plugin.rollout import Arm, Prompt
+from rap_plugin.samples.images import open_image
+from rap_plugin.samples.sample import IMAGE, Sample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RECIPE = 1
+"""Raised when the text of a prompt changes for the same configuration: old evidence is then not mixed in."""
+
+
+def prompt_hash(arm: Arm, config: PromptConfig) -> str:
+    """Names the recipe of an arm: 16 hexadecimal digits.
+
+    The image arm does not depend on the intervention, so another intervention reuses its rollouts.
+    """
+    recipe = {"recipe": RECIPE, "instruction": config.instruction, "system": config.system}
+    if config.host_recipe:
+        recipe["host"] = config.host_recipe
+    if arm == "blind":
+        recipe["blind"] = config.blind
+    text = json.dumps(recipe, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def make_prompt(sample: Sample, arm: Arm, config: PromptConfig, partner: Sample | None = None) -> Prompt:
+    """The prompt of one arm: question + one space + instruction, with the arm's images.
+
+    In the blind arm the images are dropped (with their placeholders), or replaced by grey ones or noise of the same
+    size, or by those of `partner`, repeated or cut to the same number.
+    """
+    text = f"{sample.question} {config.instruction}" if config.instruction else sample.question
+    if arm == "image":
+        images = tuple(open_image(data) for data in sample.images)
+    elif config.blind == "drop":
+        text, images = without_placeholders(text), ()
+    elif config.blind == "shuffle":
+        if partner is None:
+            raise ValueError("intervention shuffle needs a partner")
+        images = tuple(open_image(partner.images[i % len(partner.images)]) for i in range(len(sample.images)))
+    else:
+        replace = _grey if config.blind == "blank" else _noise
+        images = tuple(replace(open_image(data).size, sample.id, i) for i, data in enumerate(sample.images))
+    return Prompt(sample.id, arm, text, images, config.system)
+
+
+def without_placeholders(text: str) -> str:
+    """The text with every `<image>` taken out, and the white space that it leaves behind."""
+    return re.sub(rf"[ \t]*{re.escape(IMAGE)}[ \t]*\n?", " ", text).strip()
+
+
+def partners(ids: list[str]) -> dict[str, str]:
+    """For intervention shuffle: the sample whose images each one gets, by id order and so by no row order."""
+    ordered = sorted(ids)
+    return {one: ordered[(i + 1) % len(ordered)] for i, one in enumerate(ordered)}
+
+
+def _grey(size: tuple[int, int], sample_id: str, index: int) -> Image:
+    from PIL import Image
+
+    return Image.new("RGB", size, (127, 127, 127))
+
+
+def _noise(size: tuple[int, int], sample_id: str, index: int) -> Image:
+    import numpy as np
+    from PIL import Image
+
+    # Seeded by the sample, so that the counterfactual is the same picture in every run.
+    draws = np.random.Generator(np.random.Philox(int(sample_id[:16], 16) + index))
+    return Image.fromarray(draws.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8), "RGB")

@@ -1,0 +1,213 @@
+"""The mathematical answer of a response, and comparisons that need no computer algebra system."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from rap_plugin.grading.graders.text import normalize_text
+from rap_plugin.grading.reading.answers import Answer, first_sentence, strip_marks
+from rap_plugin.grading.reading.notation import clean_math, squash
+from rap_plugin.grading.reading.quantities import find_quantities, read_quantity, read_unit, same_quantity
+
+MAX_ANSWER_CHARS = 2_000
+"""A longer answer is compared as a string only."""
+
+MAX_NESTING = 40
+"""Brackets within brackets; a deeper answer is not read."""
+
+_MATH_SPAN = re.compile(r"(?<!\\)\$([^$]{1,2000})(?<!\\)\$|\\\((.{1,2000}?)\\\)", re.DOTALL)
+_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
+_FUNCTION_WORDS = (
+    "sqrt sin cos tan cot sec csc arcsin arccos arctan log exp max min gcd lcm inf infinity and mod det "
+    "theta alpha beta gamma lambda pmatrix bmatrix vmatrix matrix cases array begin end frac"
+)
+_MATH_WORDS = frozenset(_FUNCTION_WORDS.split())
+_HEDGE = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?:[A-Za-z\\][A-Za-z\\ '°]{0,60}|\\angle ?[A-Za-z0-9]{1,5}|[A-Za-z]\w?_?\{?\w{0,6}\}?)"
+    r"(?:\([A-Za-z](?:, ?[A-Za-z])?\))?'{0,2}"
+)
+_TRAILING_UNIT = re.compile(r"(?<=[\s}\d)])((?:(?:square|cubic|sq)\s)?[A-Za-z]{2,12}(?:\s?\^\s?\{?[23]\}?)?)$")
+_POINT = re.compile(r"[A-Z]\s?\([^()]{1,80},[^()]{1,80}\)")
+_CONNECTIVE = re.compile(r"\s(?:or|and)\s")
+_EQUALS = re.compile(r"(?<![<>!:=\\])=(?!=)|\\approx(?![A-Za-z])|\\equiv(?![A-Za-z])")
+_RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|leq|geq|ne|neq|in|subset)(?![A-Za-z])|!=")
+_FIGURE_NAME = re.compile(r"(?:\\(?:angle|triangle|overline|odot|widehat|overset|square) ?\{?)?[A-Z]{2,6}'?\}?")
+_WORDS_ONLY = re.compile(r"[^\W\d_][^\d_=+*/^\\<>{}$|]*")
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+
+
+def nesting(text: str) -> int:
+    """Depth of the deepest bracket; parsers take exponential time or overflow on deep ones."""
+    depth = deepest = 0
+    for char in text:
+        if char in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in ")]}":
+            depth -= 1
+    return deepest
+
+
+def is_words(gold: str) -> bool:
+    """Whether a gold answer is words (or the name of a figure, "ABC") and not mathematics."""
+    text = clean_math(gold)
+    if _FIGURE_NAME.fullmatch(text):
+        return True
+    words = re.findall(r"[^\W\d_]+", text)
+    return (
+        bool(_WORDS_ONLY.fullmatch(text))
+        and any(len(word) >= 3 for word in words)
+        and not any(word.lower() in _MATH_WORDS or word.lower() == "pi" for word in words)
+    )
+
+
+def answer_as_math(answer: Answer) -> str:
+    """The mathematics in an answer: the text itself when it is nothing else, else its last formula, else the
+    last number of its last sentence. "" when a sentence offers one value "or" another."""
+    text = answer.text.strip()
+    if answer.how == "boxed" or read_quantity(text) is not None or not _is_sentence(text):
+        return text
+    spans = [a or b for a, b in _MATH_SPAN.findall(text)]
+    if spans:
+        if _HEDGE.search(_MATH_SPAN.sub(" ", text)) and len({squash(span) for span in spans}) > 1:
+            return ""
+        last = list(_MATH_SPAN.finditer(text))[-1]
+        with_unit = strip_marks(spans[-1] + " " + first_sentence(text[last.end() :]))
+        return with_unit if read_quantity(with_unit) else str(spans[-1])
+    if answer.how == "phrase":
+        lead = re.split(r"\s*(?:,\s+|\s\(|\bbecause\b|\bsince\b|\bas\b)", text, maxsplit=1)[0]
+        if lead and not _is_sentence(lead):
+            return lead
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z])", text) if part.strip()]
+    sentence = clean_math(sentences[-1]) if sentences else ""
+    found = find_quantities(sentence)
+    if not found or (_HEDGE.search(sentence) and len({number for number, _ in found}) > 1):
+        return ""
+    return found[-1][0]
+
+
+def _is_sentence(text: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(clean_math(text))]
+    return any(word not in _MATH_WORDS for word in words)
+
+
+def split_name(text: str) -> tuple[str | None, str]:
+    """("x", "5") for "x = 5", ("BC", "2+3 = 5" cut to "5"); (None, text) when the left side is not a name."""
+    parts = _EQUALS.split(text)
+    if len(parts) < 2 or _CONNECTIVE.search(text) or _RELATION.search(text) or re.search(r"[,;]|\\begin", parts[0]):
+        return None, text
+    first, last = parts[0].strip(), parts[-1].strip()
+    if any("," in part for part in parts[1:-1]) or ("," in last and len(parts) > 2) or not last:
+        return None, text
+    if _NAME.fullmatch(first) or (first == "" and len(parts) == 2):
+        return first, last
+    return None, text
+
+
+def _equation_value(text: str) -> str:
+    """The last part of a computation "2+3 = 5" (no letters to the left), else the text."""
+    parts = _EQUALS.split(text)
+    if len(parts) > 1 and "," not in text and not re.search(r"(?<!\\)\b[A-Za-z]\b", " ".join(parts[:-1])):
+        return parts[-1].strip()
+    return text
+
+
+def _without_unit(text: str) -> str:
+    """Without the unit behind a formula ("12\\pi cm^2") and the label before a point ("A(3, -4)"). One-letter
+    units stay: behind a formula they may be variables."""
+    unit = _TRAILING_UNIT.search(text)
+    if unit and read_quantity(text) is None and read_unit(unit.group(1)):
+        text = text[: unit.start()].rstrip()
+    return text[1:].lstrip() if _POINT.fullmatch(text) else text
+
+
+def split_approximation(text: str) -> list[str]:
+    """["1/3", "0.333"] of "1/3 \\approx 0.333"; [] where the left side is a name, as in "x \\approx 3.14"."""
+    parts = [part.strip() for part in re.split(r"\\approx(?![A-Za-z])", clean_math(text))]
+    return parts if len(parts) == 2 and all(parts) and not _NAME.fullmatch(parts[0]) else []
+
+
+def align(gold: str, said: str) -> tuple[str, str] | None:
+    """Both sides without the name that one of them gives ("x = 5" and "5"); None when two one-letter names
+    differ, which is another answer."""
+    gold, said = _without_unit(clean_math(gold)), _without_unit(clean_math(said))
+    (gold_name, gold_value), (said_name, said_value) = split_name(gold), split_name(said)
+    if gold_name is not None and said_name is not None:
+        names = gold_name.replace(" ", ""), said_name.replace(" ", "")
+        if names[0] != names[1] and all(len(name) == 1 for name in names):
+            return None
+        return gold_value, said_value
+    if gold_name is not None and "=" not in said:
+        return gold_value, said
+    if said_name is not None and "=" not in gold:
+        return gold, said_value
+    return (gold, said) if "=" in gold else (gold, _equation_value(said))
+
+
+def split_list(text: str) -> tuple[str, list[str]] | None:
+    """(brackets, items) of "(1, 2)", "[0, 1)", "{1, 2}", "1, 2"; brackets are "" for a bare list.
+    None when the text is not a flat list of two or more."""
+    text = clean_math(text).replace(r"\{", "{").replace(r"\}", "}")
+    text = _CONNECTIVE.sub(", ", text)
+    brackets = ""
+    if text[:1] in _BRACKETS and text[-1:] in (")", "]", "}"):
+        brackets, text = text[0] + text[-1], text[1:-1]
+    items = [item.strip() for item in re.split(r",(?!\d{3}(?!\d))\s*|,\s+|;\s*", text)]
+    return (brackets, items) if len(items) > 1 and all(items) else None
+
+
+def quick_compare(gold: str, said: str, rtol: float = 0.0) -> bool | None:
+    """Whether an answer equals the gold where the reading is certain: the same string, two quantities, two
+    flat lists of quantities. None: ask the computer algebra system."""
+    if squash(gold) == squash(said):
+        return True
+    either = split_approximation(said)
+    if either:
+        # "1/3 ≈ 0.333" answers with both.
+        verdicts = [quick_compare(gold, part, rtol) for part in either]
+        return True if True in verdicts else None if None in verdicts else False
+    aligned = align(gold, said)
+    if aligned is None:
+        return False
+    gold, said = aligned
+    if squash(gold) == squash(said):
+        return True
+    one, other = read_quantity(gold), read_quantity(said)
+    if one is not None and other is not None:
+        return same_quantity(one, other, rtol)
+    return _quick_lists(gold, said, rtol)
+
+
+def _quick_lists(gold: str, said: str, rtol: float) -> bool | None:
+    left, right = split_list(gold), split_list(said)
+    if left is None or right is None:
+        return None
+    ours = [read_quantity(split_name(item)[1]) for item in left[1]]
+    theirs = [read_quantity(split_name(item)[1]) for item in right[1]]
+    if None in ours or None in theirs:
+        return None
+    kinds = {left[0], right[0]}
+    unordered = kinds <= {"", "{}"}
+    if not unordered and len(kinds - {""}) > 1:
+        # [0,1) against (0,1), {1,2} against (1,2): other objects, unless the system sees them otherwise.
+        return None
+    pairs = list(zip(ours, theirs, strict=False))
+    if unordered:
+        if Counter(map(repr, ours)) == Counter(map(repr, theirs)):
+            return True
+        return None
+    same = all(a is not None and b is not None and same_quantity(a, b, rtol) for a, b in pairs)
+    return len(ours) == len(theirs) and same
+
+
+def same_words(gold: str, answer: Answer) -> bool:
+    """Comparison for golds that are words: names of figures keep their letters' order and case."""
+    if _FIGURE_NAME.fullmatch(clean_math(gold)):
+
+        def bare(text: str) -> str:
+            return re.sub(r"\\[a-z]+|[{}\s∠△.]|\b(?:angle|triangle|segment|line)\b", "", clean_math(text))
+
+        return bare(gold) == bare(answer.text)
+    return normalize_text(gold) == normalize_text(answer.text)

@@ -1,0 +1,1 @@
+"""What the folders of OpenRLHF, TRL and verl share."""

@@ -1,0 +1,333 @@
+"""Selections beside each other: what they share, where verdicts move, and how far chance decided them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.table import HIGH_REWARD, ArmCounts, EvidenceTable, Numbers
+from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
+from rap_plugin.pipeline.selection import compute_scores, load_selection
+from rap_plugin.plugins import get_plugins
+from rap_plugin.rollout import ARMS, Arm
+from rap_plugin.selectors.base import Selection
+
+DRAWS = 200
+FIRM = 0.9
+"""A sample that at least this share of the resampled selections has is firmly in."""
+
+QUARANTINE = "quarantine"
+ABSENT = "not in the pool"
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How a selection varies when its rollouts are drawn again from themselves."""
+
+    draws: int
+    seed: int
+    size: float
+    """Mean number of selected samples over the draws."""
+    size_interval: tuple[float, float]
+    """The 2.5 % and 97.5 % quantiles of that number."""
+    agreement: float
+    """Mean Jaccard index of a draw's selection with the run's own."""
+    agreement_interval: tuple[float, float]
+    firm: int
+    """Samples of the run's selection that at least 90 % of the draws select."""
+    open: int
+    """Samples, selected or not, that 10 % to 90 % of the draws select: chance decides."""
+    probability: Numbers = field(repr=False)
+    """(N,) share of the draws that select each sample of the table."""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run."""
+
+    run: str
+    usable: int
+    chosen: int
+    counts: dict[str, int]
+    thresholds: dict[str, float]
+    stability: Stability | None
+    selection: Selection = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs, matched by the samples' ids."""
+
+    first: str
+    second: str
+    common: int
+    """Samples that both could use."""
+    both: int
+    """Samples that both select."""
+    jaccard: float
+    """Selected by both / selected by either; 1 where both select nothing."""
+    spearman: float | None
+    """Rank correlation of discrepancy over the common samples; None where it is not defined."""
+    flow: dict[str, dict[str, int]]
+    """Samples by verdict in the first and verdict in the second run."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_runs` found."""
+
+    runs: list[RunView]
+    pairs: list[Pair]
+
+
+def compare_runs(
+    runs: Sequence[str | Path], *, draws: int = DRAWS, seed: int = 0, on_draw: Callable[[int], None] | None = None
+) -> Comparison:
+    """Compares finished runs pair by pair, and resamples each one's rollouts `draws` times (0: not at all).
+
+    Raises RapError for a folder that is no finished run. Cost: one decision per draw and run.
+    """
+    if not runs:
+        raise RapError("no run given; name at least one run directory")
+    views = []
+    with ExitStack() as stack:
+        for run in runs:
+            selection, store = load_selection(run)
+            stack.enter_context(closing(store))
+            decision = selection.decision
+            views.append(
+                RunView(
+                    str(run),
+                    len(selection.table),
+                    int(decision.chosen.sum()),
+                    decision.counts(),
+                    decision.thresholds,
+                    resample(selection, draws, seed, on_draw) if draws else None,
+                    selection,
+                )
+            )
+    return Comparison(views, [compare_pair(one, other) for one, other in combinations(views, 2)])
+
+
+def compare_pair(one: RunView, other: RunView) -> Pair:
+    """Overlap, rank correlation and flow of two runs."""
+    first, second = one.selection, other.selection
+    left, right = _by_id(first), _by_id(second)
+    chosen = set(first.table.ids[first.decision.chosen]), set(second.table.ids[second.decision.chosen])
+    both, either = len(chosen[0] & chosen[1]), len(chosen[0] | chosen[1])
+    flow: dict[str, Counter[str]] = {}
+    for key in left.keys() | right.keys():
+        flow.setdefault(left.get(key, ABSENT), Counter())[right.get(key, ABSENT)] += 1
+    _, at, there = np.intersect1d(first.table.ids.astype(str), second.table.ids.astype(str), return_indices=True)
+    return Pair(
+        one.run,
+        other.run,
+        len(at),
+        both,
+        both / either if either else 1.0,
+        spearman(first.scores["discrepancy"][at], second.scores["discrepancy"][there]),
+        {verdict: dict(sorted(counts.items())) for verdict, counts in sorted(flow.items())},
+    )
+
+
+def _by_id(selection: Selection) -> dict[str, str]:
+    found = {item.id: QUARANTINE for item in selection.quarantine if item.id is not None and item.status != "duplicate"}
+    found.update(zip(selection.table.ids.tolist(), selection.decision.verdicts.tolist(), strict=True))
+    return found
+
+
+def spearman(x: Numbers, y: Numbers) -> float | None:
+    """Spearman's rank correlation of two (N,) arrays, ties at their mean rank, pairs with a NaN left out.
+
+    None below three pairs or where one side does not vary.
+    """
+    there = np.isfinite(x) & np.isfinite(y)
+    if there.sum() < 3:
+        return None
+    a, b = _ranks(x[there]), _ranks(y[there])
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale else None
+
+
+def _ranks(values: Numbers) -> Numbers:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    means: Numbers = (ends - (counts - 1) / 2)[inverse]
+    return means
+
+
+@dataclass(frozen=True)
+class _Rollouts:
+    """The M rollouts of one arm, one row per sample, shape (N, M) each."""
+
+    columns: Mapping[str, NDArray[np.int64]]
+    """By field of ArmCounts."""
+    statistics: Mapping[str, Numbers]
+
+    def drawn(self, picks: NDArray[np.int64]) -> ArmCounts:
+        """Counts over the picked rollouts."""
+        return ArmCounts(
+            **{name: np.take_along_axis(values, picks, axis=1).sum(axis=1) for name, values in self.columns.items()}
+        )
+
+
+def resample(
+    selection: Selection, draws: int = DRAWS, seed: int = 0, on_draw: Callable[[int], None] | None = None
+) -> Stability:
+    """Draws each sample's M rollouts of each arm again from themselves, with replacement, and decides again.
+
+    A bootstrap over the rollouts: the pool, the configuration and the selector stay, thresholds that a budget or
+    `auto` finds are found anew. It knows only what was sampled: a sample with 5 of 5 right stays so in every draw. Draws
+    are given to samples in the order of their ids, so they do not depend on row order.
+    """
+    table, config = selection.table, selection.config
+    registry = get_plugins().registry()
+    selector = registry.get("selectors", config.selection.selector)
+    ace = config.ace
+    wanted = {Variant(ace.reduction, ace.heads, ace.window).column: ace.over_rollouts, ENTROPY_COLUMN: "mean"}
+    rollouts: dict[Arm, _Rollouts] = {arm: _read(table, arm, list(wanted)) for arm in ARMS}
+    order = np.argsort(table.ids, kind="stable")
+    chosen = selection.decision.chosen
+    times = np.zeros(len(table), dtype=np.int64)
+    sizes, agreements = np.empty(draws), np.empty(draws)
+    for draw in range(draws):
+        random = np.random.Generator(np.random.Philox(key=[seed, draw]))
+        picks: dict[Arm, NDArray[np.int64]] = {}
+        for arm in ARMS:
+            picks[arm] = np.empty((len(table), table.rollouts), dtype=np.int64)
+            picks[arm][order] = random.integers(0, table.rollouts, (len(table), table.rollouts))
+        again = replace(
+            table,
+            arms={arm: rollouts[arm].drawn(picks[arm]) for arm in ARMS},
+            read={
+                (column, over): _reduced(
+                    np.take_along_axis(rollouts["image"].statistics[column], picks["image"], axis=1), over
+                )
+                for column, over in wanted.items()
+            },
+        )
+        now = selector(again, compute_scores(again, config, registry), config).chosen
+        times += now
+        either = int((now | chosen).sum())
+        sizes[draw], agreements[draw] = now.sum(), (now & chosen).sum() / either if either else 1.0
+        if on_draw is not None:
+            on_draw(1)
+    probability = times / draws
+    return Stability(
+        draws,
+        seed,
+        float(sizes.mean()),
+        _interval(sizes),
+        float(agreements.mean()),
+        _interval(agreements),
+        int((probability[chosen] >= FIRM).sum()),
+        int(((probability > 1 - FIRM) & (probability < FIRM)).sum()),
+        probability,
+    )
+
+
+def _interval(values: Numbers) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975]).tolist()
+    return low, high
+
+
+def _reduced(values: Numbers, over: str) -> Numbers:
+    """max or mean over the measured rollouts of each row; NaN where none is."""
+    measured = ~np.isnan(values)
+    none = ~measured.any(axis=1)
+    if over == "max":
+        found: Numbers = np.where(measured, values, -np.inf).max(axis=1)
+    else:
+        found = np.where(measured, values, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
+    found[none] = np.nan
+    return found
+
+
+def _read(table: EvidenceTable, arm: Arm, statistics: list[str]) -> _Rollouts:
+    columns = {
+        "stored": "1",
+        "answered": "status = 'ok'",
+        "graded": "reward IS NOT NULL",
+        "right": "coalesce(verdict = 'right', 0)",
+        "exact": "coalesce(reward = 1.0, 0)",
+        "high": f"coalesce(reward >= {HIGH_REWARD}, 0)",
+        "tokens": "tokens",
+    }
+    found = table.store.query(
+        f"SELECT sample, rollout, {', '.join((*columns.values(), *statistics))} FROM rollouts WHERE probe = ? AND rollout < ?",
+        (table.probes[arm], table.rollouts),
+    )
+    shape = (len(table), table.rollouts)
+    counts = {name: np.zeros(shape, dtype=np.int64) for name in columns}
+    measured = {name: np.full(shape, np.nan) for name in statistics}
+    by_number = np.argsort(table.sample)
+    numbers = table.sample[by_number]
+    while chunk := found.fetchmany(65536):
+        values = np.array(chunk, dtype=np.float64)
+        sample, rollout = values[:, 0].astype(np.int64), values[:, 1].astype(np.int64)
+        near = np.minimum(np.searchsorted(numbers, sample), max(len(numbers) - 1, 0))
+        there = numbers[near] == sample if len(numbers) else np.zeros(len(sample), dtype=bool)
+        at = by_number[near[there]], rollout[there]
+        for i, counted in enumerate(counts.values()):
+            counted[at] = values[there, 2 + i].astype(np.int64)
+        for i, statistic in enumerate(measured.values()):
+            statistic[at] = values[there, 2 + len(columns) + i]
+    return _Rollouts(counts, measured)
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain objects, without the per-sample numbers."""
+    runs = []
+    for view in comparison.runs:
+        stability = None
+        if view.stability is not None:
+            stability = {
+                name: getattr(view.stability, name) for name in Stability.__dataclass_fields__ if name != "probability"
+            }
+        runs.append(
+            {
+                "run": view.run,
+                "usable": view.usable,
+                "chosen": view.chosen,
+                "counts": view.counts,
+                "thresholds": view.thresholds,
+                "stability": stability,
+            }
+        )
+    return {"runs": runs, "pairs": [asdict(pair) for pair in comparison.pairs]}
+
+
+def write_probabilities(comparison: Comparison, path: Path) -> None:
+    """A Parquet file with each sample's probability of being selected, one row per run and sample."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from rap_plugin.run_dir.files import replacing
+
+    parts = [
+        pa.table(
+            {
+                "rap_run": pa.array([view.run] * view.usable, pa.string()),
+                "rap_row": pa.array(view.selection.table.rows, pa.int64()),
+                "rap_id": pa.array(view.selection.table.ids, pa.string()),
+                "rap_verdict": pa.array(view.selection.decision.verdicts.astype(object), pa.string()),
+                "rap_probability": pa.array(view.stability.probability, pa.float64()),
+            }
+        )
+        for view in comparison.runs
+        if view.stability is not None
+    ]
+    if not parts:
+        raise RapError("--out: there are no probabilities without draws; leave --draws above 0")
+    with replacing(path) as draft:
+        pq.write_table(pa.concat_tables(parts), draft, compression="zstd")

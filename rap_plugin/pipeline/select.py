@@ -1,0 +1,190 @@
+"""The pipeline: ingest, probe, score, decide, write."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rap_plugin.config import RunConfig
+from rap_plugin.engines.base import Engine
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
+from rap_plugin.executors import Executor, open_executor
+from rap_plugin.executors.batches import Reader
+from rap_plugin.executors.local import LocalExecutor
+from rap_plugin.grading import Grader
+from rap_plugin.pipeline import curtailment
+from rap_plugin.pipeline.finish import finish
+from rap_plugin.pipeline.grading import grade_rest, grader_key, make_grader
+from rap_plugin.pipeline.probing import Prober, probe_keys, probe_pool, probe_waves
+from rap_plugin.pipeline.selection import make_selection, open_samples
+from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
+from rap_plugin.progress import step
+from rap_plugin.rollout import Arm, ModelIdentity
+from rap_plugin.run_dir import files
+from rap_plugin.run_dir.about import config_of, describe, read_run
+from rap_plugin.samples.ingest import ingest
+from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.pool import Pool
+from rap_plugin.selectors.base import Selection
+
+IDENTITY = ("pool", "model", "prompt", "sampling")
+"""Sections that say what a run is about; the others may change from one call to the next."""
+
+FREE = {"model": {"batch_size", "options", "device"}, "sampling": {"rollouts", "curtail"}}
+"""Options of those sections that change how much or how fast is sampled, not what: stored rollouts stay good."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a call of `select_run` or `decide_run` did."""
+
+    run: Path
+    selection: Selection
+    sampled: int
+    """Rollouts that the engine was asked for now."""
+    seconds: float
+
+
+def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quiet: bool = False) -> RunResult:
+    """`rap select`: from a pool to a run directory. Whatever the directory already holds is used, not repeated.
+
+    Raises RapError for everything that a user can mend; finished batches are stored by then.
+    """
+    load_plugin_files(config.plugins)
+    registry = get_plugins().registry()
+    registry.get("selectors", config.selection.selector)
+    if not config.model.id:
+        raise RapError("no model given; add --model with a hub id or a folder")
+    pool = open_pool(config.pool)
+    engine = registry.get("engines", config.model.engine)(config.model)
+    with closing(engine), closing(open_executor(config, engine, pool, registry.things["formats"])) as executor:
+        return select_with(engine, pool, config, out, executor=executor, extend=extend, quiet=quiet)
+
+
+def select_with(
+    engine: Engine,
+    pool: Pool,
+    config: RunConfig,
+    out: str | Path,
+    *,
+    executor: Executor | None = None,
+    extend: bool = False,
+    quiet: bool = False,
+) -> RunResult:
+    """The same with an engine and a pool that the caller has opened, and closes: for hosts that bring their own.
+
+    Without an `executor` that engine answers, in this process; others cannot have it.
+    """
+    started = time.perf_counter()
+    run = Path(out)
+    registry = get_plugins().registry()
+    reader = Reader(pool, config.pool, registry.things["formats"])
+    if executor is None:
+        if config.execution.executor != "local":
+            raise RapError(
+                f"execution.executor={config.execution.executor}: the engine is the host's own; leave it at local"
+            )
+        executor = LocalExecutor(engine, reader, config)
+    with closing(make_grader(config, registry)) as grader, _opened(run, config, extend) as store:
+        describe(run, config, engine.identity)
+        ingest_pool(store, pool, config, grader, registry, quiet=quiet)
+        _require_images(store, pool)
+        keys = probe_keys(config, engine.identity)
+        probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in keys.items()}
+        prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
+        settler = curtailment.active_settler(config)
+        if settler is None:
+            sampled = probe_pool(prober, probes)
+        else:
+            find_open = partial(open_samples, store, config, probes, registry, settler)
+            sampled = probe_waves(prober, probes, settler.waves(config), find_open)
+        grade_rest(store, grader, probes, config)
+        selection = make_selection(store, config, probes, registry)
+        finish(run, selection, pool, store)
+    return RunResult(run, selection, sampled, time.perf_counter() - started)
+
+
+def decide_run(run: str | Path, config: RunConfig, *, report: bool = False) -> RunResult:
+    """`rap decide`: new thresholds, another selector or another grader over stored evidence; no engine."""
+    started = time.perf_counter()
+    run = Path(run)
+    about = read_run(run)
+    load_plugin_files(config.plugins)
+    registry = get_plugins().registry()
+    pool = open_pool(config.pool)
+    identity = ModelIdentity(**about["model"])
+    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE)) as store:
+        probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in probe_keys(config, identity).items()}
+        # Grading is skipped where it is not needed: a grader's workers take longer to start than a decision takes.
+        if store.get_meta("grader") != grader_key(config):
+            with closing(make_grader(config, registry)) as grader:
+                grade_rest(store, grader, probes, config)
+        selection = make_selection(store, config, probes, registry)
+        describe(run, config, identity)
+        finish(run, selection, pool, store, report=report)
+    return RunResult(run, selection, 0, time.perf_counter() - started)
+
+
+def ingest_pool(
+    store: EvidenceStore, pool: Pool, config: RunConfig, grader: Grader, registry: Registry, *, quiet: bool
+) -> None:
+    """Reads and checks the pool, unless it is the one that the store already knows."""
+    known = json.dumps([pool.fingerprint(), config.pool.model_dump(), grader.id], sort_keys=True)
+    if store.get_meta("pool_fingerprint") == known:
+        return
+    started = time.perf_counter()
+    total = min(len(pool), config.pool.limit or len(pool))
+    with step("read the pool", total, "rows", quiet=quiet) as advance:
+        formats = registry.things["formats"]
+        # Ingest tells the rows done so far, once a row; the bar counts new ones.
+        items = ingest(
+            pool, config.pool, check_gold=grader.check_gold, formats=formats, on_progress=lambda done: advance(1)
+        )
+        store.replace_pool(items, known)
+    store.add_cost(LedgerEntry("ingest", time.perf_counter() - started))
+
+
+def _require_images(store: EvidenceStore, pool: Pool) -> None:
+    rows, usable, pictured = store.pool_counts()
+    if pictured:
+        return
+    if usable:
+        raise RapError(
+            f"{pool.path}: none of the {rows} rows has an image; name the column with --images if there is one"
+        )
+    worst = store.quarantine()[0] if rows else None
+    example = f"; row {worst.row}: {worst.status}, {worst.reason}" if worst else ""
+    raise RapError(f"{pool.path}: none of the {rows} rows can be used{example}")
+
+
+@contextmanager
+def _opened(run: Path, config: RunConfig, extend: bool) -> Iterator[EvidenceStore]:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RapError(f"{run}: cannot make the output folder ({error.strerror})") from None
+    if (run / files.RUN).exists():
+        _require_same(run, config, extend)
+    elif not (run / files.EVIDENCE).exists() and any(path.name != files.LOCK for path in run.iterdir()):
+        raise RapError(f"{run}: the folder is not empty and not a run of rap; choose another --out")
+    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE)) as store:
+        yield store
+
+
+def _require_same(run: Path, config: RunConfig, extend: bool) -> None:
+    before = config_of(read_run(run), run).model_dump()
+    now = config.model_dump()
+    for section in IDENTITY:
+        for name, value in now[section].items():
+            if name in FREE.get(section, ()) or before[section][name] == value or extend:
+                continue
+            raise RapError(
+                f"{run}: holds a run with {section}.{name}={before[section][name]!r}, not {value!r}; "
+                "choose another --out, or add --extend to keep both kinds of evidence here"
+            )

@@ -1,0 +1,84 @@
+"""A selection from stored evidence: scored and decided, no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rap_plugin.config import RunConfig
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.evidence.table import EvidenceTable, read_table
+from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
+from rap_plugin.pipeline import curtailment
+from rap_plugin.pipeline.probing import probe_keys
+from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
+from rap_plugin.rollout import Arm, ModelIdentity
+from rap_plugin.run_dir import files
+from rap_plugin.run_dir.about import config_of, read_run
+from rap_plugin.selectors.base import Scores, Selection
+from rap_plugin.selectors.stopping import Settler, find_settler
+
+
+def load_selection(run: str | Path, config: RunConfig | None = None) -> tuple[Selection, EvidenceStore]:
+    """The selection of a finished run, computed again from its evidence; the caller closes the store."""
+    run = Path(run)
+    about = read_run(run)
+    config = config or config_of(about, run)
+    load_plugin_files(config.plugins)
+    store = EvidenceStore(run / files.EVIDENCE)
+    identity = ModelIdentity(**about["model"])
+    probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in probe_keys(config, identity).items()}
+    return make_selection(store, config, probes, get_plugins().registry()), store
+
+
+def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry) -> Selection:
+    """Scores and decides: a pure function of the stored evidence and the configuration.
+
+    Samples may lack rollouts only where their verdicts are settled without them.
+    """
+    table = _read_table(store, config, probes)
+    scores = compute_scores(table, config, registry)
+    selector = registry.get("selectors", config.selection.selector)
+    if table.incomplete:
+        settler = find_settler(config)
+        still_open = table.pending + (
+            int((~settler.settled(table, scores, config)).sum()) if settler else table.incomplete - table.pending
+        )
+        if still_open:
+            raise RapError(
+                f"{store.path}: {still_open} samples lack rollouts that this configuration needs; `rap select` samples them"
+            )
+        filled = curtailment.complete(table)
+        decision = selector(filled, compute_scores(filled, config, registry), config)
+        curtailment.explain(table, decision.reasons)
+        decision.notes.append(curtailment.saving(table))
+        scores = curtailment.without_means(table, scores)
+    else:
+        decision = selector(table, scores, config)
+    quarantine = sorted([*store.quarantine(), *table.failed], key=lambda item: item.row)
+    return Selection(config, table, scores, decision, quarantine)
+
+
+def _read_table(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int]) -> EvidenceTable:
+    psi = Variant(config.ace.reduction, config.ace.heads, config.ace.window).column
+    statistics = [(psi, config.ace.over_rollouts), (ENTROPY_COLUMN, "mean")]
+    return read_table(store, probes, config.sampling.rollouts, statistics)
+
+
+def open_samples(
+    store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry, settler: Settler
+) -> set[int]:
+    """Numbers of the samples whose verdict can still change."""
+    table = _read_table(store, config, probes)
+    settled = settler.settled(table, compute_scores(table, config, registry), config)
+    # A sample without a grade in each arm is not in the table, and as open as can be.
+    known = set(table.sample.tolist())
+    failed = {item.id for item in table.failed}
+    pending = {s.sample for s in store.samples() if s.images > 0 and s.sample not in known and s.id not in failed}
+    return set(table.sample[~settled & curtailment.stopped(table)].tolist()) | pending
+
+
+def compute_scores(table: EvidenceTable, config: RunConfig, registry: Registry) -> Scores:
+    """Every registered score, by name."""
+    return {name: scorer(table, config) for name, scorer in registry.things["scorers"].items()}

@@ -1,0 +1,82 @@
+"""Does a run directory hold what its evidence says?"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rap_plugin.config import PoolConfig
+from rap_plugin.errors import RapError
+from rap_plugin.pipeline.selection import load_selection
+from rap_plugin.plugins import get_plugins
+from rap_plugin.run_dir import files, tables
+from rap_plugin.samples.ingest import load_samples
+from rap_plugin.samples.opening import open_pool
+
+
+def verify_run(run: str | Path) -> list[str]:
+    """Returns one line per passed check; raises RapError naming the first difference."""
+    run = Path(run)
+    selection, store = load_selection(run)
+    with closing(store):
+        rows, _, _ = store.pool_counts()
+    scores = _read(run / files.SCORES)
+    quarantine = _read(run / files.QUARANTINE)
+    if len(scores) + len(quarantine) != rows:
+        raise RapError(f"{run}: {len(scores)} scored + {len(quarantine)} quarantined rows are not the pool's {rows}")
+    for name, values in tables.score_columns(selection).items():
+        if name not in scores.column_names:
+            raise RapError(f"{run / files.SCORES}: column {name} is missing; run `rap decide {run}`")
+        written = scores.column(name).combine_chunks()
+        if not written.equals(values):
+            at = _first_difference(written, values)
+            raise RapError(
+                f"{run / files.SCORES}: {name} of row {at} does not follow from the evidence; run `rap decide {run}`"
+            )
+    selected = _read(run / files.SELECTED)
+    chosen = scores.filter(pc.is_in(scores["rap_verdict"], pa.array(["selected", "hard_replacement"])))
+    if selected["rap_id"].to_pylist() != chosen["rap_id"].to_pylist():
+        raise RapError(f"{run / files.SELECTED}: its rows are not the chosen ones; run `rap decide {run}`")
+    _check_content(run, selection.config.pool, selected["rap_id"].to_pylist())
+    return [
+        f"{rows} rows of the pool = {len(scores)} scored + {len(quarantine)} quarantined",
+        f"{len(scores)} verdicts and all scores follow from the evidence",
+        f"{len(selected)} selected rows hold the content that was probed",
+    ]
+
+
+def _check_content(run: Path, config: PoolConfig, ids: list[str]) -> None:
+    """Reads the selected rows as a pool of their own: the same questions, gold answers and image bytes give the same ids."""
+    if not ids:
+        return
+    there = config.model_copy(update={"path": str(run / files.SELECTED), "limit": None})
+    if not there.image_root:
+        there = there.model_copy(update={"image_root": str(open_pool(config).root)})
+    formats = get_plugins().registry().things["formats"]
+    pool = open_pool(there)
+    for start in range(0, len(ids), tables.CHUNK):
+        numbers = list(range(start, min(start + tables.CHUNK, len(ids))))
+        for number, sample in zip(numbers, load_samples(pool, there, numbers, formats), strict=True):
+            if sample.id != ids[number]:
+                raise RapError(
+                    f"{run / files.SELECTED}: the content of row {number} is not what was probed ({ids[number]})"
+                )
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RapError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); run `rap decide {path.parent}`"
+        ) from None
+
+
+def _first_difference(one: pa.Array, other: pa.Array) -> int:
+    if len(one) != len(other):
+        return min(len(one), len(other))
+    return next(i for i in range(len(one)) if one[i] != other[i])

@@ -1,0 +1,67 @@
+"""`run.json`: what a run was made with, enough to run it again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rap_plugin.config import RunConfig
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.schema import SCHEMA_VERSION
+from rap_plugin.rollout import ModelIdentity
+from rap_plugin.run_dir.files import RUN, write_json
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """`run.json`, checked for being one of ours."""
+    try:
+        about: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
+        about["config"], about["model"]
+    except FileNotFoundError:
+        raise RapError(f"{run}: no run directory of rap (there is no {RUN}); make one with `rap select`") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RapError(f"{run / RUN}: cannot be read ({error})") from None
+    return about
+
+
+def config_of(about: Mapping[str, Any], run: Path) -> RunConfig:
+    """The configuration that a run was made with."""
+    try:
+        return RunConfig.model_validate(about["config"])
+    except ValueError as error:
+        first = str(error).splitlines()[1:2]
+        raise RapError(f"{run / RUN}: its configuration is of another version ({' '.join(first)})") from None
+
+
+def describe(run: Path, config: RunConfig, identity: ModelIdentity) -> None:
+    """Writes `run.json`: enough to run it again."""
+    write_json(
+        run / RUN,
+        {
+            "rap_plugin": _version("rap-plugin"),
+            "schema_version": SCHEMA_VERSION,
+            "model": asdict(identity),
+            "config": config.model_dump(mode="json"),
+            "versions": {
+                "python": platform.python_version(),
+                **{
+                    name: found
+                    for name in ("torch", "transformers", "vllm", "numpy", "pyarrow", "math-verify")
+                    if (found := _version(name))
+                },
+            },
+            "command": "rap select --config run.yaml (the section `config` above, as YAML)",
+        },
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,67 @@
+"""The files of a run directory. Each is written beside its place and moved there, so none is ever half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rap_plugin.errors import RapError
+from rap_plugin.evidence.store import EvidenceStore
+
+LOCK = ".lock"
+RUN = "run.json"
+EVIDENCE = "evidence.sqlite"
+SCORES = "scores.parquet"
+SELECTED = "selected.parquet"
+QUARANTINE = "quarantine.parquet"
+REPORT = "report.html"
+CARD = "README.md"
+COST = "cost.json"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path to write to; moves it to `path` when the block ends well, removes it otherwise."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        yield draft
+        os.replace(draft, path)
+    except OSError as error:
+        raise RapError(
+            f"{path}: cannot write ({error.strerror or error}); evidence is kept, run the command again"
+        ) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keeps other rap processes out of a run directory while the block runs; the lock ends with the process."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows, where SQLite's own locks still keep rows whole
+        yield
+        return
+    with (run / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RapError(f"{run}: another rap process is working here; wait for it or stop it") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def open_store(run: Path) -> closing[EvidenceStore]:
+    """The evidence of a run, for a `with` statement."""
+    return closing(EvidenceStore(run / EVIDENCE))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes readable JSON."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

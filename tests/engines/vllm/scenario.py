@@ -1,0 +1,207 @@
+"""Runs engine `vllm` in a process of its own and prints what it did as JSON: `python -m tests.engines.vllm.scenario`.
+
+vLLM changes the process that it runs in (threads, environment), and its CPU build spawns two more by default: here it
+runs in one, with VLLM_ENABLE_V1_MULTIPROCESSING=0, except where ranks are the point.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from rap_plugin.config import ModelConfig
+from rap_plugin.engines.vllm.engine import open_vllm
+from rap_plugin.rollout import Prompt, Request, Sampling
+
+SAMPLING = Sampling(max_prompt_tokens=160, max_new_tokens=30, seed=3)
+ROLLOUTS = (0, 1, 2, 3, 4)
+
+
+def picture(sigma: int, size=(56, 56)) -> Image.Image:
+    """A grey ramp with a bar: another one for every sigma, the same in every process."""
+    image = Image.linear_gradient("L").resize(size).rotate(7 * sigma)
+    return image.convert("RGB")
+
+
+def requests() -> list[Request]:
+    one, two = picture(1), picture(2, (84, 56))
+    prompts = [
+        Prompt("single", "image", "<image>What is it?", (one,)),
+        Prompt("several", "image", "Here <image> and there <image>: which is darker?", (one, two)),
+        Prompt("text", "blind", "What is it?"),
+        Prompt("long", "image", "x" * 90 + "<image>What is it?", (two,)),
+    ]
+    return [Request(prompt, ROLLOUTS) for prompt in prompts]
+
+
+def bad_requests() -> list[Request]:
+    return [
+        Request(Prompt("overlong", "blind", "y" * 400), (0, 1)),
+        Request(Prompt("images", "image", "<image> and <image>", (picture(1),)), (0, 1)),
+    ]
+
+
+def told(pairs) -> list:
+    return [[[response_of(response), dict(seen.statistics), seen.error] for response, seen in row] for row in pairs]
+
+
+def response_of(response) -> dict:
+    return {name: getattr(response, name) for name in response.__slots__}
+
+
+def statistics_of(rows) -> list:
+    return [[[dict(seen.statistics), seen.error] for seen in row] for row in rows]
+
+
+def given(pairs) -> list:
+    return [
+        (request.prompt, [response.token_ids for response, _ in row])
+        for request, row in zip(requests(), pairs, strict=False)
+    ]
+
+
+def sampled(engine) -> dict:
+    """Everything about sampling: arms, subsets, order, bad requests, sleep."""
+    wanted = requests()
+    pairs = engine.generate_with_attention([*wanted, *bad_requests()], SAMPLING)
+    known = dict(engine._running.known)
+    again = engine.generate(wanted[::-1], SAMPLING)[::-1]
+    third = engine.generate([Request(wanted[1].prompt, (3, 1))], SAMPLING)
+    other = engine.generate(wanted[:1], Sampling(max_prompt_tokens=160, max_new_tokens=30, seed=4))
+    engine.sleep()
+    engine.wake()
+    rested = engine.generate_with_attention(wanted[:2], SAMPLING)
+    return {
+        "pairs": told(pairs),
+        "missed": known,
+        "again": [[response_of(response) for response in row] for row in again],
+        "third": [response_of(response) for response in third[0]],
+        "other": [response_of(response) for response in other[0]],
+        "rested": told(rested),
+        "passed": statistics_of(engine.attention(given(pairs), SAMPLING)),
+        "hf_lengths": hf_lengths(engine, wanted),
+    }
+
+
+def faults(engine) -> dict:
+    """Steps that run without the capture, as a full CUDA graph would: what is said about them, and after them."""
+    wanted = requests()
+    core = engine._running.llm.llm_engine.engine_core.engine_core
+    capture = core.model_executor.driver_worker.worker.__dict__["_rap_capture"]
+    engine._running.llm.reset_prefix_cache()
+    del capture.layer.impl.forward
+    unseen = engine.generate_with_attention(wanted, SAMPLING)
+    capture.layer.impl.forward = capture.forward
+    engine._running.known.clear()
+    after = engine.generate_with_attention(wanted, SAMPLING)
+    return {"unseen": told(unseen), "after": told(after), "reasons": sorted(set(engine._running.known.values()))}
+
+
+def hf_lengths(engine, wanted) -> list[int]:
+    """Prompt tokens as engine `hf` counts them."""
+    from rap_plugin.engines.hf import chat
+
+    processor = engine._running.processor
+    out = []
+    for request in wanted:
+        messages = chat.chat_messages(request.prompt)
+        inputs = processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        out.append(inputs["input_ids"].shape[1])
+    return out
+
+
+def eager(folder: str, dtype: str, rows: list) -> list:
+    """The same statistics from Hugging Face's eager attention maps, written down literally in numpy.
+
+    Of two responses per prompt, None for the others: those must not hold an image token of their own, for which
+    Transformers' forward would look for an image.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from rap_plugin.engines.hf import chat
+    from tests.engines import reference
+
+    model = AutoModelForImageTextToText.from_pretrained(
+        folder, dtype=getattr(torch, dtype), attn_implementation="eager"
+    ).eval()
+    processor = AutoProcessor.from_pretrained(folder)
+    ends = {processor.tokenizer.eos_token_id, *model.generation_config.eos_token_id}
+    images = set(processor.tokenizer.convert_tokens_to_ids(["<image>", "<|image_pad|>", "<|video_pad|>", "<video>"]))
+    out = []
+    for request, row in zip(requests(), rows, strict=False):
+        inputs = processor.apply_chat_template(
+            chat.chat_messages(request.prompt),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        length = inputs["input_ids"].shape[1]
+        found = []
+        for ids in row:
+            if len(ids) < 3 or sum(entry is not None for entry in found) == 2 or images & set(ids):
+                found.append(None)
+                continue
+            stop = len(ids)
+            while stop and ids[stop - 1] in ends:
+                stop -= 1
+            full = dict(inputs)
+            full["input_ids"] = torch.cat((inputs["input_ids"], torch.tensor([ids])), dim=1)
+            full["attention_mask"] = torch.ones_like(full["input_ids"])
+            if "mm_token_type_ids" in full:
+                full["mm_token_type_ids"] = torch.cat(
+                    (full["mm_token_type_ids"], torch.zeros(1, len(ids), dtype=torch.long)), dim=1
+                )
+            with torch.no_grad():
+                attention = model(**full, output_attentions=True).attentions[-1][0]
+            found.append(reference.statistics(attention.float().numpy(), length + 1, length + max(stop, 1)))
+        out.append(found)
+    return out
+
+
+def main() -> None:
+    task = json.loads(sys.stdin.read())
+    warnings: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: warnings.append(record.getMessage())
+    logging.getLogger("rap_plugin").addHandler(handler)
+    out = []
+    for step in task["steps"]:
+        config = ModelConfig(
+            id=task["folder"], engine="vllm", dtype=step["dtype"], options={"kv_cache_gb": 0.25, **step["options"]}
+        )
+        engine = open_vllm(config)
+        if "rows" in step:
+            prompts = [(request.prompt, row) for request, row in zip(requests(), step["rows"], strict=False)]
+            passed = engine.attention(prompts, SAMPLING)
+            result = {"passed": statistics_of(passed), "reason": engine._running.reason}
+            if step.get("sample"):
+                result["pairs"] = told(engine.generate_with_attention(requests(), SAMPLING))
+            if step.get("faults"):
+                result |= faults(engine)
+            if step.get("hf"):
+                from rap_plugin.engines.hf.engine import open_hf
+
+                other = open_hf(ModelConfig(id=task["folder"], dtype=step["dtype"]))
+                result["hf"] = statistics_of(other.attention(prompts, SAMPLING))
+            result["missed"] = dict(engine._running.known)
+        else:
+            result = sampled(engine)
+            rows = [[list(entry[0]["token_ids"]) for entry in row] for row in result["pairs"][: len(requests())]]
+            if step.get("eager"):
+                result["eager"] = eager(task["folder"], step["dtype"], rows)
+        engine.close()
+        result["warnings"] = warnings[:]
+        out.append(result)
+    Path(task["out"]).write_text(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()

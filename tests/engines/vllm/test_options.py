@@ -1,0 +1,49 @@
+"""What engine `vllm` can be told reaches vLLM, and is documented."""
+
+from pathlib import Path
+
+from rap_plugin.config import ModelConfig
+from rap_plugin.engines.vllm.options import OPTIONS, engine_arguments
+
+
+def test_every_option_reaches_vllm():
+    options = {
+        "tensor_parallel_size": 2,
+        "gpu_memory_utilization": 0.5,
+        "kv_cache_gb": 3,
+        "max_num_seqs": 7,
+        "max_num_batched_tokens": 999,
+        "enforce_eager": True,
+        "sleep": True,
+        "engine_args": {"quantization": "fp8"},
+    }
+    assert set(options) | {"max_model_len"} == set(OPTIONS)
+    arguments = engine_arguments(ModelConfig(id="m", options=options), "folder", 640, "cuda")
+    expected = {
+        "model": "folder",
+        "max_model_len": 640,
+        "tensor_parallel_size": 2,
+        "gpu_memory_utilization": 0.5,
+        "kv_cache_memory_bytes": 3 * 2**30,
+        "max_num_seqs": 7,
+        "max_num_batched_tokens": 999,
+        "enforce_eager": True,
+        "enable_sleep_mode": True,
+        "quantization": "fp8",
+        "dtype": "bfloat16",
+    }
+    assert {name: arguments[name] for name in expected} == expected
+    assert arguments["compilation_config"] == {"cudagraph_mode": "PIECEWISE"}
+
+
+def test_no_cuda_setting_is_given_to_the_cpu_build(monkeypatch):
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    arguments = engine_arguments(ModelConfig(id="m"), "folder", 640, "cpu")
+    assert "gpu_memory_utilization" not in arguments
+    assert "compilation_config" not in arguments
+    assert (arguments["dtype"], arguments["kv_cache_memory_bytes"]) == ("float32", 2 * 2**30)
+
+
+def test_every_option_is_documented():
+    section = (Path(__file__).parents[3] / "docs" / "engines.md").read_text().split("\n## vllm\n")[1].split("\n## ")[0]
+    assert [option for option in OPTIONS if f"| `{option}` |" not in section] == []

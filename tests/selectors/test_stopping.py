@@ -1,0 +1,146 @@
+"""Curtailment: a settled verdict is the verdict of the full run, whatever the missing rollouts are."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rap_plugin.config import RunConfig, load_config
+from rap_plugin.evidence.table import ArmCounts, EvidenceTable
+from rap_plugin.plugins import get_plugins
+from rap_plugin.selectors.stopping import curtails_by_default, find_settler, missing
+from tests.tables import make_table, scores_of
+
+M = 5
+
+CONFIGURATIONS = {
+    "paper": {},
+    "paper, low lambda_c": {"selection.lambda_c": 0.2},
+    "paper, no ACE": {"selection.ace": False},
+    "paper, no DRM": {"selection.drm": False},
+    "paper, no CDE": {"selection.cde": False},
+    "paper, positive gain": {"selection.hard_requires_discrepancy": True},
+    "paper, hard ones need no ACE": {"selection.hard_requires_confidence": False},
+    "paper, gain 0": {"selection.lambda_c": 0.0},
+    "released": {"selection.preset": "released"},
+    "random": {"selection.selector": "random"},
+    "band": {"selection.selector": "band"},
+    "band with a budget": {"selection.selector": "band", "selection.keep": 0.2},
+    "limr": {"selection.selector": "limr"},
+    "limr with a budget": {"selection.selector": "limr", "selection.keep": 0.2},
+    "top by difficulty": {"selection.selector": "top", "selection.score": "difficulty"},
+}
+
+
+def configure(name: str) -> RunConfig:
+    return load_config(flags=CONFIGURATIONS[name])
+
+
+Evidence = dict[str, np.ndarray]
+"""Full evidence: right answers (N, M) per arm and log psi (N, M)."""
+
+
+def table_of(evidence: Evidence, seen: dict[str, np.ndarray]) -> EvidenceTable:
+    """The table after the first `seen[arm]` rollouts of every sample."""
+    n = len(evidence["image"])
+    mask = {arm: np.arange(M) < seen[arm][:, None] for arm in ("image", "blind")}
+    psi = np.where(mask["image"], evidence["psi"], -np.inf).max(axis=1)
+    whole = make_table([0] * n, [0] * n, np.where(seen["image"] > 0, psi, np.nan).tolist(), rollouts=M)
+    arms: Any = {}
+    for arm in ("image", "blind"):
+        right = (evidence[arm] & mask[arm]).sum(axis=1)
+        arms[arm] = ArmCounts(seen[arm], seen[arm], seen[arm], right, right, right, seen[arm])
+    return dataclasses.replace(whole, arms=arms)
+
+
+def full(n: int) -> dict[str, np.ndarray]:
+    return {"image": np.full(n, M), "blind": np.full(n, M)}
+
+
+def verdicts(table: EvidenceTable, config: RunConfig) -> np.ndarray:
+    selector = get_plugins().registry().get("selectors", config.selection.selector)
+    return np.asarray(selector(table, scores_of(table, config), config).verdicts)
+
+
+def evidence_from(draws: np.random.Generator, n: int) -> Evidence:
+    ability = draws.choice([0.0, 0.1, 0.3, 0.6, 0.9, 1.0], n)
+    guess = draws.choice([0.0, 0.0, 0.2, 0.8, 1.0], n)
+    return {
+        "image": draws.random((n, M)) < ability[:, None],
+        "blind": draws.random((n, M)) < guess[:, None],
+        "psi": draws.normal(-5, 2.5, (n, M)),
+    }
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 30))
+@settings(max_examples=120, deadline=None)
+def test_no_completion_changes_a_settled_verdict(name: str, seed: int, n: int) -> None:
+    config = configure(name)
+    settler = find_settler(config)
+    assert settler is not None
+    draws = np.random.default_rng(seed)
+    evidence = evidence_from(draws, n)
+    seen = {arm: draws.integers(1, M + 1, n) for arm in ("image", "blind")}
+    partial = table_of(evidence, seen)
+    settled = settler.settled(partial, scores_of(partial, config), config)
+    expected = verdicts(table_of(evidence, full(n)), config)
+    for _ in range(6):
+        other = evidence_from(draws, n)
+        mixed = {
+            key: np.where(np.arange(M) < seen["image" if key == "psi" else key][:, None], evidence[key], other[key])
+            for key in evidence
+        }
+        found = verdicts(table_of(mixed, full(n)), config)
+        np.testing.assert_array_equal(found[settled], expected[settled])
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_sampling_in_waves_ends_with_the_verdicts_of_the_full_run_and_saves_rollouts(name: str) -> None:
+    config = configure(name)
+    settler = find_settler(config)
+    assert settler is not None
+    n = 300
+    evidence = evidence_from(np.random.default_rng(5), n)
+    seen = {"image": np.zeros(n, int), "blind": np.zeros(n, int)}
+    for arm, wanted in [*settler.waves(config), ("image", M), ("blind", M)]:
+        usable = (seen["image"] > 0) & (seen["blind"] > 0)
+        table = table_of(evidence, seen)
+        done = usable & settler.settled(table, scores_of(table, config), config)
+        seen[arm] = np.where(done, seen[arm], np.maximum(seen[arm], wanted))
+    table = table_of(evidence, seen)
+    settled = settler.settled(table, scores_of(table, config), config)
+    assert settled.all()
+    # Any completion has the verdicts of the full run: the one with every missing rollout wrong, for example.
+    filled = {
+        key: np.where(
+            np.arange(M) < seen["image" if key == "psi" else key][:, None],
+            evidence[key],
+            -np.inf if key == "psi" else False,
+        )
+        for key in evidence
+    }
+    filled = {key: value.astype(evidence[key].dtype) for key, value in filled.items()}
+    expected = verdicts(table_of(evidence, full(n)), config)
+    np.testing.assert_array_equal(verdicts(table_of(filled, full(n)), config), expected)
+    assert sum(missing(table, arm).sum() for arm in ("image", "blind")) > 0  # type: ignore[arg-type]
+
+
+def test_a_definition_that_needs_every_rollout_is_not_curtailed() -> None:
+    for flags in (
+        {"selection.keep": 0.1},
+        {"selection.lambda_a": "auto"},
+        {"selection.selector": "top", "selection.score": "discrepancy"},
+        {"selection.selector": "a-plugins-own"},
+    ):
+        assert find_settler(load_config(flags=flags)) is None
+
+
+def test_it_is_on_by_default_only_where_no_verdict_depends_on_other_samples() -> None:
+    on = {name for name in CONFIGURATIONS if curtails_by_default(configure(name))}
+    assert on == {"paper, no DRM", "random", "band"}
