@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 
 
 class Section(BaseModel):
@@ -184,7 +184,7 @@ def load_config(
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise RapError(f"--set {assignment}: the value is not YAML ({_first_line(error)})") from None
+            raise RapError(f"--set {assignment}: the value is not YAML ({one_line(error)})") from None
         _assign(tree, name.strip(), value)
     for name, value in (flags or {}).items():
         if value is not None:
@@ -213,7 +213,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check --config") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RapError(f"{path}: not a YAML file ({_first_line(error)})") from None
+        raise RapError(f"{path}: not a YAML file ({one_line(error)})") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -258,7 +258,3 @@ def _nearest(name: str) -> str | None:
 
     found = get_close_matches(name, option_names(), n=1, cutoff=0.5)
     return found[0] if found else None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

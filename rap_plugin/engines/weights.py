@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import ModelIdentity
 
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "tokenizer*"]
@@ -36,7 +36,7 @@ def find_model(name: str, revision: str | None = None, *, code: bool = False) ->
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = one_line(error)
         at = f" at revision {revision}" if revision else ""
         raise RapError(
             f"{name}{at}: no such folder, and not fetched from the hub ({reason}); check --model and the network"

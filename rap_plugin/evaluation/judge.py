@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.item import Item
 from rap_plugin.evaluation.mark import Mark
 
@@ -90,7 +90,7 @@ class Judge:
             return  # Some servers have no listing; the first question will tell.
         except (OSError, ValueError) as error:
             raise RapError(
-                f"{VARIABLE}: the judge at {self.name.url} cannot be reached ({_line(error)}); start it, or unset "
+                f"{VARIABLE}: the judge at {self.name.url} cannot be reached ({one_line(getattr(error, 'reason', None) or error, 120)}); start it, or unset "
                 f"{VARIABLE} to score by rules alone"
             ) from None
         rows = listing.get("data") if isinstance(listing, dict) else None
@@ -145,7 +145,7 @@ class Judge:
                 if error.code < 500 and error.code != 429:
                     break
             except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-                problem = _line(error)
+                problem = _reason(error)
             if attempt + 1 < ATTEMPTS:
                 time.sleep(0.2 * 4**attempt)
         self._count_silence(problem)
@@ -217,6 +217,6 @@ def _spelled(item: Item) -> str:
     return f"{item.gold} ({'; '.join(texts)})" if texts else item.gold
 
 
-def _line(error: BaseException) -> str:
-    reason = getattr(error, "reason", None) or error
-    return (str(reason).splitlines() or [type(error).__name__])[0][:120]
+def _reason(error: BaseException) -> str:
+    # urllib wraps what happened.
+    return one_line(getattr(error, "reason", None) or error, 120)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import Benchmark
 from rap_plugin.evaluation.prepared import (
     LAYOUT,
@@ -86,7 +86,7 @@ def prepare_from_hub(
                 commits[name] = str(HfApi().dataset_info(name, revision=revision).sha)
             rows = datasets.load_dataset(name, source.config, split=source.split, revision=commits[name])
         except Exception as error:
-            line = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            line = one_line(error, 160)
             raise RapError(
                 f"{name}: the hub did not give it ({line}); check the network, or give --from FOLDER"
             ) from None

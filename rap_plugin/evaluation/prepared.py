@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, Benchmark, find_benchmark
 from rap_plugin.evaluation.item import Item
 
@@ -92,7 +92,7 @@ def read_items(path: Path, *, images: bool = True) -> Iterator[Item]:
             for batch in file.iter_batches(batch_size=64, columns=columns):
                 yield from (item_of(row) for row in batch.to_pylist())
     except (OSError, pa.ArrowException) as error:
-        raise RapError(f"{path}: cannot be read ({str(error).splitlines()[0]}); prepare the benchmark again") from None
+        raise RapError(f"{path}: cannot be read ({one_line(error)}); prepare the benchmark again") from None
 
 
 def item_of(row: Mapping[str, Any]) -> Item:

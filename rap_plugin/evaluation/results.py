@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import find_benchmark
 from rap_plugin.evaluation.mark import SCORER
 from rap_plugin.evaluation.measures import Record
@@ -85,7 +85,7 @@ def _read(path: Path) -> Iterable[Result]:
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RapError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0][:100]})") from None
+        raise RapError(f"{path}: cannot be read ({one_line(error, 100)})") from None
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return [_vlmeval(path, content)]
     if (

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from rap_plugin.errors import one_line
 from rap_plugin.lmms_tasks import TASKS
 
 OFF_SWITCH = "RAP_LMMS_TASKS"
@@ -23,7 +24,7 @@ def manifests() -> list[Any]:
 
         return [ModelManifest(model_id="rap", chat_class_path="rap_plugin.lmms_tasks.model.RapModel")]
     except Exception as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
+        message = one_line(error)
         print(f'rap: tasks not added ({message}); use --include_path "$(rap path lmms-tasks)"', file=sys.stderr)
         return []
 
@@ -41,7 +42,7 @@ def add_tasks() -> None:
         try:
             return {**self._get_task_and_group(str(TASKS)), **index}
         except Exception as error:
-            message = (str(error).splitlines() or [type(error).__name__])[0]
+            message = one_line(error)
             print(f"rap: tasks not added ({message})", file=sys.stderr)
             return index  # type: ignore[no-any-return]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rap_plugin.engines.ace import usable_span
 from rap_plugin.engines.vllm.capture import REQUEST
+from rap_plugin.errors import one_line
 from rap_plugin.openrlhf_hooks.contract import actor_class
 from rap_plugin.openrlhf_hooks.reward import UNGRADED
 
@@ -89,7 +90,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         try:
             images = load_all(images)
         except Exception as error:
-            return [{"error": line(error)} for _ in seeds]
+            return [{"error": one_line(error)} for _ in seeds]
         reading = SharedReading(self._rap_processor)
         answers = await asyncio.gather(
             *(self._rap_rollout(prompt, label, images, seed, params, max_length, reading, measure) for seed in seeds)
@@ -111,7 +112,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             images = load_all(images)
             tokens, _, pictures = process_prompt_with_images(self._rap_processor, prompt, images)
         except Exception as error:
-            return [line(error) for _ in responses]
+            return [one_line(error) for _ in responses]
         data = {"image": pictures} if pictures else None
         return await asyncio.gather(*(self._rap_read(tokens, ids, data, max_length) for ids in responses))
 
@@ -162,7 +163,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         except Exception as error:
             if self.llm.errored:
                 raise
-            return {"error": line(error)}
+            return {"error": one_line(error)}
         ranges = response["action_ranges"]
         if not ranges:
             return {"error": "no room for a response behind the prompt", "overlong": True}
@@ -210,7 +211,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             except Exception as error:
                 if self.llm.errored:
                     raise
-                return line(error)
+                return one_line(error)
             found = (await self._rap_measured([[key, rows]]))[0]
             shift = self._rap_elsewhere.pop(key, 0)
             if not shift:
@@ -273,9 +274,3 @@ def number(*values: Any) -> float | None:
         if isinstance(value, (bool, int, float)) and abs(value) < float("inf"):
             return float(value)
     return None
-
-
-def line(error: BaseException) -> str:
-    """An exception in one line."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:300]}" if text else type(error).__name__

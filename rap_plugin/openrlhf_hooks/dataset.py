@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 
 POOL = "pool"
 """Folder of the saved blend, below the run directory."""
@@ -59,7 +59,7 @@ def read_dataset(args: SimpleNamespace) -> Any:
         return rows.select(range(min(data.max_samples, len(rows))))
     except Exception as error:
         raise RapError(
-            f"--data.prompt_dataset {data.prompt_dataset}: cannot be read ({_line(error)}); "
+            f"--data.prompt_dataset {data.prompt_dataset}: cannot be read ({one_line(error)}); "
             "check the paths, --data.prompt_split and --data.prompt_probs"
         ) from error
 
@@ -105,12 +105,7 @@ def _replace(folder: Path, write: Callable[[Path], Any]) -> None:
         os.replace(draft, folder)
     except OSError as error:
         raise RapError(
-            f"{folder}: cannot be written ({error.strerror or _line(error)}); free some space there"
+            f"{folder}: cannot be written ({error.strerror or one_line(error)}); free some space there"
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:300]}" if text else type(error).__name__

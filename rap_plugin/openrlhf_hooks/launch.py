@@ -50,7 +50,7 @@ def _parse_args(parser: argparse.ArgumentParser, args: Sequence[str] | None = No
 
     add_flags(parser, get_plugins().registry().things["selectors"])
     parsed = original(parser, args, namespace)
-    with one_line():
+    with errors_in_one_line():
         given = take_flags(parsed)
         if given is not None:
             wrap_command(sys._getframe(1).f_globals, given)
@@ -90,7 +90,7 @@ def wrap_command(command: dict[str, Any], given: dict[str, Any]) -> None:
     def filtered_train(args: SimpleNamespace) -> Any:
         from rap_plugin.openrlhf_hooks.filter import Filter
 
-        with one_line():
+        with errors_in_one_line():
             chosen = Filter(args, given)
 
             @functools.wraps(create_engines)
@@ -103,7 +103,7 @@ def wrap_command(command: dict[str, Any], given: dict[str, Any]) -> None:
     command["train"] = filtered_train
 
 
-class one_line:
+class errors_in_one_line:
     """Turns a RapError into its one line on stderr and exit status 1."""
 
     def __enter__(self) -> None:

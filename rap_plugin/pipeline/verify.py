@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.run_dir import files, tables
@@ -71,9 +71,7 @@ def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise RapError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); run `rap decide {path.parent}`"
-        ) from None
+        raise RapError(f"{path}: cannot be read ({one_line(error)}); run `rap decide {path.parent}`") from None
 
 
 def _first_difference(one: pa.Array, other: pa.Array) -> int:

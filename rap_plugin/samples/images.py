@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from PIL import Image, ImageFile, ImageOps
 
+from rap_plugin.errors import one_line
 from rap_plugin.samples.sample import ImageProblem
 
 MAX_FILE_BYTES = 256 << 20
@@ -92,7 +93,7 @@ def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
         except MemoryError:
             raise ImageProblem("too_large", f"{width:,} x {height:,} pixels do not fit into memory") from None
         except Exception as error:
-            raise ImageProblem("unreadable_image", f"damaged {image.format} image ({_line(error)})") from None
+            raise ImageProblem("unreadable_image", f"damaged {image.format} image ({one_line(error)})") from None
 
 
 def image_size(data: bytes) -> tuple[int, int]:
@@ -112,7 +113,7 @@ def open_image(data: bytes) -> Image.Image:
             image.load()
             return _as_rgb(_upright(image))
         except Exception as error:
-            raise ImageProblem("unreadable_image", f"damaged {image.format} image ({_line(error)})") from None
+            raise ImageProblem("unreadable_image", f"damaged {image.format} image ({one_line(error)})") from None
 
 
 _checking = threading.Lock()
@@ -157,7 +158,7 @@ def _open(data: bytes) -> Image.Image:
                 continue
             return factory(io.BytesIO(data), "")
         except Exception as error:
-            reason = f"damaged {name} header ({_line(error)})"
+            reason = f"damaged {name} header ({one_line(error)})"
     raise ImageProblem("unreadable_image", reason or f"not an image: starts with {data[:16]!r}")
 
 
@@ -268,7 +269,7 @@ def _decode(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ImageProblem("unreadable_image", f"damaged base64 ({_line(error)})") from None
+        raise ImageProblem("unreadable_image", f"damaged base64 ({one_line(error)})") from None
 
 
 def _encode(image: Image.Image) -> bytes:
@@ -278,7 +279,7 @@ def _encode(image: Image.Image) -> bytes:
         upright = _upright(image)
         (upright if upright.mode == mode else upright.convert(mode)).save(target, "PNG")
     except Exception as error:
-        raise ImageProblem("unreadable_image", f"a PIL image that cannot be encoded ({_line(error)})") from None
+        raise ImageProblem("unreadable_image", f"a PIL image that cannot be encoded ({one_line(error)})") from None
     return target.getvalue()
 
 
@@ -286,7 +287,3 @@ def _bounded(data: bytes, limit: int) -> bytes:
     if len(data) > limit:
         raise ImageProblem("too_large", f"{len(data) >> 20} MB; an image may have {limit >> 20} MB")
     return data
-
-
-def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.samples.formats import BUILTIN_FORMATS
 from rap_plugin.samples.formats.base import ColumnChoice, Format, RowProblem
 from rap_plugin.samples.images import check_image, image_bytes, image_size
@@ -47,7 +47,7 @@ class Reader:
         except RowProblem:
             raise
         except Exception as error:
-            raise RowProblem(f"not readable as {self.format.name} ({type(error).__name__}: {_line(error)})") from None
+            raise RowProblem(f"not readable as {self.format.name} ({one_line(error)})") from None
         if len(raw.images) > MAX_IMAGES:
             raise RowProblem(f"{len(raw.images)} images; a sample may have {MAX_IMAGES}")
         for what, text in (("question", raw.question), ("gold answer", raw.gold), ("source", raw.source)):
@@ -214,15 +214,15 @@ def _judge(
     try:
         loaded = future.result()
     except RowProblem as problem:
-        return Quarantined(number, problem.status, _one_line(problem.reason))
+        return Quarantined(number, problem.status, _printable(problem.reason))
     except Exception as error:
-        return Quarantined(number, "malformed_row", f"not readable ({type(error).__name__}: {_line(error)})")
+        return Quarantined(number, "malformed_row", f"not readable ({one_line(error)})")
     raw = loaded.raw
     identity = sample_id(raw.question, raw.gold, loaded.images)
     # Seen first, so that a copy of an ungradable row is ungradable too and not the copy of a row that is not there.
     reason = _gold_problem(check_gold, raw)
     if reason is not None:
-        return Quarantined(number, "ungradable_gold", _one_line(reason), identity)
+        return Quarantined(number, "ungradable_gold", _printable(reason), identity)
     first = first_rows.setdefault(identity, number)
     if first != number:
         return Quarantined(number, "duplicate", f"same images, question and answer as row {first}", identity)
@@ -237,7 +237,7 @@ def _gold_problem(check_gold: CheckGold | None, raw: RawSample) -> str | None:
     except RapError:
         raise
     except Exception as error:
-        return f"the grader failed on the gold answer ({type(error).__name__}: {_line(error)})"
+        return f"the grader failed on the gold answer ({one_line(error)})"
 
 
 def _named(name: str, formats: Mapping[str, Format]) -> Format:
@@ -255,7 +255,7 @@ def _detected(pool: Pool, rows: Sequence[Mapping[str, Any]], formats: Mapping[st
                 return candidate
         except Exception as error:
             raise RapError(
-                f"format {candidate.name!r} failed on {pool.path} ({_line(error)}); choose one with --format"
+                f"format {candidate.name!r} failed on {pool.path} ({one_line(error)}); choose one with --format"
             ) from error
     raise RapError(f"{pool.path}: no format fits; columns: {', '.join(pool.columns)}; choose one with --format")
 
@@ -276,10 +276,6 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _one_line(text: str) -> str:
+def _printable(text: str) -> str:
     """A reason fit for a terminal and a file: reasons quote file names and bytes of the data."""
     return "".join(character if character.isprintable() else "?" for character in " ".join(text[:2000].split()))[:500]
-
-
-def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import find_benchmark
 from rap_plugin.evaluation.judge import Judge, JudgeName, judge_from_environment
 from rap_plugin.evaluation.mark import SCORER
@@ -78,7 +78,7 @@ def read_predictions(path: Path) -> list[tuple[int, str]]:
             raise RapError(f"{path}: no prediction file (.xlsx, .tsv or .json)")
         return [(int(index), _text(said)) for index, said in zip(table["index"], table["prediction"], strict=True)]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
+        line = one_line(error)
         raise RapError(f"{path}: no predictions can be read ({line}); is it a file of `rap-vlmeval`?") from None
 
 

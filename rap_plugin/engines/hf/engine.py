@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.weights import find_model, identify
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 
@@ -457,12 +457,6 @@ def _bar_on_terminals() -> Iterator[None]:
 
 def _giga(folder: Path) -> str:
     return f"{sum(file.stat().st_size for file in folder.glob('*.safetensors')) / 1e9:.1f}"
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an exception's message, with its kind where the message alone says little."""
-    text = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
-    return text if len(text) > 20 else f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:

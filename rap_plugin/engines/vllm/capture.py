@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rap_plugin.errors import one_line
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ class Capture:
         try:
             self.keep(query, slots)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0][:200]
+            reason = one_line(error, 200)
             for tracked, _, _ in self.plan:
                 self.lose(tracked, f"its queries could not be kept ({reason})")
 

@@ -24,7 +24,7 @@ from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.engines.vllm.options import OPTIONS, context_length, engine_arguments
 from rap_plugin.engines.weights import find_model, identify
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 
@@ -241,7 +241,7 @@ class VLLMEngine:
                 given["multi_modal_data"] = {"image": images}
             inputs = dict(running.llm.renderer.render_cmpl([given])[0])
         except Exception as error:
-            return Response(0, status="engine_error", error=f"the processor failed: {_one_line(error)}")
+            return Response(0, status="engine_error", error=f"the processor failed: {one_line(error)}")
         length = len(inputs["prompt_token_ids"])
         if length > limit:
             return _overlong(length, sampling, running)
@@ -321,7 +321,7 @@ class VLLMEngine:
     def _stopped(self, error: Exception) -> RapError:
         """vLLM's processes are gone or in an unknown state: ends them."""
         self.close()
-        return RapError(f"vLLM stopped ({_one_line(error)}); start the command again, stored rollouts are kept")
+        return RapError(f"vLLM stopped ({one_line(error)}); start the command again, stored rollouts are kept")
 
     def _collect(self, running: _Running, spans: Mapping[str, int]) -> dict[str, Attention | None]:
         """Attention of ended requests by key; None where it was not seen and another pass is needed."""
@@ -373,7 +373,7 @@ class VLLMEngine:
             from vllm.platforms import current_platform
         except ImportError as missing:
             raise RapError(
-                f"engine vllm cannot import vLLM ({_one_line(missing)}); install it with: pip install 'rap-plugin[vllm]'"
+                f"engine vllm cannot import vLLM ({one_line(missing)}); install it with: pip install 'rap-plugin[vllm]'"
             ) from None
         config, device = self._config, current_platform.device_type
         if config.device not in ("auto", device):
@@ -462,7 +462,7 @@ class _Reading:
                     engine._add(running, key, inputs, params, first=job.length + 1)
                 except Exception as error:
                     for n in found:
-                        out[job.at][n] = _not_measured(_one_line(error))
+                        out[job.at][n] = _not_measured(one_line(error))
                 else:
                     waiting[key] = (job, ids, found)
         missed: dict[int, tuple[_Job, dict[tuple[int, ...], list[int]]]] = {}
@@ -509,7 +509,7 @@ def _for_rollout(response: Response, rollout: int) -> Response:
 
 
 def _failed(rollout: int, prompt_tokens: int, error: BaseException | str) -> Response:
-    reason = error if isinstance(error, str) else _one_line(error)
+    reason = error if isinstance(error, str) else one_line(error)
     return Response(rollout, prompt_tokens=prompt_tokens, status="engine_error", error=reason)
 
 
@@ -517,13 +517,8 @@ def _not_measured(reason: str) -> Attention:
     return Attention(dict.fromkeys(STATISTIC_COLUMNS), reason)
 
 
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
-    return text if len(text) > 20 else f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _cause(error: BaseException) -> str:
     """What vLLM said first: its engine process reports failures as a message that names another."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return _one_line(error)
+    return one_line(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.samples.containers.arrow_rows import join, null_rows, rows_of, runs
 from rap_plugin.samples.pool import BadRow, Pool, Row
 
@@ -83,7 +83,7 @@ def _damage(batch: pa.RecordBatch) -> str | None:
                     raise error
                 column.view(wider).validate(full=True)
             except pa.ArrowException:
-                return str(error).splitlines()[0][:100]
+                return one_line(error, 100)
     return None
 
 
@@ -100,4 +100,4 @@ def open_arrow(path: Path) -> pa.Table:
         _ = table.schema.names
         return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise RapError(f"{path}: not a whole Arrow file ({str(error).splitlines()[0][:100]}); write it again") from None
+        raise RapError(f"{path}: not a whole Arrow file ({one_line(error, 100)}); write it again") from None

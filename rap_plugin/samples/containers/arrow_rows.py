@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rap_plugin.errors import one_line
 from rap_plugin.samples.pool import Row, UnreadableValue
 
 
@@ -74,4 +75,4 @@ def _value(scalar: pa.Scalar) -> Any:
     try:
         return scalar.as_py()
     except Exception as error:
-        return UnreadableValue(f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}")
+        return UnreadableValue(one_line(error, 100))

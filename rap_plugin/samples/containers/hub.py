@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.samples.containers.arrow import ArrowPool
 from rap_plugin.samples.pool import Pool
 
@@ -21,7 +21,7 @@ def open_hub(config: PoolConfig) -> Pool:
     try:
         dataset = datasets.load_dataset(config.path, split=config.split or "train")
     except Exception as error:
-        line = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        line = one_line(error, 160)
         raise RapError(
             f"{config.path}: the hub did not give it ({line}); check the id, --split and the network"
         ) from None

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.samples.containers.json_types import Schema, table_of
 from rap_plugin.samples.pool import BadRow, Pool, Row
 
@@ -71,7 +71,7 @@ def open_json(path: Path, config: PoolConfig) -> Pool:
     except RecursionError:
         raise RapError(f"{path}: not usable JSON (nested too deeply); give {SHAPES}") from None
     except ValueError as error:
-        raise RapError(f"{path}: not usable JSON ({str(error).splitlines()[0][:100]}); give {SHAPES}") from None
+        raise RapError(f"{path}: not usable JSON ({one_line(error, 100)}); give {SHAPES}") from None
     return JsonPool(path, config.path, _rows_of(path, content, config.split))
 
 

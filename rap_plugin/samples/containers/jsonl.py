@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rap_plugin.errors import one_line
 from rap_plugin.samples.containers.json_types import Schema, table_of
 from rap_plugin.samples.pool import MAX_ROW_BYTES, BadRow, Pool, Row
 
@@ -68,7 +69,7 @@ def parse_row(line: bytes) -> Row:
     except RecursionError:
         return BadRow("the line is not usable JSON (nested too deeply)")
     except ValueError as error:
-        return BadRow(f"the line is not usable JSON ({str(error).splitlines()[0][:100]})")
+        return BadRow(f"the line is not usable JSON ({one_line(error, 100)})")
     return value if isinstance(value, dict) else BadRow(f"the line is no JSON object but a {type(value).__name__}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.samples.containers.arrow_rows import join, null_rows, rows_of, runs
 from rap_plugin.samples.pool import BadRow, Pool, Row
 
@@ -64,7 +64,7 @@ class ParquetPool(Pool):
                     _ = schemas[-1].names
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise RapError(
-                    f"{file}: not a whole Parquet file ({_line(error)}); download or write it again"
+                    f"{file}: not a whole Parquet file ({one_line(error)}); download or write it again"
                 ) from None
             for index in range(metadata.num_row_groups):
                 group = metadata.row_group(index)
@@ -133,7 +133,7 @@ class ParquetPool(Pool):
             self._cursor = None
             group = self._groups[index]
             name = self.files[group.file].name
-            reason = f"row group {group.index} of {name} cannot be read ({_line(error)})"
+            reason = f"row group {group.index} of {name} cannot be read ({one_line(error)})"
             self._broken[index] = (first, reason)
             yield null_rows(self._schema, length), reason
 
@@ -182,10 +182,6 @@ def _common_schema(schemas: Sequence[pa.Schema], files: Sequence[Path]) -> pa.Sc
         common: pa.Schema = pa.unify_schemas(schemas)
     except pa.ArrowException as error:
         raise RapError(
-            f"{files[0].parent}: the files' columns have different types ({_line(error)}); give files of one schema"
+            f"{files[0].parent}: the files' columns have different types ({one_line(error)}); give files of one schema"
         ) from None
     return common.with_metadata(first.metadata)
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
