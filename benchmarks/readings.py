@@ -15,12 +15,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OPENAI_API_KEY", "unset")  # hrbench and mathvista want one to load; nothing is called
 
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.scoring import score_response
 from tests.evaluation.responses import CASES
 from tests.evaluation.test_responses import reading_of
 
-Reader = Callable[[Item, str], str | None]
+Reader = Callable[[BenchmarkItem, str], str | None]
 
 
 def built_in_readers() -> dict[str, Reader]:
@@ -38,18 +38,18 @@ def built_in_readers() -> dict[str, Reader]:
 
     mathvista = MathVistaEvaluator.__new__(MathVistaEvaluator)
 
-    def science(item: Item, response: str) -> str:
+    def science(item: BenchmarkItem, response: str) -> str:
         doc = {"choices": list(item.options), "answer": "ABCDE".index(item.gold)}
         return "right" if scienceqa.sqa_process_results(doc, [response])["exact_match"] else "wrong"
 
-    def yes_no(item: Item, response: str) -> str:
+    def yes_no(item: BenchmarkItem, response: str) -> str:
         found = pope.pope_process_results({"answer": item.gold, "question_id": 1}, [response])
         return "right" if found["pope_accuracy"]["score"] else "wrong"
 
-    def hrbench(item: Item, response: str) -> str | None:
+    def hrbench(item: BenchmarkItem, response: str) -> str | None:
         return HRBenchEval("", "").can_infer(response, dict(item.choices)) or None
 
-    def vista(item: Item, response: str) -> str:
+    def vista(item: BenchmarkItem, response: str) -> str:
         kind = "multi_choice" if item.kind == "choice" else "free_form"
         form = (
             "text"
@@ -65,7 +65,7 @@ def built_in_readers() -> dict[str, Reader]:
         return "right" if mathvista.safe_equal(said, gold) else "wrong"
 
     def reasoning(source: str) -> Reader:
-        def read(item: Item, response: str) -> str:
+        def read(item: BenchmarkItem, response: str) -> str:
             found = compute_score(source, response, item.gold, {"question": item.question})
             return "right" if found["acc_score"] else "wrong"
 

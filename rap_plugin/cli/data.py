@@ -11,7 +11,7 @@ import click
 def command() -> None:
     """Prepare benchmarks, so that their tasks run offline in lmms-eval and VLMEvalKit.
 
-    Prepared data goes to --out, else to $RAP_DATA_DIR, else to the user's cache folder.
+    Preparation data goes to --out, else to $RAP_DATA_DIR, else to the user's cache folder.
     """
 
 
@@ -24,7 +24,7 @@ def prepare(name: str, origin: str, revision: str | None, out: str | None) -> No
     """Write benchmark NAME to the data folder and check it: counts, content hash, every image decoded."""
     from rap_plugin.evaluation.benchmarks import find_benchmark
     from rap_plugin.evaluation.prepare import prepare_from_folder, prepare_from_hub
-    from rap_plugin.evaluation.prepared import data_dir
+    from rap_plugin.evaluation.prepared_data import data_dir
 
     benchmark = find_benchmark(name)
     folder = Path(out).expanduser() if out else data_dir()
@@ -53,10 +53,10 @@ def list_(out: str | None, check: bool) -> None:
     """Say which benchmarks are prepared, with counts and content hashes."""
     from rap_plugin.errors import RapError
     from rap_plugin.evaluation.benchmarks import BENCHMARKS
-    from rap_plugin.evaluation.prepared import content_hash, data_dir, part_file, prepared
+    from rap_plugin.evaluation.prepared_data import content_hash, data_dir, part_file, read_manifests
 
     folder = Path(out).expanduser() if out else data_dir()
-    found = prepared(folder)
+    found = read_manifests(folder)
     changed = []
     for name, benchmark in BENCHMARKS.items():
         parts = found.get(name, {}).get("parts", {})

@@ -9,17 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from rap_plugin.evaluation.benchmarks import BENCHMARKS, GROUPS, find_task
+from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_task
 from rap_plugin.evaluation.measures import COMMON, Measure, Record
 from rap_plugin.evaluation.results import Result
 from rap_plugin.evaluation.stats import bootstrap, bootstrap_mean, mcnemar, wilson
 
 UNITS = ("problem", "pair")
 """Groups whose records belong together: they are drawn together in a bootstrap."""
-POOLED = {"mathverse": GROUPS["mathverse"], "pope": GROUPS["pope"], "hrbench": GROUPS["hrbench"]}
-"""Tasks whose rows are also shown as one benchmark."""
-
-PAPER_TASKS = ("mathvista", "mmstar", "mathverse", "wemath", "mmvet", "logicvista")
 PAPER: dict[str, tuple[float, ...]] = {
     "base": (68.70, 56.07, 39.31, 35.90, 59.13, 44.52),
     "full, 54,931 samples": (70.70, 61.53, 48.43, 38.67, 60.51, 46.09),
@@ -28,7 +24,7 @@ PAPER: dict[str, tuple[float, ...]] = {
     "LIMR, 8,136": (71.10, 62.12, 48.02, 41.21, 62.86, 45.81),
     "RAP, 5,159": (73.20, 62.53, 48.65, 42.00, 63.31, 46.53),
 }
-"""RAP (arXiv 2506.04755), Qwen2.5-VL-7B, percent; scored by the authors' tools, so for orientation only."""
+"""RAP (arXiv 2506.04755), Qwen2.5-VL-7B, percent, in the order of `REPORTED`; scored by the authors' tools, so for orientation only."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BenchmarkComparison:
     """Everything that the tables show. Shares are 0..1."""
 
     cells: list[Cell]
@@ -77,7 +73,7 @@ class Comparison:
     notes: list[str]
 
 
-def compare(results: Sequence[Result], against: str | None = None) -> Comparison:
+def compare(results: Sequence[Result], against: str | None = None) -> BenchmarkComparison:
     """Compares models task by task; `against` is the model that others are compared with, the first by default.
 
     Results over other data, of another prompt or by another judge are shown and not paired; a note says so.
@@ -105,7 +101,7 @@ def compare(results: Sequence[Result], against: str | None = None) -> Comparison
     cells = [_cell(result) for result in held]
     rank = {name: i for i, name in enumerate(order)}
     cells.sort(key=lambda cell: (_task_rank(cell.task), cell.variant, rank[cell.model]))
-    return Comparison(cells, differences, dependence, list(dict.fromkeys(notes)))
+    return BenchmarkComparison(cells, differences, dependence, list(dict.fromkeys(notes)))
 
 
 def _task_rank(task: str) -> tuple[int, str]:
@@ -197,10 +193,13 @@ def _pooled(results: Sequence[Result]) -> list[Result]:
     """The parts of a benchmark as one, for models that have all of them over comparable data."""
     found = []
     held = {(result.model, result.task, result.variant): result for result in results}
-    for name, parts in POOLED.items():
+    for name, benchmark in BENCHMARKS.items():
+        if not benchmark.pooled:
+            continue
+        tasks = [benchmark.task(part) for part in benchmark.pooled]
         for model, variant in dict.fromkeys((result.model, result.variant) for result in results):
-            have = [held[model, part, variant] for part in parts if (model, part, variant) in held]
-            if len(have) < len(parts):
+            have = [held[model, task, variant] for task in tasks if (model, task, variant) in held]
+            if len(have) < len(tasks):
                 continue
             records = {f"{one.task}/{key}": record for one in have for key, record in one.records.items()}
             hashes = "+".join(str(one.facts.get("content_sha256")) for one in have)

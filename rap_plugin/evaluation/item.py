@@ -14,7 +14,7 @@ object, wanted phrases with <AND> and <OR> (MM-Vet), covered text to restore (VC
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BenchmarkItem:
     """A problem as every benchmark's reader gives it."""
 
     id: str

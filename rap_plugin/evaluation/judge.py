@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rap_plugin.errors import RapError, one_line
-from rap_plugin.evaluation.item import Item
-from rap_plugin.evaluation.mark import Mark
+from rap_plugin.evaluation.grade import BenchmarkGrade, BenchmarkVerdict
+from rap_plugin.evaluation.item import BenchmarkItem
 
 VARIABLE = "RAP_JUDGE"
 KEY_VARIABLE = "RAP_JUDGE_KEY"
@@ -101,8 +101,8 @@ class Judge:
             known = ", ".join(served[:5])
             raise RapError(f"{VARIABLE}: {self.name.url} does not serve {self.name.model!r}; it serves {known}")
 
-    def mark(self, item: Item, response: str, mark: Mark) -> Mark:
-        """The judge's mark, or the rules' mark with the reason why there is none."""
+    def regrade(self, item: BenchmarkItem, response: str, grade: BenchmarkGrade) -> BenchmarkGrade:
+        """The judge's grade, or the rules' grade with the reason why the judge gave none."""
         scale = SHARE if item.kind == "wanted" else VERDICT
         prompt = PROMPT.format(
             question=json.dumps(_with_options(item), ensure_ascii=False),
@@ -112,14 +112,14 @@ class Judge:
         )
         reply, problem = self._ask(prompt)
         if reply is None:
-            return replace(mark, reason=f"no judge: {problem}")
+            return replace(grade, reason=f"no judge: {problem}")
         score = read_reply(reply, share=item.kind == "wanted")
         if score is None:
-            return replace(mark, reason=f"the judge's reply is no verdict: {reply[:60]!r}")
+            return replace(grade, reason=f"the judge's reply is no verdict: {reply[:60]!r}")
         if score < 0:
-            return replace(mark, score=0.0, status="unread", judged=True, reason="")
-        status = "right" if score == 1 else "wrong" if score == 0 else "partial"
-        return Mark(score, status, mark.said, judged=True)  # type: ignore[arg-type]
+            return replace(grade, score=0.0, verdict="unread", judged=True, reason="")
+        verdict: BenchmarkVerdict = "right" if score == 1 else "wrong" if score == 0 else "partial"
+        return BenchmarkGrade(score, verdict, grade.extracted, judged=True)
 
     def _ask(self, prompt: str) -> tuple[str | None, str]:
         """(reply, "") or (None, problem)."""
@@ -203,7 +203,7 @@ def judge_from_environment(environment: Mapping[str, str] | None = None) -> Judg
         return _judges[text, key]
 
 
-def _with_options(item: Item) -> str:
+def _with_options(item: BenchmarkItem) -> str:
     listed = "\n".join(f"{letter}. {text}" for letter, text in item.choices.items() if text)
     return (
         item.question
@@ -212,7 +212,7 @@ def _with_options(item: Item) -> str:
     )
 
 
-def _spelled(item: Item) -> str:
+def _spelled(item: BenchmarkItem) -> str:
     texts = [item.choices[letter] for letter in item.gold if item.choices.get(letter)] if item.kind == "choice" else []
     return f"{item.gold} ({'; '.join(texts)})" if texts else item.gold
 

@@ -1,6 +1,6 @@
 """What is measured over the marked responses of a benchmark, as plain functions over records.
 
-A record is the mark of one response with the problem's id, gold and groups (`record_of`). A measure of nothing is None.
+A record is the grade of a response with the problem's id, gold and groups (`record_of`). A measure of nothing is None.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rap_plugin.evaluation.item import Item
-from rap_plugin.evaluation.mark import Mark
+from rap_plugin.evaluation.grade import BenchmarkGrade
+from rap_plugin.evaluation.item import BenchmarkItem
 
 Record = Mapping[str, Any]
 Records = Sequence[Record]
@@ -27,21 +27,21 @@ class Measure:
     higher_is_better: bool = True
 
 
-def record_of(item: Item, marks: Sequence[Mark]) -> dict[str, Any]:
+def record_of(item: BenchmarkItem, grades: Sequence[BenchmarkGrade]) -> dict[str, Any]:
     """The record of one problem. Over several responses the score is the mean of the judged ones, and what else is
     said comes from the first."""
-    scores = [mark.score for mark in marks if mark.score is not None]
-    first = marks[0]
-    extra = {name: sum(mark.extra[name] for mark in marks) / len(marks) for name in first.extra}
+    scores = [grade.score for grade in grades if grade.score is not None]
+    first = grades[0]
+    extra = {name: sum(grade.extra[name] for grade in grades) / len(grades) for name in first.extra}
     return {
         "id": item.id,
         "score": sum(scores) / len(scores) if scores else None,
-        "status": first.status,
-        "said": first.said[:500],
+        "status": first.verdict,
+        "said": first.extracted[:500],
         "gold": item.gold,
-        "judged": sum(mark.judged for mark in marks) / len(marks),
-        "unread": sum(mark.status == "unread" for mark in marks) / len(marks),
-        "unjudged": sum(mark.score is None for mark in marks) / len(marks),
+        "judged": sum(grade.judged for grade in grades) / len(grades),
+        "unread": sum(grade.verdict == "unread" for grade in grades) / len(grades),
+        "unjudged": sum(grade.score is None for grade in grades) / len(grades),
         "reason": first.reason,
         "groups": dict(item.groups),
         **({"extra": extra} if extra else {}),

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import Benchmark
-from rap_plugin.evaluation.prepared import (
+from rap_plugin.evaluation.prepared_data import (
     LAYOUT,
     SCHEMA,
     VARIABLE,
@@ -42,7 +42,7 @@ MAX_PIXELS = 200_000_000
 
 
 @dataclass
-class Prepared:
+class Preparation:
     """What was written."""
 
     benchmark: Benchmark
@@ -54,7 +54,7 @@ class Prepared:
     """rows that could not be used: part, id, reason"""
 
 
-def prepare_from_folder(benchmark: Benchmark, origin: Path, folder: Path) -> Prepared:
+def prepare_from_folder(benchmark: Benchmark, origin: Path, folder: Path) -> Preparation:
     """Reads the data files in `origin`, at any depth, as the benchmark's own repository or release lays them out.
 
     Rows that cannot be used are listed in FOLDER/NAME/refused.jsonl with the reason; parts that were prepared before
@@ -66,7 +66,7 @@ def prepare_from_folder(benchmark: Benchmark, origin: Path, folder: Path) -> Pre
 
 def prepare_from_hub(
     benchmark: Benchmark, folder: Path, hub: str | None = None, revision: str | None = None
-) -> Prepared:
+) -> Preparation:
     """Downloads the benchmark's repositories (or `hub` in their place) through `datasets`, at one commit each."""
     if not benchmark.sources:
         raise RapError(f"{benchmark.title} is not on the hub: `rap data prepare {benchmark.name} --from FOLDER`")
@@ -101,10 +101,10 @@ def _pools_of(benchmark: Benchmark, origin: Path) -> list[tuple[str, Pool]]:
         raise RapError(f"{origin}: no such folder; give the folder of the benchmark's files, or a hub id")
     if (origin / "dataset_dict.json").is_file() or (origin / "state.json").is_file():
         splits = [path.parent for path in sorted(origin.rglob("state.json"))]
-        named = [path for path in splits if _wanted(benchmark, path.relative_to(origin).as_posix() + "/")]
+        named = [path for path in splits if _is_data_file(benchmark, path.relative_to(origin).as_posix() + "/")]
         return [(f"{path.name}/", open_pool(PoolConfig(path=str(path)))) for path in named or splits]
     files = [path for path in sorted(origin.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    named = [path for path in files if _wanted(benchmark, path.relative_to(origin).as_posix())]
+    named = [path for path in files if _is_data_file(benchmark, path.relative_to(origin).as_posix())]
     chosen = named or files
     if not chosen:
         raise RapError(f"{origin}: no data file (JSON, JSONL, CSV, TSV, Parquet, Arrow); is it the right folder?")
@@ -116,14 +116,14 @@ def _pools_of(benchmark: Benchmark, origin: Path) -> list[tuple[str, Pool]]:
     return found
 
 
-def _wanted(benchmark: Benchmark, name: str) -> bool:
+def _is_data_file(benchmark: Benchmark, name: str) -> bool:
     return bool(benchmark.files) and re.search(benchmark.files, name) is not None
 
 
 def _write(
     benchmark: Benchmark, pools: Iterable[tuple[str, Pool]], folder: Path, source: str, revision: str
-) -> Prepared:
-    done = Prepared(benchmark, source, revision)
+) -> Preparation:
+    done = Preparation(benchmark, source, revision)
     home = folder / benchmark.name
     home.mkdir(parents=True, exist_ok=True)
     writers: dict[str, _PartWriter] = {}
@@ -170,7 +170,7 @@ def _place(
     row: Any,
     home: Path,
     writers: dict[str, _PartWriter],
-    done: Prepared,
+    done: Preparation,
 ) -> None:
     """Puts a row into the parts that it belongs to, or among the refused ones."""
     if isinstance(row, BadRow):
@@ -239,7 +239,7 @@ class _PartWriter:
         self.path.unlink(missing_ok=True)
 
 
-def _write_manifest(home: Path, done: Prepared) -> None:
+def _write_manifest(home: Path, done: Preparation) -> None:
     """Parts that were prepared earlier and not now keep their facts."""
     path = home / "manifest.json"
     kept: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import find_benchmark
-from rap_plugin.evaluation.mark import SCORER
+from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.measures import Record
 from rap_plugin.evaluation.task_names import DATASETS, Variant, split_name
 

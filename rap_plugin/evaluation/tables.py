@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_task
-from rap_plugin.evaluation.compare import PAPER, PAPER_TASKS, Cell, Comparison, Difference
+from rap_plugin.evaluation.benchmarks import BENCHMARKS, REPORTED, find_task
+from rap_plugin.evaluation.compare import PAPER, BenchmarkComparison, Cell, Difference
 
 HEAD = ("task", "model", "measure", "value", "95 %", "problems", "unread", "unjudged", "judged", "judge", "tokens")
 HEAD_PAIRS = ("task", "first", "second", "problems", "second - first", "95 %", "McNemar p")
@@ -57,12 +57,12 @@ def _pair_row(pair: Difference) -> tuple[str, ...]:
     return pair.task, pair.first, pair.second, f"{pair.count:,}", sign, _interval(pair.low, pair.high), p
 
 
-def paper_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+def paper_rows(comparison: BenchmarkComparison) -> list[tuple[str, ...]]:
     """The RAP table: models that have all six benchmarks or some of them, then the paper's own rows."""
     rows: list[tuple[str, ...]] = []
     for model in dict.fromkeys(cell.model for cell in comparison.cells):
         held = {c.task: c.value for c in comparison.cells if c.model == model and not c.variant and c.value is not None}
-        values = [held.get(task) for task in PAPER_TASKS]
+        values = [held.get(task) for task in REPORTED]
         known = [value for value in values if value is not None]
         if known:
             mean = sum(known) / len(known) if len(known) == len(values) else None
@@ -75,9 +75,9 @@ def paper_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     return rows
 
 
-def sections(comparison: Comparison) -> list[tuple[str, str, Sequence[str], list[tuple[str, ...]]]]:
+def sections(comparison: BenchmarkComparison) -> list[tuple[str, str, Sequence[str], list[tuple[str, ...]]]]:
     """(title, one explaining line, head, rows) of every table that has rows."""
-    head = ("model", *(BENCHMARKS[task].title for task in PAPER_TASKS), "average")
+    head = ("model", *(BENCHMARKS[task].title for task in REPORTED), "average")
     found = [
         ("Results", "In percent. Intervals: Wilson's, or a bootstrap over problems.", HEAD, [_cell_row(c) for c in comparison.cells]),
         ("Paired differences", "Accuracy over the same problems, in points.", HEAD_PAIRS, [_pair_row(d) for d in comparison.differences]),
@@ -97,7 +97,7 @@ def sections(comparison: Comparison) -> list[tuple[str, str, Sequence[str], list
     return [section for section in found if section[3]]
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: BenchmarkComparison) -> str:
     """All tables and notes."""
     parts = []
     for title, line, head, rows in sections(comparison):
@@ -112,7 +112,7 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def as_csv(comparison: Comparison) -> str:
+def as_csv(comparison: BenchmarkComparison) -> str:
     """One line per number: cells, paired differences and visual dependence, as shares of 1."""
     target = io.StringIO()
     writer = csv.writer(target)
@@ -136,7 +136,7 @@ def _safe(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def page(comparison: Comparison) -> str:
+def page(comparison: BenchmarkComparison) -> str:
     """One HTML file, nothing loaded from elsewhere."""
     body = [f"<h1>Benchmarks compared</h1>{chart(comparison)}"]
     for title, line, head, rows in sections(comparison):
@@ -154,7 +154,7 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
 
 
-def chart(comparison: Comparison) -> str:
+def chart(comparison: BenchmarkComparison) -> str:
     """Headline values with their intervals, one row per task, as SVG."""
     import altair as alt
 

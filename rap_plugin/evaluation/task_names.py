@@ -45,15 +45,9 @@ def all_tasks() -> list[tuple[Benchmark, str, Variant]]:
     ]
 
 
-_TITLES = {"mathvista": "MathVista", "mathverse": "MathVerse", "wemath": "WeMath", "mmvet": "MMVet", "vcr_wiki": "VCR"}
-_TITLES |= {"pgps9k": "PGPS9K", "vstar": "VStar", "cv_bench": "CVBench", "scienceqa_img": "ScienceQA_IMG"}
-_TITLES |= {"hrbench": "HRBench", "mme_realworld": "MME_RealWorld", "mme_realworld_lite": "MME_RealWorld_Lite"}
-
-
 def dataset_name(benchmark: Benchmark, part: str, blind: bool = False) -> str:
     """In VLMEvalKit: "RAP_MathVerse_vision_only", with "_blind" for the images withheld."""
-    title = _TITLES.get(benchmark.name, benchmark.title)
-    return "_".join(filter(None, ("RAP", title, part, "blind" if blind else "")))
+    return "_".join(filter(None, ("RAP", benchmark.dataset or benchmark.title, part, "blind" if blind else "")))
 
 
 DATASETS: dict[str, tuple[str, str, bool]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from rap_plugin.evaluation.judge import judge_from_environment
 from rap_plugin.evaluation.measures import record_of
-from rap_plugin.evaluation.prepared import item_of
+from rap_plugin.evaluation.prepared_data import item_of
 from rap_plugin.evaluation.prompts import prompt_text
 from rap_plugin.evaluation.scoring import score_response
 

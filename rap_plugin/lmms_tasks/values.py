@@ -11,8 +11,8 @@ from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_task
+from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.judge import judge_from_environment
-from rap_plugin.evaluation.mark import SCORER
 from rap_plugin.evaluation.measures import COMMON, Record
 from rap_plugin.evaluation.prepare import require_part
 from rap_plugin.evaluation.prompts import PROMPT_HASH

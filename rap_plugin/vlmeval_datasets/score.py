@@ -11,11 +11,11 @@ from typing import Any
 
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import find_benchmark
+from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.judge import Judge, JudgeName, judge_from_environment
-from rap_plugin.evaluation.mark import SCORER
 from rap_plugin.evaluation.measures import COMMON, record_of
 from rap_plugin.evaluation.prepare import require_part
-from rap_plugin.evaluation.prepared import read_items
+from rap_plugin.evaluation.prepared_data import read_items
 from rap_plugin.evaluation.prompts import PROMPT_HASH
 from rap_plugin.evaluation.results import FORMAT, FORMAT_VERSION, VLMEVAL_SCORES
 from rap_plugin.evaluation.scoring import score_response
@@ -44,8 +44,8 @@ def score_file(name: str, path: Path, options: Mapping[str, Any]) -> dict[str, f
             )
         pairs.append((items[index], "" if response.startswith(FAILED) else response))
     with ThreadPoolExecutor(max_workers=max(1, int(options.get("nproc") or 4))) as threads:
-        marks = threads.map(lambda pair: score_response(pair[0], pair[1], judge), pairs)
-        records = [record_of(item, [mark]) for (item, _), mark in zip(pairs, marks, strict=True)]
+        grades = threads.map(lambda pair: score_response(pair[0], pair[1], judge), pairs)
+        records = [record_of(item, [grade]) for (item, _), grade in zip(pairs, grades, strict=True)]
     measures = {one.name: one.of(records) for one in (*COMMON, *benchmark.measures)}
     found = {key: 100 * value for key, value in measures.items() if value is not None}
     judged = judge.facts if judge else {"judge": "none"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from rap_plugin.evaluation.benchmarks import find_benchmark
 from rap_plugin.evaluation.prepare import require_part
-from rap_plugin.evaluation.prepared import read_items
+from rap_plugin.evaluation.prepared_data import read_items
 from rap_plugin.evaluation.task_names import DATASETS
 
 COLUMNS = ("index", "id", "question", "answer", "kind", "category", "image")

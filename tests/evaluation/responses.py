@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rap_plugin.evaluation.item import Item, Kind
+from rap_plugin.evaluation.item import BenchmarkItem, Kind
 
 
 @dataclass(frozen=True)
@@ -15,24 +15,24 @@ class Case:
     """One response to one problem of a benchmark."""
 
     benchmark: str
-    item: Item
+    item: BenchmarkItem
     response: str
     reading: str | None
-    """choices and yes/no: what is read, None for nothing; other kinds: the mark's status"""
+    """choices and yes/no: what is read, None for nothing; other kinds: the grade's status"""
 
 
 def _item(
     kind: Kind, question: str, gold: str, options: tuple[str, ...] = (), precision: int = 0, rtol: float = 0.0
-) -> Item:
-    return Item("1", question, gold, kind, options, precision if kind == "number" else None, rtol)
+) -> BenchmarkItem:
+    return BenchmarkItem("1", question, gold, kind, options, precision if kind == "number" else None, rtol)
 
 
-def _choice(question: str, gold: str, *options: str) -> Item:
+def _choice(question: str, gold: str, *options: str) -> BenchmarkItem:
     listing = "\n".join(f"({letter}) {text}" for letter, text in zip("ABCDEFG", options, strict=False))
     return _item("choice", f"{question}\n{listing}", gold, options)
 
 
-PROBLEMS: dict[str, tuple[Item, int]] = {
+PROBLEMS: dict[str, tuple[BenchmarkItem, int]] = {
     # The item, and the option that the written responses choose.
     "vstar": (_choice("What is the material of the glove?", "C", "rubber", "cotton", "kevlar", "leather"), 2),
     "mmvp": (_choice("Are the butterfly's wings open or closed?", "B", "Open", "Closed"), 1),
@@ -162,7 +162,7 @@ _MEME = _item(
 )
 _COVERED = _item("covered", "What is the covered texts in the image?", "the first edition of\nwas published in 1921")
 
-BY_HAND: tuple[tuple[str, Item, str, str | None], ...] = (
+BY_HAND: tuple[tuple[str, BenchmarkItem, str, str | None], ...] = (
     # Readings that the benchmarks' usual scorers are known to get wrong.
     ("vstar", _VSTAR, "Answer: C", "C"),
     ("vstar", _VSTAR, "Based on the texture, the glove is made of kevlar, so C is right.", "C"),

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from rap_plugin.cli import cli
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.compare import compare
-from rap_plugin.evaluation.mark import SCORER
+from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.results import read_results
 from rap_plugin.evaluation.tables import markdown, page
 

@@ -12,13 +12,15 @@ import pytest
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation import judge as judging
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.judge import PROMPT_HASH, Judge, JudgeName, judge_from_environment, read_reply
 from rap_plugin.evaluation.scoring import score_response
 
-MEME = Item("1", "Explain the meme.", "The names of the two countries Iceland and Greenland mislead.", "wanted")
-SIGN = Item("2", "What does the sign say?", "stop", "wanted")
-GLOVE = Item("3", "Which material?", "C", "choice", ("rubber", "cotton", "kevlar"))
+MEME = BenchmarkItem(
+    "1", "Explain the meme.", "The names of the two countries Iceland and Greenland mislead.", "wanted"
+)
+SIGN = BenchmarkItem("2", "What does the sign say?", "stop", "wanted")
+GLOVE = BenchmarkItem("3", "Which material?", "C", "choice", ("rubber", "cotton", "kevlar"))
 
 
 class Server:
@@ -75,17 +77,17 @@ def open_judge(server: Server) -> Judge:
 
 def test_without_a_name_there_is_no_judge() -> None:
     assert judge_from_environment({}) is None
-    assert score_response(MEME, "It is about misleading names.").status == "unjudged"
+    assert score_response(MEME, "It is about misleading names.").verdict == "unjudged"
 
 
 def test_a_judge_is_asked_only_about_what_rules_cannot_tell(server: Server) -> None:
     judge = open_judge(server)
     server.reply = lambda prompt: "0.7"
     assert score_response(SIGN, "Stop", judge).judged is False
-    assert score_response(GLOVE, "\\boxed{B}", judge).status == "wrong"
+    assert score_response(GLOVE, "\\boxed{B}", judge).verdict == "wrong"
     assert server.asked == []
-    mark = score_response(MEME, "It is about misleading names.", judge)
-    assert (mark.score, mark.status, mark.judged) == (0.7, "partial", True)
+    grade = score_response(MEME, "It is about misleading names.", judge)
+    assert (grade.score, grade.verdict, grade.judged) == (0.7, "partial", True)
     assert len(server.asked) == 1
 
 
@@ -93,8 +95,8 @@ def test_a_choice_that_rules_could_not_read_is_judged_right_wrong_or_none(server
     judge = open_judge(server)
     for reply, score, status in (("right", 1.0, "right"), ("Wrong.", 0.0, "wrong"), ("none", 0.0, "unread")):
         server.reply = lambda prompt, reply=reply: reply
-        mark = score_response(GLOVE, "The weave looks like aramid fibre.", judge)
-        assert (mark.score, mark.status, mark.judged) == (score, status, True)
+        grade = score_response(GLOVE, "The weave looks like aramid fibre.", judge)
+        assert (grade.score, grade.verdict, grade.judged) == (score, status, True)
     assert "kevlar" in server.asked[0]
 
 
@@ -111,9 +113,9 @@ def test_instructions_in_a_response_reach_the_judge_only_as_data(server: Server)
 def test_a_reply_that_is_no_verdict_leaves_the_response_unjudged(server: Server, reply: Any) -> None:
     judge = open_judge(server)
     server.reply = lambda prompt: reply
-    mark = score_response(MEME, "It is about names.", judge)
-    assert (mark.score, mark.status, mark.judged) == (None, "unjudged", False)
-    assert "no verdict" in mark.reason
+    grade = score_response(MEME, "It is about names.", judge)
+    assert (grade.score, grade.verdict, grade.judged) == (None, "unjudged", False)
+    assert "no verdict" in grade.reason
 
 
 def test_thoughts_of_a_judge_are_passed_over() -> None:
@@ -126,9 +128,9 @@ def test_a_judge_that_stops_answering_is_told_once_and_nothing_is_lost(
 ) -> None:
     judge = open_judge(server)
     server.status = 500
-    marks = [score_response(MEME, f"It is about names, {i}.", judge) for i in range(8)]
-    assert {mark.status for mark in marks} == {"unjudged"}
-    assert all(mark.reason.startswith("no judge: ") for mark in marks)
+    grades = [score_response(MEME, f"It is about names, {i}.", judge) for i in range(8)]
+    assert {grade.verdict for grade in grades} == {"unjudged"}
+    assert all(grade.reason.startswith("no judge: ") for grade in grades)
     assert len(server.asked) == judging.GIVE_UP_AFTER * judging.ATTEMPTS
     assert capsys.readouterr().err.count("stopped answering") == 1
 

@@ -11,8 +11,8 @@ import pytest
 
 from rap_plugin.evaluation import measures
 from rap_plugin.evaluation.benchmarks import BENCHMARKS
-from rap_plugin.evaluation.item import Item
-from rap_plugin.evaluation.mark import Mark
+from rap_plugin.evaluation.grade import BenchmarkGrade
+from rap_plugin.evaluation.item import BenchmarkItem
 
 
 def record(score: float | None, **groups: str) -> dict[str, Any]:
@@ -119,13 +119,13 @@ def test_cv_bench_2d_is_the_mean_over_its_sources() -> None:
 
 
 def test_a_record_of_several_responses_is_their_mean() -> None:
-    item = Item("1", "q", "3", "maths")
-    marks = [
-        Mark(1.0, "right", "3"),
-        Mark(0.0, "unread", ""),
-        Mark(None, "unjudged", "x", reason="r"),
-        Mark(1.0, "right", "3", judged=True),
+    item = BenchmarkItem("1", "q", "3", "maths")
+    grades = [
+        BenchmarkGrade(1.0, "right", "3"),
+        BenchmarkGrade(0.0, "unread", ""),
+        BenchmarkGrade(None, "unjudged", "x", reason="r"),
+        BenchmarkGrade(1.0, "right", "3", judged=True),
     ]
-    held = measures.record_of(item, marks)
+    held = measures.record_of(item, grades)
     assert held["score"] == pytest.approx(2 / 3)
     assert (held["unread"], held["unjudged"], held["judged"]) == (0.25, 0.25, 0.25)

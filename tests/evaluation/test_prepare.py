@@ -12,7 +12,7 @@ from rap_plugin.cli import cli
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_benchmark
 from rap_plugin.evaluation.prepare import prepare_from_folder, require_part
-from rap_plugin.evaluation.prepared import content_hash, part_file, read_items, read_manifest
+from rap_plugin.evaluation.prepared_data import content_hash, part_file, read_items, read_manifest
 from rap_plugin.evaluation.scoring import score_response
 from tests.evaluation.fabricate import draw, make
 
@@ -58,8 +58,8 @@ def test_the_gold_answer_of_every_prepared_row_scores_as_right(name: str, tmp_pa
     for path in (tmp_path / "data" / name).glob("*.parquet"):
         for item in read_items(path, images=False):
             gold = item.gold.replace("<AND>", ", ").split("<OR>")[0]
-            mark = score_response(item, f"<think>I look.</think> \\boxed{{{gold}}}")
-            assert (mark.status, mark.score) == ("right", 1.0), (item, mark)
+            grade = score_response(item, f"<think>I look.</think> \\boxed{{{gold}}}")
+            assert (grade.verdict, grade.score) == ("right", 1.0), (item, grade)
 
 
 def test_vision_only_never_shows_the_text_of_the_problem(tmp_path: Path) -> None:

@@ -7,15 +7,15 @@ from collections import Counter
 
 import pytest
 
-from rap_plugin.evaluation.mark import Mark
+from rap_plugin.evaluation.grade import BenchmarkGrade
 from rap_plugin.evaluation.scoring import score_response
 from tests.evaluation.responses import CASES, Case
 
 
-def reading_of(case: Case, mark: Mark) -> str | None:
+def reading_of(case: Case, grade: BenchmarkGrade) -> str | None:
     if case.item.kind in ("choice", "yes_no"):
-        return None if mark.status == "unread" else mark.said
-    return mark.status
+        return None if grade.verdict == "unread" else grade.extracted
+    return grade.verdict
 
 
 def test_the_table_is_large_and_covers_the_benchmarks() -> None:
@@ -44,13 +44,13 @@ def test_at_least_99_percent_of_the_responses_are_read_right() -> None:
 )
 def test_a_response_that_built_in_scorers_misread_is_right(benchmark: str, response: str) -> None:
     case = next(case for case in CASES if (case.benchmark, case.response) == (benchmark, response))
-    assert score_response(case.item, response).status == "right"
+    assert score_response(case.item, response).verdict == "right"
 
 
 @pytest.mark.parametrize("threads", [1, 4, 16])
 def test_scores_are_the_same_with_any_number_of_threads(threads: int) -> None:
     expected = [score_response(case.item, case.response) for case in CASES]
-    marks: list[Mark | None] = [None] * len(CASES)
+    grades: list[BenchmarkGrade | None] = [None] * len(CASES)
     todo = iter(range(len(CASES)))
     lock = threading.Lock()
 
@@ -60,18 +60,18 @@ def test_scores_are_the_same_with_any_number_of_threads(threads: int) -> None:
                 index = next(todo, None)
             if index is None:
                 return
-            marks[index] = score_response(CASES[index].item, CASES[index].response)
+            grades[index] = score_response(CASES[index].item, CASES[index].response)
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert marks == expected
+    assert grades == expected
 
 
 def test_an_unjudged_response_has_no_score() -> None:
     for case in CASES:
-        mark = score_response(case.item, case.response)
-        assert (mark.score is None) == (mark.status == "unjudged")
-        assert mark.reason or mark.status != "unjudged"
+        grade = score_response(case.item, case.response)
+        assert (grade.score is None) == (grade.verdict == "unjudged")
+        assert grade.reason or grade.verdict != "unjudged"

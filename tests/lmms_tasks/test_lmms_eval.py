@@ -11,7 +11,7 @@ import pytest
 
 from rap_plugin.cli.path import PATHS
 from rap_plugin.evaluation.benchmarks import find_task
-from rap_plugin.evaluation.prepared import item_of, part_file, read_items
+from rap_plugin.evaluation.prepared_data import item_of, part_file, read_items
 from rap_plugin.evaluation.scoring import score_response
 from rap_plugin.evaluation.task_names import split_name
 from tests.lmms_tasks.conftest import REAL_LOGICVISTA, Lmms
@@ -60,8 +60,8 @@ def test_logged_records_are_what_the_scorer_says_of_the_logged_responses(reporte
         assert len(rows) == min(20, len(items))
         for row in rows:
             record = row["accuracy"]
-            mark = score_response(items[record["id"]], row["filtered_resps"])
-            assert (record.get("score"), record["status"]) == (mark.score, mark.status)
+            grade = score_response(items[record["id"]], row["filtered_resps"])
+            assert (record.get("score"), record["status"]) == (grade.score, grade.verdict)
 
 
 def test_logicvista_runs_on_real_rows(reported: Path) -> None:

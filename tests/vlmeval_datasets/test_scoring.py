@@ -10,7 +10,7 @@ import pytest
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_benchmark
-from rap_plugin.evaluation.prepared import part_file, read_items
+from rap_plugin.evaluation.prepared_data import part_file, read_items
 from rap_plugin.evaluation.task_names import DATASETS
 from rap_plugin.vlmeval_datasets.score import read_predictions, score_file
 from rap_plugin.vlmeval_datasets.tsv import write_tsv

@@ -1,61 +1,43 @@
-"""All benchmarks by name, and the groups of tasks that papers report."""
+"""All benchmarks by name, and the groups of tasks that papers report.
+
+A benchmark is one file of this folder that defines a `Benchmark`: nothing else has to name it.
+"""
+
+import importlib
+import pkgutil
 
 from rap_plugin.errors import RapError
-from rap_plugin.evaluation.benchmarks.base import Benchmark, Part, Row, Source
-from rap_plugin.evaluation.benchmarks.cv_bench import CV_BENCH
-from rap_plugin.evaluation.benchmarks.hrbench import HRBENCH
-from rap_plugin.evaluation.benchmarks.logicvista import LOGICVISTA
-from rap_plugin.evaluation.benchmarks.mathverse import MATHVERSE, TEXT, VISION
-from rap_plugin.evaluation.benchmarks.mathvista import MATHVISTA
-from rap_plugin.evaluation.benchmarks.mme_realworld import MME_REALWORLD, MME_REALWORLD_LITE
-from rap_plugin.evaluation.benchmarks.mmstar import MMSTAR
-from rap_plugin.evaluation.benchmarks.mmvet import MMVET
-from rap_plugin.evaluation.benchmarks.mmvp import MMVP
-from rap_plugin.evaluation.benchmarks.pgps9k import PGPS9K
-from rap_plugin.evaluation.benchmarks.pope import POPE
-from rap_plugin.evaluation.benchmarks.scienceqa import SCIENCEQA
-from rap_plugin.evaluation.benchmarks.vcr_wiki import VCR_WIKI
-from rap_plugin.evaluation.benchmarks.vstar import VSTAR
-from rap_plugin.evaluation.benchmarks.wemath import WEMATH
+from rap_plugin.evaluation.benchmarks.base import Benchmark, HubSource, Part, Row
 
-__all__ = ["BENCHMARKS", "GROUPS", "Benchmark", "Part", "Row", "Source", "find_benchmark", "find_task"]
+__all__ = ["BENCHMARKS", "GROUPS", "REPORTED", "Benchmark", "HubSource", "Part", "Row", "find_benchmark", "find_task"]
 
-BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark
-    for benchmark in (
-        MATHVISTA,
-        MATHVERSE,
-        WEMATH,
-        MMSTAR,
-        LOGICVISTA,
-        MMVET,
-        POPE,
-        VCR_WIKI,
-        PGPS9K,
-        VSTAR,
-        MMVP,
-        CV_BENCH,
-        SCIENCEQA,
-        HRBENCH,
-        MME_REALWORLD,
-        MME_REALWORLD_LITE,
-    )
-}
+REPORTED = ("mathvista", "mmstar", "mathverse", "wemath", "mmvet", "logicvista")
+"""The six benchmarks of the RAP table, in its order."""
+
+
+def _defined_here() -> dict[str, Benchmark]:
+    """Every `Benchmark` that a file of this folder defines, those of the RAP table first."""
+    found: dict[str, Benchmark] = {}
+    for module in pkgutil.iter_modules(__path__):
+        values = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
+        found |= {value.name: value for value in values if isinstance(value, Benchmark)}
+    order = [*REPORTED, *sorted(set(found) - set(REPORTED))]
+    return {name: found[name] for name in order}
+
+
+BENCHMARKS: dict[str, Benchmark] = _defined_here()
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "mathverse": tuple(f"mathverse_{part}" for part in (*TEXT, *VISION)),
-    "mathverse_text": tuple(f"mathverse_{part}" for part in TEXT),
-    "mathverse_vision": tuple(f"mathverse_{part}" for part in VISION),
-    "pope": ("pope_adversarial", "pope_popular", "pope_random"),
-    "vcr_wiki": ("vcr_wiki_en_easy", "vcr_wiki_en_hard", "vcr_wiki_zh_easy", "vcr_wiki_zh_hard"),
-    "pgps9k": ("pgps9k_text", "pgps9k_image"),
-    "cv_bench": ("cv_bench_2d", "cv_bench_3d"),
-    "hrbench": ("hrbench_4k", "hrbench_8k"),
-    "reported": ("mathvista", "mmstar", "mathverse", "wemath", "mmvet", "logicvista"),
+    **{
+        name: tuple(benchmark.task(part) for part in parts)
+        for benchmark in BENCHMARKS.values()
+        for name, parts in benchmark.groups.items()
+    },
+    "reported": REPORTED,
     "modality_gap": ("pgps9k", "mathverse_text", "mathverse_vision"),
     "vlm_r3": ("vstar", "mmvp", "cv_bench", "scienceqa_img", "hrbench", "mme_realworld_lite"),
 }
-"""Group to its tasks and groups. `mathverse` is the five versions with an image (Text Only has none)."""
+"""Group to its tasks and groups."""
 
 
 def find_benchmark(name: str) -> Benchmark:

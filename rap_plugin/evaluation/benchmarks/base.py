@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import Measure
 from rap_plugin.grading.extract import LETTERS
 from rap_plugin.samples.formats.base import RowProblem
@@ -29,7 +29,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Source:
+class HubSource:
     """Where the hub keeps the rows of one or more parts."""
 
     hub: str
@@ -37,19 +37,24 @@ class Source:
     config: str | None = None
 
 
+def one_part(row: Row, where: str) -> Sequence[str]:
+    """`parts_of` of a benchmark with one part."""
+    return ("",)
+
+
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark, told once."""
+    """One benchmark: the only place that says what it is, to both hosts."""
 
     name: str
     title: str
     paper: str
     parts: tuple[Part, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[HubSource, ...]
     """on the hub; () for data that users bring themselves"""
-    read: Callable[[Row, str], Item]
-    """(row, part) -> item; raises RowProblem for a row that is none"""
-    parts_of: Callable[[Row, str], Sequence[str]]
+    read: Callable[[Row, str], BenchmarkItem]
+    """(row, part) -> item; raises RowProblem for a row that cannot be used"""
+    parts_of: Callable[[Row, str], Sequence[str]] = one_part
     """(row, file or config/split that it came from) -> the parts that it belongs to; () leaves it out"""
     measures: tuple[Measure, ...] = ()
     """beside those that every benchmark has"""
@@ -57,6 +62,12 @@ class Benchmark:
     """the measure that is compared and cited"""
     files: str = ""
     """pattern of the data files to read when a folder has others too (other splits, sources)"""
+    dataset: str = ""
+    """the name in VLMEvalKit where it is not the title"""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """name of a group of tasks to the parts in it"""
+    pooled: tuple[str, ...] = ()
+    """parts whose rows are also shown as one result"""
     direct: str | None = None
     """instruction of the official protocol, where it asks for a bare answer"""
     repeats: int = 1
@@ -70,11 +81,6 @@ class Benchmark:
     def task(self, part: str) -> str:
         """The name of a part's task: the benchmark, an underscore, the part."""
         return f"{self.name}_{part}" if part else self.name
-
-
-def one_part(row: Row, where: str) -> Sequence[str]:
-    """For benchmarks with one part."""
-    return ("",)
 
 
 def text_of(row: Row, *names: str) -> str:

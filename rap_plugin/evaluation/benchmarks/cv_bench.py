@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rap_plugin.evaluation.benchmarks.base import (
     LETTER_ONLY,
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     letter_of,
@@ -18,7 +18,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     text_of,
     texts_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import mean_over, where
 
 
@@ -28,12 +28,12 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
     return (kind,) if kind in ("2d", "3d") else ()
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """`prompt` is the question with its options."""
     options = texts_of(row, "choices")
     if len(options) < 2:
         raise RowProblem("no options in column 'choices'")
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "idx", "index"),
         question=text_of(row, "prompt"),
         gold=letter_of(text_of(row, "answer"), len(options)),
@@ -48,8 +48,9 @@ CV_BENCH = Benchmark(
     name="cv_bench",
     title="CV-Bench",
     paper="2406.16860",
+    dataset="CVBench",
     parts=(Part("2d", 1438), Part("3d", 1200)),
-    sources=(Source("nyu-visionx/CV-Bench", "test"),),
+    sources=(HubSource("nyu-visionx/CV-Bench", "test"),),
     read=read,
     parts_of=parts_of,
     # Official: 2D is the mean of ADE20K and COCO, 3D is Omni3D, CV-Bench the mean of both.
@@ -62,4 +63,5 @@ CV_BENCH = Benchmark(
     ),
     headline="official",
     direct=LETTER_ONLY,
+    groups={"cv_bench": ("2d", "3d")},
 )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rap_plugin.evaluation.benchmarks.base import (
     LETTER_ONLY,
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     letter_of,
@@ -18,7 +18,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     maybe_text,
     text_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import mean_over, where
 
 
@@ -27,14 +27,14 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
     return tuple(part for part in ("4k", "8k") if part in where.lower())
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """Options in columns A to D."""
     options = tuple(maybe_text(row, letter) for letter in "ABCD")
     while options and options[-1] in ("", "nan"):
         options = options[:-1]
     if len(options) < 2:
         raise RowProblem("no options in columns 'A' to 'D'")
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "index"),
         question=f"{text_of(row, 'question')}\n{listed(options)}",
         gold=letter_of(text_of(row, "answer"), len(options)),
@@ -49,13 +49,16 @@ HRBENCH = Benchmark(
     name="hrbench",
     title="HR-Bench",
     paper="2408.15556",
+    dataset="HRBench",
     parts=(Part("4k", 800), Part("8k", 800)),
     sources=(
-        Source("DreamMr/HR-Bench", "hrbench_4k", "hrbench_version_split"),
-        Source("DreamMr/HR-Bench", "hrbench_8k", "hrbench_version_split"),
+        HubSource("DreamMr/HR-Bench", "hrbench_4k", "hrbench_version_split"),
+        HubSource("DreamMr/HR-Bench", "hrbench_8k", "hrbench_version_split"),
     ),
     read=read,
     parts_of=parts_of,
     measures=(mean_over("cycle", "over_cycles"), where("category", "single"), where("category", "cross")),
     direct=LETTER_ONLY,
+    groups={"hrbench": ("4k", "8k")},
+    pooled=("4k", "8k"),
 )

@@ -6,18 +6,17 @@ from pathlib import PurePosixPath
 
 from rap_plugin.evaluation.benchmarks.base import (
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     letter_of,
     maybe_text,
-    one_part,
     text_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import where
 from rap_plugin.grading.extract import parse_options
 from rap_plugin.samples.images import FirstOf
@@ -25,7 +24,7 @@ from rap_plugin.samples.images import FirstOf
 SKILLS = ("inductive", "deductive", "numerical", "spatial", "mechanical")
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """Golds are letters, some several ("B, D"); the few that are a number are read as mathematics."""
     question, gold = text_of(row, "question"), text_of(row, "answer")
     name = maybe_text(row, "imagename")
@@ -39,7 +38,7 @@ def read(row: Row, part: str) -> Item:
         letters = ""
     if any(ord(letter) - ord("A") >= len(options) for letter in letters):
         options = ()  # The image has more options than the text lists.
-    return Item(
+    return BenchmarkItem(
         id=PurePosixPath(name).stem or text_of(row, "id", "index"),
         question=question,
         gold=letters or gold,
@@ -55,8 +54,7 @@ LOGICVISTA = Benchmark(
     title="LogicVista",
     paper="2407.04973",
     parts=(Part("", 448),),
-    sources=(Source("lscpku/LogicVista", "test"),),
+    sources=(HubSource("lscpku/LogicVista", "test"),),
     read=read,
-    parts_of=one_part,
     measures=tuple(where("skill", skill) for skill in SKILLS),
 )

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from rap_plugin.evaluation.benchmarks.base import (
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     letter_of,
     maybe_text,
     text_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import where
 from rap_plugin.grading.extract import parse_options
 
@@ -39,7 +39,7 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
     return (version,) if version else ()
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """The question is the version's own `question` (empty in Vision Only). `question_for_eval` holds the full text of
     the problem: it is used to recognise options in a response and is never shown to the model."""
     question = maybe_text(row, "question")
@@ -52,7 +52,7 @@ def read(row: Row, part: str) -> Item:
     gold = text_of(row, "answer")
     choice = maybe_text(row, "question_type") == "multi-choice"
     options = tuple(parse_options(maybe_text(row, "question_for_eval") or question).values()) if choice else ()
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "sample_index"),
         question=question,
         gold=letter_of(gold) if choice else gold,
@@ -74,10 +74,11 @@ MATHVERSE = Benchmark(
     name="mathverse",
     title="MathVerse (testmini)",
     paper="2403.14624",
+    dataset="MathVerse",
     parts=tuple(Part(name, 788) for name in VERSIONS.values()),
     sources=(
-        Source("AI4Math/MathVerse", "testmini", "testmini"),
-        Source("AI4Math/MathVerse", "testmini_text_only", "testmini_text_only"),
+        HubSource("AI4Math/MathVerse", "testmini", "testmini"),
+        HubSource("AI4Math/MathVerse", "testmini_text_only", "testmini_text_only"),
     ),
     read=read,
     parts_of=parts_of,
@@ -88,4 +89,6 @@ MATHVERSE = Benchmark(
         where("subject", "Solid Geometry"),
         where("subject", "Functions"),
     ),
+    groups={"mathverse": (*TEXT, *VISION), "mathverse_text": TEXT, "mathverse_vision": VISION},
+    pooled=(*TEXT, *VISION),
 )

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from rap_plugin.evaluation.benchmarks.base import (
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     maybe_text,
-    one_part,
     text_of,
     texts_of,
 )
-from rap_plugin.evaluation.item import Item, Kind
+from rap_plugin.evaluation.item import BenchmarkItem, Kind
 from rap_plugin.evaluation.measures import where
 from rap_plugin.grading.extract import LETTERS
 
@@ -33,7 +32,7 @@ TASKS = (
 )
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """A choice's gold is the option's text and becomes its letter; a decimal's counts to the row's precision."""
     question, gold = text_of(row, "question"), text_of(row, "answer")
     unit, options = maybe_text(row, "unit"), texts_of(row, "choices")
@@ -55,7 +54,7 @@ def read(row: Row, part: str) -> Item:
     facts = row.get("metadata")
     metadata = facts if isinstance(facts, dict) else {}
     names = ("task", "category", "context", "grade", "source", "skills")
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "pid", "id"),
         question=question,
         gold=gold,
@@ -71,10 +70,10 @@ MATHVISTA = Benchmark(
     name="mathvista",
     title="MathVista (testmini)",
     paper="2310.02255",
+    dataset="MathVista",
     parts=(Part("", 1000),),
-    sources=(Source("AI4Math/MathVista", "testmini"),),
+    sources=(HubSource("AI4Math/MathVista", "testmini"),),
     read=read,
-    parts_of=one_part,
     measures=tuple(where("task", task) for task in TASKS),
     files="testmini",
 )

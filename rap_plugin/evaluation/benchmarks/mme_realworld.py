@@ -6,34 +6,33 @@ import re
 
 from rap_plugin.evaluation.benchmarks.base import (
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     letter_of,
     listed,
     maybe_text,
-    one_part,
     text_of,
     texts_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import where
 
 DIRECT = "Select the best answer. Respond with only the letter (A, B, C, D, or E) of the correct option."
 _OWN_LETTER = re.compile(r"\s*[(（][A-E][)）]\s*")
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """Options come as "(A) text"; the category is "Perception/.." or "Reasoning/..", in the Chinese part too."""
     options = tuple(_OWN_LETTER.sub("", text, count=1) for text in texts_of(row, "multi-choice options"))
     if len(options) < 2:
         raise RowProblem("no options in column 'multi-choice options'")
     category = maybe_text(row, "category")
     level = "perception" if "perception" in category.lower() else "reasoning"
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "index", "Question_id"),
         question=f"{text_of(row, 'question')}\n{listed(options)}",
         gold=letter_of(text_of(row, "answer"), len(options)),
@@ -49,10 +48,10 @@ def _benchmark(name: str, title: str, rows: int, hub: str) -> Benchmark:
         name=name,
         title=title,
         paper="2408.13257",
+        dataset=title.replace("-", "_"),
         parts=(Part("", rows),),
-        sources=(Source(hub, "train"),),
+        sources=(HubSource(hub, "train"),),
         read=read,
-        parts_of=one_part,
         measures=(where("level", "perception"), where("level", "reasoning")),
         direct=DIRECT,
     )

@@ -5,18 +5,17 @@ from __future__ import annotations
 from rap_plugin.evaluation.benchmarks.base import (
     LETTER_ONLY,
     Benchmark,
+    HubSource,
     Part,
     Row,
-    Source,
     group,
     image_of,
     letter_of,
     listed,
-    one_part,
     text_of,
     without_instruction,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import where
 from rap_plugin.grading.extract import parse_options
 
@@ -30,7 +29,7 @@ CATEGORIES = (
 )
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """The hub's rows list the options in the question; the TSV's have columns A to D beside it."""
     question = without_instruction(text_of(row, "question"))
     columns = tuple(text_of(row, letter) for letter in "ABCD" if row.get(letter) not in (None, ""))
@@ -38,7 +37,7 @@ def read(row: Row, part: str) -> Item:
     if not options and len(columns) > 1:
         options = columns
         question += "\n" + listed(columns)
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "index"),
         question=question,
         gold=letter_of(text_of(row, "answer"), len(options) or 4),
@@ -54,9 +53,8 @@ MMSTAR = Benchmark(
     title="MMStar",
     paper="2403.20330",
     parts=(Part("", 1500),),
-    sources=(Source("Lin-Chen/MMStar", "val"),),
+    sources=(HubSource("Lin-Chen/MMStar", "val"),),
     read=read,
-    parts_of=one_part,
     measures=tuple(where("category", category) for category in CATEGORIES),
     direct=LETTER_ONLY,
 )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from rap_plugin.evaluation.benchmarks.base import Benchmark, Part, Row, Source, group, image_of, one_part, text_of
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.benchmarks.base import Benchmark, HubSource, Part, Row, group, image_of, text_of
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import Measure, at_least, at_most, where
 
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """The gold joins phrases with <AND> and <OR>; the capability column lists what a problem needs."""
     capability = row.get("capability")
     needs = capability if isinstance(capability, (list, tuple)) else str(capability or "").split(",")
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "question_id", "id"),
         question=text_of(row, "question"),
         gold=text_of(row, "answer"),
@@ -27,10 +27,10 @@ MMVET = Benchmark(
     name="mmvet",
     title="MM-Vet",
     paper="2308.02490",
+    dataset="MMVet",
     parts=(Part("", 218),),
-    sources=(Source("lmms-lab/MMVet", "test"),),
+    sources=(HubSource("lmms-lab/MMVet", "test"),),
     read=read,
-    parts_of=one_part,
     measures=(
         Measure("at_least", at_least),
         Measure("at_most", at_most),

@@ -5,23 +5,22 @@ from __future__ import annotations
 from rap_plugin.evaluation.benchmarks.base import (
     LETTER_ONLY,
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     image_of,
     letter_of,
     listed,
-    one_part,
     text_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import all_right
 from rap_plugin.grading.extract import parse_options
 from rap_plugin.samples.images import FirstOf
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """Rows are numbered from 1 and two neighbours are a pair; the official CSV spells the number "lndex" and keeps
     the images as files of that number in "MMVP Images"."""
     number = text_of(row, "Index", "lndex", "index")
@@ -33,7 +32,7 @@ def read(row: Row, part: str) -> Item:
     if not options:
         raise RowProblem("no options in column 'Options'")
     files = FirstOf((f"MMVP Images/{number}.jpg", f"images/{number}.jpg", f"{number}.jpg"))
-    return Item(
+    return BenchmarkItem(
         id=number,
         question=f"{text_of(row, 'Question', 'question')}\n{listed(options)}",
         gold=letter_of(text_of(row, "Correct Answer", "answer"), len(options)),
@@ -49,9 +48,8 @@ MMVP = Benchmark(
     title="MMVP",
     paper="2401.06209",
     parts=(Part("", 300),),
-    sources=(Source("lmms-lab-eval/MMVP", "train"),),
+    sources=(HubSource("lmms-lab-eval/MMVP", "train"),),
     read=read,
-    parts_of=one_part,
     measures=(all_right("pair", 2, "pair_accuracy"),),
     headline="pair_accuracy",
     direct=LETTER_ONLY,

@@ -16,7 +16,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     texts_of,
 )
 from rap_plugin.evaluation.clauses import clauses_of
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.samples.images import FirstOf
 
 LOOK = "Use the information in the image to answer the question."
@@ -27,7 +27,7 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
     return ("text", "image")
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """Right within 1 %: golds are decimals rounded to three places, answers may be closed forms."""
     name = maybe_text(row, "diagram")
     if not name:
@@ -35,7 +35,7 @@ def read(row: Row, part: str) -> Item:
     question = text_of(row, "text")
     facts = clauses_of(texts_of(row, "parsing_stru_seqs"), texts_of(row, "parsing_sem_seqs"))
     asked = f"{', '.join(facts)}, answer the question: {question}" if facts else f"Answer the question: {question}"
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "id"),
         question=asked if part == "text" else f"{LOOK} {question}",
         gold=text_of(row, "answer"),
@@ -50,6 +50,7 @@ PGPS9K = Benchmark(
     name="pgps9k",
     title="PGPS9K (test)",
     paper="2302.11097",
+    dataset="PGPS9K",
     parts=(Part("text", 1000), Part("image", 1000)),
     sources=(),
     read=read,
@@ -57,4 +58,5 @@ PGPS9K = Benchmark(
     files=r"(^|/)test\.json$",
     repeats=4,
     temperature=0.6,
+    groups={"pgps9k": ("text", "image")},
 )

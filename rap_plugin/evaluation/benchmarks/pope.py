@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from rap_plugin.evaluation.benchmarks.base import (
     ONE_PHRASE,
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     maybe_text,
     text_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import Measure, f1, precision, recall, yes_ratio
 
 SETTINGS = ("adversarial", "popular", "random")
@@ -28,13 +28,13 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
     return tuple(setting for setting in SETTINGS if setting == named or (not named and setting in where.lower()))
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """Yes or no."""
     gold = text_of(row, "answer").lower().rstrip(".")
     if gold not in ("yes", "no"):
         raise RowProblem(f"the gold answer {gold[:40]!r} is neither yes nor no")
     number = text_of(row, "question_id", "id", "index")
-    return Item(
+    return BenchmarkItem(
         id=f"{part}/{number}",
         question=text_of(row, "question"),
         gold=gold,
@@ -49,7 +49,7 @@ POPE = Benchmark(
     title="POPE",
     paper="2305.10355",
     parts=tuple(Part(setting, 3000) for setting in SETTINGS),
-    sources=(Source("lmms-lab/POPE", "test"),),
+    sources=(HubSource("lmms-lab/POPE", "test"),),
     read=read,
     parts_of=parts_of,
     measures=(
@@ -59,4 +59,6 @@ POPE = Benchmark(
         Measure("yes_ratio", yes_ratio),
     ),
     direct=ONE_PHRASE,
+    groups={"pope": SETTINGS},
+    pooled=SETTINGS,
 )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rap_plugin.evaluation.benchmarks.base import (
     LETTER_ONLY,
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     listed,
@@ -18,7 +18,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     text_of,
     texts_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import where
 from rap_plugin.grading.extract import LETTERS
 
@@ -28,7 +28,7 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
     return () if row.get("image") is None else ("",)
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """The gold is the option's index; the hint goes before the question."""
     options = texts_of(row, "choices")
     index = row.get("answer")
@@ -36,7 +36,7 @@ def read(row: Row, part: str) -> Item:
         raise RowProblem(f"the gold answer {str(index)[:20]!r} is no index of its {len(options)} choices")
     hint = maybe_text(row, "hint")
     context = f"Context: {hint}\n" if hint else ""
-    return Item(
+    return BenchmarkItem(
         id=maybe_text(row, "id") or text_of(row, "rap_row"),
         question=f"{context}{text_of(row, 'question')}\n{listed(options)}",
         gold=LETTERS[index],
@@ -51,8 +51,9 @@ SCIENCEQA = Benchmark(
     name="scienceqa_img",
     title="ScienceQA-IMG",
     paper="2209.09513",
+    dataset="ScienceQA_IMG",
     parts=(Part("", 2017),),
-    sources=(Source("lmms-lab/ScienceQA", "test", "ScienceQA-IMG"),),
+    sources=(HubSource("lmms-lab/ScienceQA", "test", "ScienceQA-IMG"),),
     read=read,
     parts_of=parts_of,
     measures=tuple(where("subject", name) for name in ("natural science", "social science", "language science")),

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from rap_plugin.evaluation.benchmarks.base import (
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     image_of,
     maybe_text,
     texts_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import extra
 
 PARTS = ("en_easy", "en_hard", "zh_easy", "zh_hard")
@@ -27,12 +27,12 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
     return tuple(part for part in PARTS if part in place)
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """The golds are the covered texts, one a line."""
     texts = texts_of(row, "crossed_text")
     if not any(texts):
         raise RowProblem("no covered text in column 'crossed_text'")
-    return Item(
+    return BenchmarkItem(
         id=maybe_text(row, "question_id") or maybe_text(row, "rap_row"),
         question=QUESTION,
         gold="\n".join(text.replace("\n", " ") for text in texts if text),
@@ -45,10 +45,12 @@ VCR_WIKI = Benchmark(
     name="vcr_wiki",
     title="VCR-wiki",
     paper="2406.06462",
+    dataset="VCR",
     parts=tuple(Part(part, 5000) for part in PARTS),
-    sources=tuple(Source(f"vcr-org/VCR-wiki-{part.replace('_', '-')}-test", "test") for part in PARTS),
+    sources=tuple(HubSource(f"vcr-org/VCR-wiki-{part.replace('_', '-')}-test", "test") for part in PARTS),
     read=read,
     parts_of=parts_of,
     measures=(extra("jaccard"),),
     direct="Please restore the covered texts without outputting the explanations.",
+    groups={"vcr_wiki": PARTS},
 )

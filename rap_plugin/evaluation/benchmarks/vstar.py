@@ -5,29 +5,28 @@ from __future__ import annotations
 from rap_plugin.evaluation.benchmarks.base import (
     LETTER_ONLY,
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     letter_of,
-    one_part,
     text_of,
     without_instruction,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import where
 from rap_plugin.grading.extract import parse_options
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """The options and the official instruction stand in the question; the instruction is taken off."""
     question = without_instruction(text_of(row, "text", "question"))
     options = tuple(parse_options(question).values())
     if not options:
         raise RowProblem("no options in column 'text'")
-    return Item(
+    return BenchmarkItem(
         id=text_of(row, "question_id", "index", "id"),
         question=question,
         gold=letter_of(text_of(row, "label", "answer"), len(options)),
@@ -42,10 +41,10 @@ VSTAR = Benchmark(
     name="vstar",
     title="V*",
     paper="2312.14135",
+    dataset="VStar",
     parts=(Part("", 191),),
-    sources=(Source("lmms-lab/vstar-bench", "test"),),
+    sources=(HubSource("lmms-lab/vstar-bench", "test"),),
     read=read,
-    parts_of=one_part,
     measures=(where("category", "direct_attributes"), where("category", "relative_position")),
     direct=LETTER_ONLY,
 )

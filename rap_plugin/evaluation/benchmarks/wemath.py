@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from rap_plugin.evaluation.benchmarks.base import (
     Benchmark,
+    HubSource,
     Part,
     Row,
     RowProblem,
-    Source,
     group,
     image_of,
     letter_of,
-    one_part,
     text_of,
 )
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import wemath_measure
 from rap_plugin.grading.extract import parse_options
 
 
-def read(row: Row, part: str) -> Item:
+def read(row: Row, part: str) -> BenchmarkItem:
     """A choice; options stand in one text, "A. 60; B. 120; .. E. No correct answer"."""
     listing = text_of(row, "option")
     options = tuple(parse_options(listing).values())
     if not options:
         raise RowProblem("no options in column 'option'")
     problem, key = text_of(row, "ID"), text_of(row, "key")
-    return Item(
+    return BenchmarkItem(
         id=f"{problem}/{key}",
         question=f"{text_of(row, 'question')}\n{listing}",
         gold=letter_of(text_of(row, "answer"), len(options)),
@@ -41,10 +40,10 @@ WEMATH = Benchmark(
     name="wemath",
     title="WeMath (testmini)",
     paper="2407.01284",
+    dataset="WeMath",
     parts=(Part("", 1740),),
-    sources=(Source("We-Math/We-Math", "testmini"),),
+    sources=(HubSource("We-Math/We-Math", "testmini"),),
     read=read,
-    parts_of=one_part,
     measures=(
         wemath_measure("score_strict"),
         wemath_measure("score_loose"),

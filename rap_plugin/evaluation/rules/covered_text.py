@@ -28,7 +28,7 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def read_covered(response: str, covered: str) -> Restored:
+def read_covered_text(response: str, covered: str) -> Restored:
     """The stretch of the answer with as many tokens as the covered text that is nearest to it by character
     similarity; exact when all tokens agree, jaccard over the two sets of tokens. The thought does not count."""
     wanted = tokens_of(covered)

@@ -18,7 +18,7 @@ _NEGATION = re.compile(
 )
 
 
-def read_wanted(response: str, gold: str) -> tuple[float | None, str]:
+def read_phrases(response: str, gold: str) -> tuple[float | None, str]:
     """(score, answer read). The score is the share of the phrases joined by <AND> that the answer holds, the best
     over the alternatives joined by <OR>; None where rules cannot tell.
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, Benchmark, find_benchmark
-from rap_plugin.evaluation.item import Item
+from rap_plugin.evaluation.item import BenchmarkItem
 
 VARIABLE = "RAP_DATA_DIR"
 LAYOUT = 1
@@ -84,7 +84,7 @@ def how_to_prepare(benchmark: Benchmark, folder: Path | None, part: str = "") ->
     return f"{name} is not in {folder or data_dir()}: `rap data prepare {benchmark.name} --from {origin}`{own}"
 
 
-def read_items(path: Path, *, images: bool = True) -> Iterator[Item]:
+def read_items(path: Path, *, images: bool = True) -> Iterator[BenchmarkItem]:
     """The items of a prepared part in order; `image` is the encoded file, or None. Not to be called for one row."""
     columns = [name for name in SCHEMA.names if images or name != "image"]
     try:
@@ -95,10 +95,10 @@ def read_items(path: Path, *, images: bool = True) -> Iterator[Item]:
         raise RapError(f"{path}: cannot be read ({one_line(error)}); prepare the benchmark again") from None
 
 
-def item_of(row: Mapping[str, Any]) -> Item:
+def item_of(row: Mapping[str, Any]) -> BenchmarkItem:
     """An item out of a prepared row, as Parquet, `datasets` or a TSV gives it back."""
     image = row.get("image")
-    return Item(
+    return BenchmarkItem(
         id=str(row["id"]),
         question=str(row["question"]),
         gold=str(row["gold"]),
@@ -111,7 +111,7 @@ def item_of(row: Mapping[str, Any]) -> Item:
     )
 
 
-def row_of(item: Item, image: bytes | None) -> dict[str, Any]:
+def row_of(item: BenchmarkItem, image: bytes | None) -> dict[str, Any]:
     """The prepared row of an item."""
     return {
         "id": item.id,
@@ -152,7 +152,7 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def prepared(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+def read_manifests(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Manifests of all benchmarks in a data folder, by name; those of another layout left out."""
     found = {}
     for name in BENCHMARKS:
