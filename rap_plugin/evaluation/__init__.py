@@ -1,4 +1,4 @@
-"""Benchmarks, told once: rows, prompts, scoring, measures. lmms-eval and VLMEvalKit are given the same ones."""
+"""Benchmarks: rows, prompts, scoring, measures. lmms-eval and VLMEvalKit use the same ones."""
 
 from rap_plugin.evaluation.grade import SCORER, BenchmarkGrade
 from rap_plugin.evaluation.item import BenchmarkItem, Kind

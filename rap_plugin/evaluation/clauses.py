@@ -10,7 +10,7 @@ CIRCLE = "\\odot"
 
 
 def clauses_of(structural: Sequence[str], semantic: Sequence[str]) -> list[str]:
-    """Structural clauses in words, those that say nothing left out, then the semantic ones as they stand."""
+    """Structural clauses in words (without those that add nothing), then the semantic ones as they are."""
     said = [words for clause in structural if (words := in_words(clause))]
     return [*said, *(clause.strip() for clause in semantic if clause.strip())]
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from rap_plugin.grading.extract import LETTERS
 
 Kind = Literal["choice", "yes_no", "number", "maths", "wanted", "covered"]
-"""How an answer is read: an option letter (or several), yes or no, a number rounded to a precision, a mathematical
-object, wanted phrases with <AND> and <OR> (MM-Vet), covered text to restore (VCR)."""
+"""How an answer is read: an option letter (or several), yes or no, a number with a precision, a mathematical object,
+phrases joined by <AND> and <OR> (`wanted`: MM-Vet), covered text to restore (`covered`: VCR). Prepared files hold these
+words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ SHARE = (
     "0.0 (wrong) to 1.0 (right), the share of the correct answer that the response holds, and nothing else."
 )
 PROMPT_HASH = hashlib.sha256("\0".join((PROMPT, VERDICT, SHARE)).encode()).hexdigest()[:12]
-"""Names the wording that a judge was asked with."""
+"""Hash of the words that a judge is asked with; recorded with every result that a judge had a part in."""
 
 _NUMBER = re.compile(r"\s*([01](?:\.\d{1,4})?)\s*[.]?\s*")
 _WORD = re.compile(r"\W*(right|wrong|none)\b", re.IGNORECASE)
@@ -66,7 +66,7 @@ class JudgeName:
 
 
 class Judge:
-    """Asks a server. Counts nothing and decides nothing about what it is asked; usable from any thread."""
+    """Asks a server whether a response is right; usable from any thread."""
 
     def __init__(self, name: JudgeName, key: str | None = None) -> None:
         self.name = name
@@ -90,7 +90,7 @@ class Judge:
             return  # Some servers have no listing; the first question will tell.
         except (OSError, ValueError) as error:
             raise RapError(
-                f"{VARIABLE}: the judge at {self.name.url} cannot be reached ({one_line(getattr(error, 'reason', None) or error, 120)}); start it, or unset "
+                f"{VARIABLE}: the judge at {self.name.url} cannot be reached ({_reason(error)}); start it, or unset "
                 f"{VARIABLE} to score by rules alone"
             ) from None
         rows = listing.get("data") if isinstance(listing, dict) else None

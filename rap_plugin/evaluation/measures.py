@@ -1,6 +1,6 @@
 """What is measured over the marked responses of a benchmark, as plain functions over records.
 
-A record is the grade of a response with the problem's id, gold and groups (`record_of`). A measure of nothing is None.
+A record is the grade of a response with the problem's id, gold and groups (`record_of`). A measure over no records is None.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Measure:
 
 
 def record_of(item: BenchmarkItem, grades: Sequence[BenchmarkGrade]) -> dict[str, Any]:
-    """The record of one problem. Over several responses the score is the mean of the judged ones, and what else is
-    said comes from the first."""
+    """The record of one problem, as result files hold it. Over several responses the score is the mean of those that
+    have one; verdict, answer and reason are those of the first response."""
     scores = [grade.score for grade in grades if grade.score is not None]
     first = grades[0]
     extra = {name: sum(grade.extra[name] for grade in grades) / len(grades) for name in first.extra}
@@ -79,11 +79,11 @@ COMMON = (
     Measure("unjudged", share("unjudged"), higher_is_better=False),
     Measure("judged", share("judged"), higher_is_better=False),
 )
-"""Of every benchmark."""
+"""Measures of every benchmark."""
 
 
 def slug(text: str) -> str:
-    """A measure's name out of a group's value: "science & technology" -> "science_technology"."""
+    """A measure's name, made of a group's value: "science & technology" -> "science_technology"."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 

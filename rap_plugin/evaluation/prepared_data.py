@@ -85,7 +85,7 @@ def how_to_prepare(benchmark: Benchmark, folder: Path | None, part: str = "") ->
 
 
 def read_items(path: Path, *, images: bool = True) -> Iterator[BenchmarkItem]:
-    """The items of a prepared part in order; `image` is the encoded file, or None. Not to be called for one row."""
+    """The items of a prepared part in order; `image` is the encoded file, or None. Reads the whole file."""
     columns = [name for name in SCHEMA.names if images or name != "image"]
     try:
         with pq.ParquetFile(path) as file:
@@ -96,7 +96,7 @@ def read_items(path: Path, *, images: bool = True) -> Iterator[BenchmarkItem]:
 
 
 def item_of(row: Mapping[str, Any]) -> BenchmarkItem:
-    """An item out of a prepared row, as Parquet, `datasets` or a TSV gives it back."""
+    """The item of a prepared row, as Parquet, `datasets` or a TSV gives it back."""
     image = row.get("image")
     return BenchmarkItem(
         id=str(row["id"]),

@@ -1,4 +1,4 @@
-"""How a benchmark's problem becomes a prompt: the same family for all of them."""
+"""How a benchmark's problem becomes a prompt, in the same way for all benchmarks."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ def prompt_text(question: str, kind: Kind, form: Form = "reasoned", direct: str 
 
 
 PROMPT_HASH = hashlib.sha256("\0".join((THINK, *WHAT.values())).encode()).hexdigest()[:12]
-"""Names the wording of the reasoned form; recorded with every result."""
+"""Hash of the words of the reasoned form; recorded with every result."""
