@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from rap_plugin.evaluation.grade import BenchmarkGrade, BenchmarkVerdict
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.rules.covered_text import read_covered_text
-from rap_plugin.evaluation.rules.numbers import read_number, same_to_precision
 from rap_plugin.evaluation.rules.phrases import read_phrases
-from rap_plugin.evaluation.rules.yes_no import read_yes_no
 from rap_plugin.grading import GradeItem, Grader, GradingOptions, open_grader
 from rap_plugin.grading.extract import extract_choice, final_answer
 from rap_plugin.grading.reading.formulas import is_words
+from rap_plugin.grading.reading.numbers import read_number, same_to_precision
+from rap_plugin.grading.reading.yes_no import read_yes_no
 
 if TYPE_CHECKING:
     from rap_plugin.evaluation.judge import Judge
@@ -44,15 +44,15 @@ def _grade_choice(item: BenchmarkItem, response: str) -> BenchmarkGrade:
 
 
 def _grade_yes_no(item: BenchmarkItem, response: str) -> BenchmarkGrade:
-    word = read_yes_no(response)
+    word = read_yes_no(response, item.question).value
     return BenchmarkGrade(0.0, "unread", "") if word is None else _binary(word == item.gold, word)
 
 
 def _grade_number(item: BenchmarkItem, response: str) -> BenchmarkGrade:
-    said, text = read_number(response)
+    said = read_number(response, item.question).value
     if said is not None:
-        return _binary(same_to_precision(item.gold, said, item.precision or 0), text)
-    return BenchmarkGrade(0.0, "unread", text)
+        return _binary(same_to_precision(item.gold, said, item.precision or 0), said.text)
+    return BenchmarkGrade(0.0, "unread", final_answer(response) or "")
 
 
 def _grade_maths(item: BenchmarkItem, response: str) -> BenchmarkGrade:

@@ -1,9 +1,7 @@
-"""What a grader is given, what it gives back, and the one place where a reward is made."""
+"""What a grader is given and what it gives back."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -85,40 +83,3 @@ class Grader(Protocol):
 
 
 GraderFactory = Callable[[GradingOptions], Grader]
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """What a comparison says about one answer, before format and reward."""
-
-    verdict: Verdict
-    extracted: str
-    reason: str = ""
-
-
-def reward_of(right: bool, well_formatted: bool, format_weight: float) -> float:
-    """(1 - w) * accuracy + w * format, without arithmetic where the value is known: right and well
-    formatted is exactly 1.0, because the `released` preset counts rewards that are exactly 1.
-    """
-    if right:
-        return 1.0 if well_formatted or format_weight == 0 else 1.0 - format_weight
-    return format_weight if well_formatted else 0.0
-
-
-def grade_from(opinion: Opinion, *, formatted: bool, format_weight: float) -> Grade:
-    """A grade from an opinion; only right and wrong get a reward."""
-    reward = None
-    if opinion.verdict in ("right", "wrong"):
-        reward = reward_of(opinion.verdict == "right", formatted, format_weight)
-    return Grade(opinion.verdict, reward, formatted, opinion.extracted[:MAX_EXTRACTED], opinion.reason)
-
-
-def grader_id(name: str, version: int, **facts: object) -> str:
-    """`name-version:hash`, the hash over everything that can move a verdict, stable across processes."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=True, default=str)
-    return f"{name}-{version}:{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-
-def gold_is_empty(gold: str) -> str | None:
-    """The one reason that every built-in grader shares."""
-    return None if gold.strip() else "the gold answer is empty"

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 
 from rap_plugin.errors import RapError
 from rap_plugin.grading.base import Grader, GraderFactory, GradingOptions
-from rap_plugin.grading.graders.auto import AutoGrader
-from rap_plugin.grading.graders.choice import ChoiceGrader
-from rap_plugin.grading.graders.engine_reward import EngineGrader
-from rap_plugin.grading.graders.maths import MathGrader
-from rap_plugin.grading.graders.text import TextGrader
-from rap_plugin.grading.graders.user import UserGrader, split_user_name
+from rap_plugin.grading.graders.auto import auto
+from rap_plugin.grading.graders.choice import choice
+from rap_plugin.grading.graders.engine_reward import engine
+from rap_plugin.grading.graders.math import math
+from rap_plugin.grading.graders.text import text
+from rap_plugin.grading.graders.user_function import split_user_name, user_function
 
 BUILTIN_GRADERS: dict[str, GraderFactory] = {
-    "math": MathGrader,
-    "choice": ChoiceGrader,
-    "text": TextGrader,
-    "auto": AutoGrader,
-    "engine": EngineGrader,
+    "math": math,
+    "choice": choice,
+    "text": text,
+    "auto": auto,
+    "engine": engine,
 }
 
 
@@ -33,4 +33,4 @@ def open_grader(name: str, *, options: GradingOptions, registry: Mapping[str, Gr
     user = split_user_name(name)
     if user is None:
         raise RapError(f"no grader {name!r}: use one of {', '.join(sorted(known))}, or path/file.py:function")
-    return UserGrader(*user, options)
+    return user_function(*user, options)

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
-from rap_plugin.grading.base import (
-    Grade,
-    GradeItem,
-    GradingOptions,
-    Opinion,
-    gold_is_empty,
-    grade_from,
-    grader_id,
-)
+from rap_plugin.grading.base import GradeItem, GradingOptions
+from rap_plugin.grading.building import Ask, Opinion, gold_is_empty, grader
 from rap_plugin.grading.graders.choice import choice_opinion
-from rap_plugin.grading.graders.maths import MathGrader, check_math_gold, math_opinions, math_pool
+from rap_plugin.grading.graders.math import check_math_gold, compare_math, library_versions
 from rap_plugin.grading.graders.text import compare_text
-from rap_plugin.grading.reading.answers import find_answer, well_formatted
+from rap_plugin.grading.reading.answers import find_answer
 from rap_plugin.grading.reading.chosen_option import letters_only, match_option
 from rap_plugin.grading.reading.formulas import is_words
 from rap_plugin.grading.reading.question_options import mentions_letters, parse_options
@@ -50,51 +43,36 @@ def route(gold: str, question: str, options: Mapping[str, str]) -> Route:
     return "math"
 
 
-class AutoGrader:
-    """Routes every item by its gold answer."""
+def check_routed_gold(gold: str, question: str = "") -> str | None:
+    """The check of the grader that this gold answer goes to."""
+    empty = gold_is_empty(gold)
+    if empty:
+        return empty
+    return check_math_gold(gold) if route(gold, question, parse_options(question)) == "math" else None
 
-    def __init__(self, options: GradingOptions) -> None:
-        self._options = options
-        self._pool = math_pool(options)
-        self.id = grader_id(
-            "auto", 1, alternatives=options.alternatives, math=MathGrader(options).id, weight=options.format_weight
-        )
 
-    def check_gold(self, gold: str, question: str = "") -> str | None:
-        empty = gold_is_empty(gold)
-        if empty:
-            return empty
-        return check_math_gold(gold) if route(gold, question, parse_options(question)) == "math" else None
-
-    def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        opinions: list[Opinion | None] = []
-        for item in items:
-            opinions.append(self._without_worker(item))
-        rest = [item for item, opinion in zip(items, opinions, strict=True) if opinion is None]
-        maths = iter(math_opinions(rest, self._pool, self._options.rtol))
-        return [
-            grade_from(
-                opinion if opinion is not None else next(maths),
-                formatted=well_formatted(item.response),
-                format_weight=self._options.format_weight,
-            )
-            for item, opinion in zip(items, opinions, strict=True)
-        ]
-
-    def _without_worker(self, item: GradeItem) -> Opinion | None:
-        options = parse_options(item.question)
-        where = route(item.gold, item.question, options)
-        if where == "math":
-            return None
-        if where == "text":
-            return compare_text(item, alternatives=self._options.alternatives)
-        opinion = choice_opinion(item, options)
-        if opinion.verdict == "wrong" and not opinion.extracted and not letters_only(item.gold):
-            # The gold is an option's text and the response chose no option: "7cm" may still answer "7 cm".
-            return None if _MATHS.search(item.gold) else compare_text(item, alternatives=False)
-        if opinion.verdict == "wrong" and not opinion.extracted:
-            return Opinion("wrong", find_answer(item.response).text[:200], opinion.reason)
+@grader(
+    "auto",
+    version=1,
+    moved_by=("alternatives", "format_weight", "rtol", "timeout_s", "memory_mb"),
+    facts=library_versions,
+    check_gold=check_routed_gold,
+    worker={"kind": "math"},
+)
+def auto(item: GradeItem, options: GradingOptions) -> Opinion | Ask:
+    """The grader that the gold answer asks for: `choice`, `text` or `math`."""
+    listed = parse_options(item.question)
+    where = route(item.gold, item.question, listed)
+    if where == "math":
+        return compare_math(item, options.rtol)
+    if where == "text":
+        return compare_text(item, alternatives=options.alternatives)
+    opinion = choice_opinion(item, listed)
+    if opinion.verdict != "wrong" or opinion.extracted:
         return opinion
-
-    def close(self) -> None:
-        self._pool.close()
+    if letters_only(item.gold):
+        return Opinion("wrong", find_answer(item.response).text[:200], opinion.reason)
+    # The gold is an option's text and the response chose no option: "7cm" may still answer "7 cm".
+    if _MATHS.search(item.gold):
+        return compare_math(item, options.rtol)
+    return compare_text(item, alternatives=False)

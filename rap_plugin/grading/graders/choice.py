@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from rap_plugin.grading.base import (
-    Grade,
-    GradeItem,
-    GradingOptions,
-    Opinion,
-    gold_is_empty,
-    grade_from,
-    grader_id,
-)
-from rap_plugin.grading.reading.answers import well_formatted
+from rap_plugin.grading.base import GradeItem, GradingOptions
+from rap_plugin.grading.building import Opinion, gold_is_empty, grader
 from rap_plugin.grading.reading.chosen_option import extract_choice, letters_only, match_option
 from rap_plugin.grading.reading.question_options import parse_options
 
@@ -53,25 +45,12 @@ def check_choice_gold(gold: str, options: Mapping[str, str]) -> str | None:
     return f"the gold answer {gold.strip()[:40]!r} is not an option letter"
 
 
-class ChoiceGrader:
+def check_choice_question(gold: str, question: str = "") -> str | None:
+    """`check_choice_gold` with the options of the question."""
+    return check_choice_gold(gold, parse_options(question))
+
+
+@grader("choice", version=1, moved_by=("format_weight",), check_gold=check_choice_question)
+def choice(item: GradeItem, options: GradingOptions) -> Opinion:
     """Multiple choice: letters, several letters as sets, or an option's own words."""
-
-    def __init__(self, options: GradingOptions) -> None:
-        self._options = options
-        self.id = grader_id("choice", 1, format_weight=options.format_weight)
-
-    def check_gold(self, gold: str, question: str = "") -> str | None:
-        return check_choice_gold(gold, parse_options(question))
-
-    def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        return [
-            grade_from(
-                choice_opinion(item, parse_options(item.question)),
-                formatted=well_formatted(item.response),
-                format_weight=self._options.format_weight,
-            )
-            for item in items
-        ]
-
-    def close(self) -> None:
-        """Nothing to stop."""
+    return choice_opinion(item, parse_options(item.question))

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from rap_plugin.grading.base import GradeItem, GradingOptions
+from rap_plugin.grading.building import Opinion, any_gold, grader
+from rap_plugin.grading.reading.answers import find_answer
 
-from rap_plugin.grading.base import Grade, GradeItem, GradingOptions, grader_id
-from rap_plugin.grading.reading.answers import find_answer, well_formatted
 
-
-class EngineGrader:
+@grader("engine", version=1, moved_by=("right_at",), check_gold=any_gold)
+def engine(item: GradeItem, options: GradingOptions) -> Opinion:
     """Takes the run's own reward as it is; a response is right when it reaches `right_at`.
 
     A response without a reward (the reward function raised, or gave no number) is ungradable.
     """
-
-    def __init__(self, options: GradingOptions) -> None:
-        self._right_at = options.right_at
-        self.id = grader_id("engine", 1, right_at=options.right_at)
-
-    def check_gold(self, gold: str, question: str = "") -> str | None:
-        # Only the run's reward knows what it accepts.
-        return None
-
-    def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        return [self._grade(item) for item in items]
-
-    def _grade(self, item: GradeItem) -> Grade:
-        formatted = well_formatted(item.response)
-        extracted = find_answer(item.response).text[:2000]
-        if item.reward is None:
-            return Grade("ungradable", None, formatted, extracted, "the run's reward gave no number for this response")
-        return Grade("right" if item.reward >= self._right_at else "wrong", item.reward, formatted, extracted)
-
-    def close(self) -> None:
-        """Nothing to stop."""
+    answer = find_answer(item.response).text
+    if item.reward is None:
+        return Opinion("ungradable", answer, "the run's reward gave no number for this response")
+    return Opinion("right" if item.reward >= options.right_at else "wrong", answer, reward=item.reward)

@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
+
 TAIL_CHARS = 64_000
 """Answers are looked for in the last 64,000 characters of a response; no training set-up answers later."""
 
@@ -198,6 +200,13 @@ def find_answer(response: str) -> Answer:
     if not lines or _OPEN_BOX.search(lines[-1]):
         return Answer("", "none")
     return Answer(strip_marks(lines[-1][-LINE_CHARS:]), "whole" if len(lines) == 1 else "line")
+
+
+@never_raises
+def read_final_answer(response: str) -> Reading[str]:
+    """The answer's own text, whatever it is about."""
+    answer = find_answer(response)
+    return read(answer.text, None, answer.how) if answer.text else unread("no answer found")
 
 
 def final_answer(response: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from rap_plugin.grading.graders.text import normalize_text, unwrap_text_commands
 from rap_plugin.grading.reading.answers import (
     find_answer,
     find_phrases,
@@ -14,6 +13,8 @@ from rap_plugin.grading.reading.answers import (
     strip_marks,
     tail,
 )
+from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
+from rap_plugin.grading.reading.normalised import normalize_text, unwrap_text_commands
 from rap_plugin.grading.reading.quantities import read_quantity, same_quantity
 from rap_plugin.grading.reading.question_options import LETTERS
 
@@ -203,7 +204,23 @@ def _from_plain(text: str, options: Mapping[str, str], letters: str) -> str | No
     return _option_inside(sentences[-1], options) if len(sentences[-1]) <= 300 else None
 
 
+@never_raises
+def read_option(response: str, options: Mapping[str, str] | None = None, letters: str = LETTERS) -> Reading[str]:
+    """The option that a response chooses: a letter, or several sorted and joined, "BD".
+
+    `options` maps upper-case letters to texts (see `parse_options`); with it, letters outside it do not count and an
+    answer in the option's own words does.
+    """
+    choice = _chosen(response, options, letters)
+    return unread("no choice found") if choice is None else read(choice, None, "")
+
+
 def extract_choice(response: str, options: Mapping[str, str] | None = None, letters: str = LETTERS) -> str | None:
+    """The letters that `read_option` reads, or None."""
+    return read_option(response, options, letters).value
+
+
+def _chosen(response: str, options: Mapping[str, str] | None, letters: str) -> str | None:
     """The option letter that a response chooses, or None when it chooses none.
 
     `options` maps upper-case letters to texts (see `parse_options`); with it, letters outside it do not

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from rap_plugin.grading.graders.text import normalize_text
-from rap_plugin.grading.reading.answers import Answer, first_sentence, strip_marks
+from rap_plugin.grading.reading.answers import Answer, find_answer, first_sentence, strip_marks
+from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
+from rap_plugin.grading.reading.normalised import normalize_text
 from rap_plugin.grading.reading.notation import clean_math, squash
 from rap_plugin.grading.reading.quantities import find_quantities, read_quantity, read_unit, same_quantity
 
@@ -86,6 +87,14 @@ def answer_as_math(answer: Answer) -> str:
     if not found or (_HEDGE.search(sentence) and len({number for number, _ in found}) > 1):
         return ""
     return found[-1][0]
+
+
+@never_raises
+def read_formula(response: str) -> Reading[str]:
+    """The mathematics that a response gives as its answer, as it is written."""
+    answer = find_answer(response)
+    said = answer_as_math(answer)
+    return read(said, None, answer.how) if said else unread("no answer found")
 
 
 def _is_sentence(text: str) -> bool:

@@ -7,7 +7,7 @@ takes microseconds, and needs no worker.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from rap_plugin.grading.reading.notation import clean_math
@@ -119,6 +119,8 @@ class Quantity:
     percent: bool = False
     unit: str = ""
     """canonical unit; "" when there is none or it is a word that we do not know ("5 apples")"""
+    text: str = field(default="", compare=False)
+    """as it was written"""
 
 
 def _number(text: str) -> Fraction:
@@ -182,14 +184,20 @@ def read_quantity(text: str) -> Quantity | None:
         value, suffix = value * _SCALES[scale.group(1).lower()], suffix[scale.end() :].strip()
     percent = _PERCENT.match(suffix)
     if percent:
-        return Quantity(value, exact, percent=True) if read_unit(suffix[percent.end() :]) == "" else None
+        return (
+            Quantity(value, exact, percent=True, text=text.strip())
+            if read_unit(suffix[percent.end() :]) == ""
+            else None
+        )
     glued = bool(suffix) and cleaned[match.start("suffix") - 1] != " "
     if glued and re.fullmatch(r"[A-Za-z]+", suffix) and not {suffix, suffix.lower()} & _UNITS.keys():
         return None  # "2ab" is a product, "2 apples" is not
     unit = read_unit(suffix)
     if unit is None:
         return None
-    return Quantity(value, exact, unit=_UNITS[match["currency"].lstrip("\\")] if match["currency"] else unit)
+    if match["currency"]:
+        unit = _UNITS[match["currency"].lstrip("\\")]
+    return Quantity(value, exact, unit=unit, text=text.strip())
 
 
 def _value(match: re.Match[str]) -> tuple[Fraction, bool] | None:

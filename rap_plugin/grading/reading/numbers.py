@@ -5,13 +5,15 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from fractions import Fraction
 
-from rap_plugin.grading.extract import find_answer
+from rap_plugin.grading.reading.answers import find_answer
+from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
 from rap_plugin.grading.reading.formulas import answer_as_math, split_name
 from rap_plugin.grading.reading.quantities import Quantity, find_quantities, read_quantity
 
 
-def read_number(response: str) -> tuple[Quantity | None, str]:
-    """(the number that a response gives as its answer, the text it was read in).
+@never_raises
+def read_number(response: str, question: str = "") -> Reading[Quantity]:
+    """The number that a response gives as its answer.
 
     A marked answer is read as mathematics ("x = 3/4", "12 cm"). A sentence counts when it has exactly one number in
     it, or ends with an equals sign and a number; two numbers without either are not an answer.
@@ -21,12 +23,14 @@ def read_number(response: str) -> tuple[Quantity | None, str]:
     for candidate in (text, split_name(text)[1], text.rsplit("=", 1)[-1], text.rsplit("≈", 1)[-1]):
         quantity = read_quantity(candidate.strip(" .$"))
         if quantity is not None:
-            return quantity, candidate.strip()
+            return read(quantity, None, answer.how)
     found = find_quantities(answer.text)
     values = {quantity.value for number, _ in found if (quantity := read_quantity(number)) is not None}
     if len(values) == 1:
-        return read_quantity(found[-1][0]), found[-1][0]
-    return None, answer.text
+        only = read_quantity(found[-1][0])
+        if only is not None:
+            return read(only, None, "only number")
+    return unread("no single number")
 
 
 def same_to_precision(gold: str, said: Quantity, precision: int) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rap_plugin.grading.base import reward_of
+from rap_plugin.grading.building import reward_of
 from rap_plugin.grading.extract import (
     TAIL_CHARS,
     extract_answer_tag,

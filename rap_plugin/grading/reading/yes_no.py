@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from rap_plugin.grading.extract import find_answer
+from rap_plugin.grading.reading.answers import find_answer
+from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
 
 _LEAD = re.compile(r"[\W_]*(yes|no)\b(?!\s+(?:or|and)\s+(?:yes|no)\b)(?!-)", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\w-])(yes|no)(?![\w-])", re.IGNORECASE)
@@ -28,8 +29,9 @@ _UNSURE = re.compile(
 )
 
 
-def read_yes_no(response: str) -> Literal["yes", "no"] | None:
-    """ "yes" or "no" as the response's final answer says it, None when it says neither or both.
+@never_raises
+def read_yes_no(response: str, question: str = "") -> Reading[str]:
+    """ "yes" or "no" as the response's final answer says it, unread when it says neither or both.
 
     A marked answer counts first (box, tag, "the answer is"); then the word that the answer opens with; then the
     only one of the two words in it; then a plain statement ("There is no dog in the image.").
@@ -40,8 +42,9 @@ def read_yes_no(response: str) -> Literal["yes", "no"] | None:
         whole = response.rsplit("</think>", 1)[-1].strip()
         first, last = _LEAD.match(whole), _LEAD.match(answer.text)
         if first and not (last and last.group(1).lower() != first.group(1).lower()):
-            return _as_word(first.group(1))
-    return _read(answer.text)
+            return read(_as_word(first.group(1)), None, "opening word")
+    word = _read(answer.text)
+    return unread("neither yes nor no") if word is None else read(word, None, answer.how)
 
 
 def _read(text: str) -> Literal["yes", "no"] | None:

@@ -1,0 +1,79 @@
+"""`math`: equal as mathematics. What is certain is decided here, the rest by math-verify in workers."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from rap_plugin.grading.base import GradeItem, GradingOptions
+from rap_plugin.grading.building import Ask, Opinion, gold_is_empty, grader
+from rap_plugin.grading.reading.answers import find_answer
+from rap_plugin.grading.reading.formulas import (
+    MAX_ANSWER_CHARS,
+    MAX_NESTING,
+    answer_as_math,
+    is_words,
+    nesting,
+    quick_compare,
+    same_words,
+)
+from rap_plugin.grading.workers.processes import Reply
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what decides in the workers: another one may decide otherwise."""
+    found = {}
+    for package in ("math-verify", "latex2sympy2_extended", "sympy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def check_math_gold(gold: str, question: str = "") -> str | None:
+    """None when a gold answer can be compared as mathematics, else why not."""
+    if len(gold) > MAX_ANSWER_CHARS:
+        return f"the gold answer is {len(gold)} characters long, more than {MAX_ANSWER_CHARS}"
+    if nesting(gold) > MAX_NESTING:
+        return f"the gold answer nests brackets deeper than {MAX_NESTING}"
+    return gold_is_empty(gold)
+
+
+def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
+    """The opinion of the `math` grader, or the comparison that only a worker can decide."""
+    answer = find_answer(item.response)
+    unusable = check_math_gold(item.gold)
+    if unusable:
+        return Opinion("ungradable", answer.text, unusable)
+    gold = item.gold.strip()
+    if len(answer.text) > MAX_ANSWER_CHARS:
+        return Opinion("wrong", answer.text, f"the answer is {len(answer.text)} characters long")
+    if is_words(gold):
+        same = same_words(gold, answer)
+        return Opinion("right" if same else "wrong", answer.text, "" if same else "another text")
+    said = answer_as_math(answer)
+    if not said:
+        return Opinion("wrong", "", "no answer found")
+    if nesting(said) > MAX_NESTING:
+        return Opinion("wrong", said, "brackets nested too deeply")
+    equal = quick_compare(gold, said, rtol)
+    if equal is None:
+        return Ask({"gold": gold, "said": said, "rtol": rtol}, said, lambda reply: _opinion_of(reply, said), pure=True)
+    return Opinion("right" if equal else "wrong", said, "" if equal else "another value")
+
+
+def _opinion_of(reply: Reply, said: str) -> Opinion:
+    return Opinion(reply["verdict"], said, str(reply["reason"]))
+
+
+@grader(
+    "math",
+    version=1,
+    moved_by=("format_weight", "rtol", "timeout_s", "memory_mb"),
+    facts=library_versions,
+    check_gold=check_math_gold,
+    worker={"kind": "math"},
+)
+def math(item: GradeItem, options: GradingOptions) -> Opinion | Ask:
+    """Mathematical equality, tolerant where a person would be; see docs/grading.md."""
+    return compare_math(item, options.rtol)
