@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -72,33 +72,42 @@ def test_a_second_demo_makes_no_engine_call(shown: tuple[Path, str]) -> None:
     assert verify_run(run)
 
 
-def test_a_killed_demo_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
-    quiet = tmp_path / "quiet"
-    assert demo("--out", quiet, "--limit", "60").returncode == 0
-    killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "rap_plugin.cli", "demo", "--out", str(killed), "--limit", "60"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
-        # As soon as the first batch is stored, and no later than the end.
-        if (killed / "evidence.sqlite").exists() and _rollouts(killed):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        time.sleep(0.05)
-    assert process.returncode == -signal.SIGKILL
-    assert 0 < _rollouts(killed) < 600
-    assert demo("--out", killed, "--limit", "60").returncode == 0
+KILLER = """
+import os
+import signal
+
+from rap_plugin import hookimpl
+
+probed = 0
+
+
+@hookimpl
+def rap_sample_probed(sample, rollouts):
+    global probed
+    probed += 1
+    if probed == 25:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_killed_after_its_first_batches_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLER)
+
+    def select(run: Path, *arguments: str) -> int:
+        command = [sys.executable, "-m", "rap_plugin.cli", "select", str(POOL_PATH), "--model", str(MODEL_DIR)]
+        command += ["--out", str(run), "--limit", "60", "--max-new-tokens", "64", "--batch-size", "100", *arguments]
+        return subprocess.run(command, capture_output=True).returncode
+
+    quiet, killed = tmp_path / "quiet", tmp_path / "killed"
+    assert select(quiet) == 0
+    assert select(killed, "--plugin", str(killer)) == -signal.SIGKILL
+    with sqlite3.connect(killed / "evidence.sqlite") as db:
+        (stored,) = db.execute("SELECT count(*) FROM rollouts").fetchone()
+    assert 0 < stored < 600
+    assert select(killed) == 0
     for name in ("selected.parquet", "scores.parquet"):
         assert (killed / name).read_bytes() == (quiet / name).read_bytes()
-
-
-def _rollouts(run: Path) -> int:
-    import sqlite3
-
-    try:
-        with sqlite3.connect(f"file:{run / 'evidence.sqlite'}?mode=ro", uri=True) as db:
-            return int(db.execute("SELECT count(*) FROM rollouts").fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0
 
 
 def test_real_logicvista_rows_are_all_accounted_for_and_spoilt_ones_named(logicvista: Path, tmp_path: Path) -> None:

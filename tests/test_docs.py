@@ -19,10 +19,6 @@ DOCS = ROOT / "docs"
 HOOKS = [name for name, value in vars(hookspecs).items() if name.startswith("rap_") and inspect.isfunction(value)]
 
 
-def everything() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))])
-
-
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented_with_its_signature(hook: str) -> None:
     parameters = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
@@ -37,28 +33,44 @@ def test_the_configuration_document_is_the_one_that_the_code_gives() -> None:
     )
 
 
+def section(document: str, heading: str) -> str:
+    """The part of a document under one heading, up to the next of its rank."""
+    text = (DOCS / document).read_text(encoding="utf-8")
+    rank = heading.split(" ")[0]
+    assert f"\n{heading}\n" in text, f"{document} has no heading {heading!r}"
+    return re.split(rf"\n#{{1,{len(rank)}}} ", text.split(f"\n{heading}\n")[1])[0]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_and_its_options_are_documented(name: str) -> None:
-    text = (DOCS / "commands.md").read_text()
-    assert f"## rap {name}" in text
-    part = text.split(f"## rap {name}\n")[1].split("\n## ")[0] + (DOCS / "configuration.md").read_text()
+def test_every_option_is_documented_with_its_command_or_as_an_option_of_the_configuration(name: str) -> None:
+    quoted = " ".join(re.findall(r"`([^`]+)`", section("commands.md", f"## rap {name}")))
+    own = re.findall(r"--[a-z][a-z-]*", quoted)
+    general = re.findall(r"^\| `[a-z_.]+` \| `(--[a-z-]+)` \|", (DOCS / "configuration.md").read_text(), re.MULTILINE)
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
-    for parameter in command.params:
+    for parameter in [*command.params, *(p for c in getattr(command, "commands", {}).values() for p in c.params)]:
         if isinstance(parameter, click.Option):
-            assert parameter.opts[0] in part, f"rap {name} {parameter.opts[0]}"
+            configured = parameter.name is not None and "__" in parameter.name
+            assert parameter.opts[0] in (general if configured else own), f"rap {name} {parameter.opts[0]}"
 
 
-def test_every_verdict_and_every_evidence_column_is_documented() -> None:
-    text = everything()
-    for verdict in VERDICTS:
-        assert f"`{verdict}`" in text, verdict
-    evidence = (DOCS / "evidence.md").read_text()
-    for table in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) \((.*?)\n\)", SCHEMA, re.DOTALL):
-        assert f"### {table[0]}" in evidence
-        for column in re.findall(r"^\s+([a-z_0-9]+) [A-Z]", table[1], re.MULTILINE):
+def test_every_subcommand_is_documented() -> None:
+    for name in COMMANDS:
+        for sub in getattr(cli.get_command(click.Context(cli), name), "commands", {}):
+            assert f"`rap {name} {sub}" in section("commands.md", f"## rap {name}"), f"rap {name} {sub}"
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_every_verdict_has_its_line_in_the_table_of_verdicts(verdict: str) -> None:
+    assert re.search(rf"^\| `{verdict}` \| \S.+ \|$", (DOCS / "evidence.md").read_text(), re.MULTILINE)
+
+
+def test_every_column_of_the_evidence_is_documented_under_its_table() -> None:
+    for table, columns in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) \((.*?)\n\)", SCHEMA, re.DOTALL):
+        part = section("evidence.md", f"### {table}")
+        for column in re.findall(r"^\s+([a-z_0-9]+) [A-Z]", columns, re.MULTILINE):
             if not column.startswith("psi_"):
-                assert f"`{column}`" in evidence, f"{table[0]}.{column}"
+                assert f"`{column}`" in part, f"{table}.{column}"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
