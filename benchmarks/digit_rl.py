@@ -30,8 +30,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.hf import decoding, engine
-from rap_plugin.engines.hf.chat import Prepared, prepare
+from rap_plugin.engines.hf import decoding, loading
+from rap_plugin.engines.hf.chat import ModelInputs, prepare
 from rap_plugin.engines.weights import find_model
 from rap_plugin.grading.extract import extract_boxed
 from rap_plugin.rollout import Prompt
@@ -45,7 +45,7 @@ class Exercise:
     """A problem as the model reads it."""
 
     problem: Problem
-    prompt: Prepared
+    prompt: ModelInputs
 
 
 @dataclass
@@ -71,16 +71,16 @@ class Work:
         return self.sampling_seconds + self.learning_seconds
 
 
-def load_policy(folder: str) -> tuple[decoding.Model, Any]:
+def load_policy(folder: str) -> tuple[loading.LoadedModel, Any]:
     """The model with gradients on, and its processor."""
     config = ModelConfig(id=folder, device="cpu", dtype="float32")
-    processor = engine.load_processor(config, find_model(config.id))
-    model = engine.load_model(config, find_model(config.id), processor, torch.device("cpu"), torch.float32)
+    processor = loading.load_processor(config, find_model(config.id))
+    model = loading.load_model(config, find_model(config.id), processor, torch.device("cpu"), torch.float32)
     model.network.requires_grad_(True)
     return model, processor
 
 
-def exercises(problems: Sequence[Problem], model: decoding.Model, processor: Any) -> list[Exercise]:
+def exercises(problems: Sequence[Problem], model: loading.LoadedModel, processor: Any) -> list[Exercise]:
     """Every problem with its prompt prepared once."""
     out = []
     for problem in problems:
@@ -114,8 +114,8 @@ def draw_batches(n: int, size: int, rng: random.Random) -> Iterator[list[int]]:
 
 
 def respond(
-    model: decoding.Model, group: Sequence[Exercise], seeds: Sequence[Sequence[int]], temperature: float = 1.0
-) -> list[list[decoding.Drawn]]:
+    model: loading.LoadedModel, group: Sequence[Exercise], seeds: Sequence[Sequence[int]], temperature: float = 1.0
+) -> list[list[decoding.SampledResponse]]:
     """Sampled responses, one per seed of every exercise."""
     return decoding.sample(
         model,
@@ -127,13 +127,13 @@ def respond(
     )
 
 
-def text_of(row: decoding.Drawn, processor: Any) -> str:
+def text_of(row: decoding.SampledResponse, processor: Any) -> str:
     said = row.token_ids[:-1] if row.finish == "stop" else row.token_ids
     return processor.tokenizer.decode(said, skip_special_tokens=True)
 
 
 def accuracy(
-    model: decoding.Model, processor: Any, given: Sequence[Exercise], seed: int, temperature: float = 1.0
+    model: loading.LoadedModel, processor: Any, given: Sequence[Exercise], seed: int, temperature: float = 1.0
 ) -> list[bool]:
     """Whether one sampled response to each exercise is right."""
     right: list[bool] = []
@@ -148,7 +148,9 @@ def accuracy(
     return right
 
 
-def policy_loss(model: decoding.Model, rows: Sequence[tuple[Exercise, decoding.Drawn, float]], tokens: int) -> Tensor:
+def policy_loss(
+    model: loading.LoadedModel, rows: Sequence[tuple[Exercise, decoding.SampledResponse, float]], tokens: int
+) -> Tensor:
     """The loss above over the rows (exercise, response, advantage); `tokens` counts those of the whole batch."""
     network = model.network
     ids = [torch.cat((e.prompt.ids, torch.tensor(row.token_ids))) for e, row, _ in rows]
@@ -176,7 +178,7 @@ def policy_loss(model: decoding.Model, rows: Sequence[tuple[Exercise, decoding.D
 
 
 def train_step(
-    model: decoding.Model,
+    model: loading.LoadedModel,
     processor: Any,
     batch: Sequence[Exercise],
     seeds: Sequence[Sequence[int]],
@@ -225,7 +227,7 @@ def rollout_seeds(run_seed: int, step: int, prompts: int, rollouts: int) -> list
 
 
 def train(
-    model: decoding.Model,
+    model: loading.LoadedModel,
     processor: Any,
     pool: Sequence[Exercise],
     *,

@@ -35,7 +35,7 @@ def compare(folder: str, options: argparse.Namespace) -> None:
     from PIL import Image
 
     from rap_plugin.config import ModelConfig
-    from rap_plugin.engines.hf import chat
+    from rap_plugin.engines.hf import chat, padding
     from rap_plugin.engines.hf.engine import open_hf
     from rap_plugin.rollout import Prompt, Request, Sampling
 
@@ -52,7 +52,7 @@ def compare(folder: str, options: argparse.Namespace) -> None:
 
     def plain() -> int:
         prepared = [chat.prepare(prompt, engine._processor, model.network) for prompt in prompts]
-        inputs = chat.collate(prepared, model.pad_id, model.network, takes_positions=False).inputs
+        inputs = padding.pad_prompts(prepared, model.pad_id, model.network, takes_positions=False).inputs
         with torch.inference_mode():
             out = model.network.generate(
                 **inputs,

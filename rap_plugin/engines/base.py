@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling
-
-if TYPE_CHECKING:
-    pass
 
 
 @runtime_checkable
@@ -19,8 +17,7 @@ class Engine(Protocol):
     raises for one bad request: that request's responses carry a status. The draws of a rollout depend only on
     `rollout_seed(...)` and the model, not on what else is in the batch.
     `attention` takes a prompt with the token ids of some of its responses, and returns one list per
-    prompt, one `Attention` per response. An engine that can measure while it samples also has
-    `generate_with_attention(requests, sampling)`, which returns pairs of `Response` and `Attention`.
+    prompt, one `Attention` per response. Two abilities are optional: see `Starts` and `MeasuresWhileSampling`.
     """
 
     name: str
@@ -37,3 +34,28 @@ class Engine(Protocol):
     ) -> list[list[Attention]]: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """An engine that can be told to load its model, so that this time is not booked to the first batch."""
+
+    def start(self) -> None:
+        """Loads what the first call would load; does nothing the second time."""
+        ...
+
+
+@runtime_checkable
+class MeasuresWhileSampling(Protocol):
+    """An engine that measures attention in the pass that samples."""
+
+    def generate_with_attention(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> list[list[tuple[Response, Attention]]]:
+        """`generate`, each response with its attention."""
+        ...
+
+
+def not_measured(reason: str) -> Attention:
+    """Every statistic None, and why."""
+    return Attention(dict.fromkeys(STATISTIC_COLUMNS), reason)

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rap_plugin.config import PoolConfig, RunConfig
-from rap_plugin.engines.base import Engine
+from rap_plugin.engines.base import Engine, MeasuresWhileSampling, not_measured
 from rap_plugin.errors import RapError
-from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.executors.prompts import make_prompt
 from rap_plugin.rollout import Arm, Attention, Prompt, Request, Response, Sampling
 from rap_plugin.samples.ingest import load_samples
@@ -119,11 +118,11 @@ def answer(batch: Batch, engine: Engine, reader: Reader, config: RunConfig) -> D
         ]
         return Done(batch, [], engine.attention(given, sampling), time.perf_counter() - started)
     requests = [Request(prompt, item.rollouts) for prompt, item in zip(prompts, batch.items, strict=True)]
-    together = getattr(engine, "generate_with_attention", None)
-    if together is not None and batch.arm == "image" and config.ace.enabled and engine.measures_attention:
-        pairs = together(requests, sampling)
+    measured = batch.arm == "image" and config.ace.enabled and engine.measures_attention
+    if measured and isinstance(engine, MeasuresWhileSampling):
+        pairs = engine.generate_with_attention(requests, sampling)
         responses = [[response for response, _ in row] for row in pairs]
-        attention = [[measured for _, measured in row] for row in pairs]
+        attention = [[seen for _, seen in row] for row in pairs]
     else:
         responses, attention = engine.generate(requests, sampling), []
     return Done(batch, responses, attention, time.perf_counter() - started)
@@ -132,8 +131,7 @@ def answer(batch: Batch, engine: Engine, reader: Reader, config: RunConfig) -> D
 def failed(batch: Batch, reason: str) -> Done:
     """The answer to a batch that nobody can answer: every rollout says why."""
     if batch.measure:
-        nothing = Attention(dict.fromkeys(STATISTIC_COLUMNS), reason)
-        return Done(batch, [], [[nothing for _ in item.rollouts] for item in batch.items])
+        return Done(batch, [], [[not_measured(reason) for _ in item.rollouts] for item in batch.items])
     return Done(
         batch,
         [[Response(i, status="engine_error", error=reason) for i in item.rollouts] for item in batch.items],

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from rap_plugin.config import RunConfig
-from rap_plugin.engines.base import Engine
+from rap_plugin.engines.base import Engine, Starts
 from rap_plugin.executors.batches import Batch, Done, Reader, answer
 
 
@@ -28,11 +28,10 @@ class LocalExecutor:
 
     def start(self) -> float | None:
         """Starts an engine that can be told to, so that the ledger does not book its start to the first batch."""
-        start = getattr(self._engine, "start", None)
-        if start is None:
+        if not isinstance(self._engine, Starts):
             return None
         started = time.perf_counter()
-        start()
+        self._engine.start()
         return time.perf_counter() - started
 
     def run(self, batches: Iterable[Batch]) -> Iterator[Done]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from rap_plugin.engines.base import Engine
+from rap_plugin.engines.base import Engine, Starts
 from rap_plugin.errors import RapError
 from rap_plugin.executors.batches import Batch, Done, Reader, answer
 from rap_plugin.rollout import ModelIdentity
@@ -96,9 +96,8 @@ class Worker:
                 f"{self._config.model.id}: other weights ({engine.identity.revision}) than where the command was called "
                 f"({wanted.revision}); give every node the same model"
             )
-        start = getattr(engine, "start", None)
-        if start is not None:
-            start()
+        if isinstance(engine, Starts):
+            engine.start()
         self._engine = engine
 
     def _here(self, error: RapError) -> RapError:

@@ -13,7 +13,7 @@ from rap_plugin.rollout import Prompt
 from rap_plugin.samples.sample import IMAGE
 
 if TYPE_CHECKING:
-    from rap_plugin.engines.hf.chat import Prepared
+    from rap_plugin.engines.hf.chat import ModelInputs
 
 RECIPE = 1
 """Raised when the prompt of the same row changes: old evidence is then not mixed in."""
@@ -49,7 +49,7 @@ class Recipe:
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def prepare(self, prompt: Prompt, processor: Any, network: Any) -> Prepared:
+    def prepare(self, prompt: Prompt, processor: Any, network: Any) -> ModelInputs:
         """The tensors of one arm: the row's own images, those of the intervention, or none."""
         from rap_plugin.engines.hf import chat
 

@@ -1,4 +1,4 @@
-"""From a prompt to a model's tensors: the processor's own chat template, one prompt at a time, then padded batches."""
+"""From a prompt to a model's tensors: the processor's own chat template, one prompt at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rap_plugin.samples.sample import IMAGE
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class ModelInputs:
     """One prompt as the processor gives it, on the CPU, unpadded; L tokens, image tokens included."""
 
     ids: Tensor
@@ -50,14 +50,14 @@ def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
     return [*system, {"role": "user", "content": content}]
 
 
-def prepare(prompt: Prompt, processor: Any, model: Any) -> Prepared:
+def prepare(prompt: Prompt, processor: Any, model: Any) -> ModelInputs:
     """Runs the processor on one prompt. Raises whatever the processor raises; nothing is ever truncated."""
     return prepare_messages(chat_messages(prompt), processor, model)
 
 
 def prepare_messages(
     messages: Sequence[Mapping[str, Any]], processor: Any, model: Any, options: Mapping[str, Any] | None = None
-) -> Prepared:
+) -> ModelInputs:
     """The same for ready chat messages with their images inside; `options` go to the chat template."""
     inputs = processor.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **(options or {})
@@ -74,7 +74,7 @@ def prepare_messages(
         else:
             visual[name] = value
     positions = _positions(ids, aligned, visual, model)
-    return Prepared(ids, positions, int(positions.max()) + 1, aligned, visual)
+    return ModelInputs(ids, positions, int(positions.max()) + 1, aligned, visual)
 
 
 def _positions(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tensor], model: Any) -> Tensor:
@@ -91,59 +91,3 @@ def _positions(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tensor
     given |= {name: value[None] for name, value in aligned.items() if name in known}
     positions, _ = rope_index(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], **given)
     return positions[:, 0]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """B prompts, padded in front to P tokens, on the model's device."""
-
-    inputs: dict[str, Tensor]
-    """What the model's forward takes: input_ids (B, P), attention_mask (B, P), position_ids, visual inputs."""
-    starts: list[int]
-    """Index of each prompt's first token."""
-    next_positions: Tensor
-    """(B,) position of the first response token."""
-
-
-class Unlike(ValueError):
-    """These prompts' visual inputs have shapes that do not go into one batch."""
-
-
-def collate(prompts: Sequence[Prepared], pad: int, model: Any, takes_positions: bool) -> Batch:
-    """Pads prompts in front and joins their visual inputs in order; raises Unlike where those do not fit together."""
-    device, dtype = model.device, model.dtype
-    width = max(prompt.length for prompt in prompts)
-    inputs = {
-        "input_ids": _left_padded([prompt.ids for prompt in prompts], width, pad),
-        "attention_mask": _left_padded([torch.ones_like(prompt.ids) for prompt in prompts], width, 0),
-    }
-    for name in sorted({name for prompt in prompts for name in prompt.aligned}):
-        none = torch.zeros(0, dtype=torch.long)
-        rows = [prompt.aligned.get(name, none) for prompt in prompts]
-        inputs[name] = _left_padded(rows, width, 0)
-    for name in sorted({name for prompt in prompts for name in prompt.visual}):
-        parts = [prompt.visual[name] for prompt in prompts if name in prompt.visual]
-        if any(part.ndim != parts[0].ndim or part.shape[1:] != parts[0].shape[1:] for part in parts):
-            raise Unlike(f"{name} has different shapes")
-        joined = torch.cat(parts)
-        inputs[name] = joined.to(dtype) if joined.is_floating_point() else joined
-    if takes_positions:
-        axes = [_left_padded([prompt.positions[axis] for prompt in prompts], width, 0) for axis in _axes(prompts)]
-        inputs["position_ids"] = axes[0] if len(axes) == 1 else torch.stack(axes)
-    return Batch(
-        {name: value.to(device) for name, value in inputs.items()},
-        [width - prompt.length for prompt in prompts],
-        torch.tensor([prompt.next_position for prompt in prompts], device=device),
-    )
-
-
-def _axes(prompts: Sequence[Prepared]) -> range:
-    return range(len(prompts[0].positions))
-
-
-def _left_padded(rows: Sequence[Tensor], width: int, pad: int) -> Tensor:
-    out = torch.full((len(rows), width), pad, dtype=rows[0].dtype)
-    for at, row in enumerate(rows):
-        if len(row):
-            out[at, width - len(row) :] = row
-    return out

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from rap_plugin.engines.hf.decoding import draw_tokens, uniform_draws  # noqa: E402
+from rap_plugin.engines.hf.draws import draw_tokens, uniform_draws  # noqa: E402
 
 
 def draw(probabilities, uniforms, temperature=1.0, top_p=1.0):

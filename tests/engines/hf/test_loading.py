@@ -15,7 +15,8 @@ pytest.importorskip("transformers")
 from rap_plugin.config import ModelConfig  # noqa: E402
 from rap_plugin.engines import weights  # noqa: E402
 from rap_plugin.engines.base import Engine  # noqa: E402
-from rap_plugin.engines.hf.engine import open_hf, pick_device, pick_dtype  # noqa: E402
+from rap_plugin.engines.hf.engine import open_hf  # noqa: E402
+from rap_plugin.engines.hf.loading import pick_device, pick_dtype  # noqa: E402
 from rap_plugin.errors import RapError  # noqa: E402
 
 
