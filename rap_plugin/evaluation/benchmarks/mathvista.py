@@ -33,7 +33,7 @@ TASKS = (
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
-    """A choice's gold is the option's text and becomes its letter; a decimal's counts to the row's precision."""
+    """A choice's gold is the option's text and becomes its letter (the first of two options with the same text); a decimal's counts to the row's precision."""
     question, gold = text_of(row, "question"), text_of(row, "answer")
     unit, options = maybe_text(row, "unit"), texts_of(row, "choices")
     precision = int(float(row.get("precision") or 0))
@@ -41,8 +41,8 @@ def read(row: Row, part: str) -> BenchmarkItem:
     if unit:
         question += f" (Unit: {unit})"
     if row.get("question_type") == "multi_choice":
-        if options.count(gold) != 1 or len(options) > len(LETTERS):
-            raise RowProblem(f"the gold answer {gold[:40]!r} is not exactly one of the choices")
+        if gold not in options or len(options) > len(LETTERS):
+            raise RowProblem(f"the gold answer {gold[:40]!r} is none of the choices")
         kind, gold = "choice", LETTERS[options.index(gold)]
         question += "\nChoices:\n" + "\n".join(f"({a}) {text}" for a, text in zip(LETTERS, options, strict=False))
     else:
