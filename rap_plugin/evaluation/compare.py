@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_task
-from rap_plugin.evaluation.measures import COMMON, Measure, Record
+from rap_plugin.evaluation.measures import COMMON, Measure, Record, rule_errors
 from rap_plugin.evaluation.results import Result
 from rap_plugin.evaluation.stats import bootstrap, bootstrap_mean, mcnemar, wilson
 
@@ -40,6 +40,8 @@ class Cell:
     high: float | None
     count: int
     unread: float
+    contradictory: float
+    """of the unread: two answers that exclude each other"""
     unjudged: float
     judged: float
     tokens: float | None
@@ -98,6 +100,10 @@ def compare(results: Sequence[Result], against: str | None = None) -> BenchmarkC
                 blind = by_place.get((task, "blind"), {}).get(model)
                 if blind and _paired(seen, blind, notes):
                     dependence.append(_difference(task, f"{model}, blind", model, blind.records, seen.records))
+    for result in results:
+        problem = rule_errors(result.records.values())
+        if problem:
+            notes.append(f"{result.task}: {result.model}: {problem}")
     cells = [_cell(result) for result in held]
     rank = {name: i for i, name in enumerate(order)}
     cells.sort(key=lambda cell: (_task_rank(cell.task), cell.variant, rank[cell.model]))
@@ -123,7 +129,7 @@ def _cell(result: Result) -> Cell:
     tokens = result.tokens
     shares = {one.name: one.of(records) or 0.0 for one in COMMON}
     return Cell(
-        result.model, result.task, result.variant, measure.name, value, low, high, len(records), shares["unread"],
+        result.model, result.task, result.variant, measure.name, value, low, high, len(records), shares["unread"], shares["contradictory"],
         shares["unjudged"], shares["judged"], tokens, str(result.facts.get("judge", "none")),
     )  # fmt: skip
 

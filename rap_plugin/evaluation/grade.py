@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-SCORER = "1"
+from rap_plugin.grading.reading.base import RULE_ERROR, Outcome
+
+SCORER = "2"
 """Raised when a rule changes the grade of some response; recorded with every result."""
 
 
@@ -26,6 +28,15 @@ class BenchmarkGrade:
     judged: bool = False
     """whether a judge decided"""
     reason: str = ""
-    """why it is unread or unjudged, or why the judge was of no use"""
+    """the rule that read the answer, or why it is unread or unjudged, or why the judge was of no use"""
+    outcome: Outcome = "read"
+    """what the reading came to: an answer, none, or two that exclude each other"""
+    span: tuple[int, int] | None = None
+    """(start, end) of the characters of the response that decided; None where nothing stands out"""
     extra: dict[str, float] = field(default_factory=dict)
     """further measures of this response: `jaccard` for covered texts"""
+
+    @property
+    def rule_failed(self) -> bool:
+        """A rule raised: a bug of ours that costs this response and never a run. Such responses are unread."""
+        return self.reason.startswith(RULE_ERROR)

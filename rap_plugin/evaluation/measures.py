@@ -41,7 +41,11 @@ def record_of(item: BenchmarkItem, grades: Sequence[BenchmarkGrade]) -> dict[str
         "gold": item.gold,
         "judged": sum(grade.judged for grade in grades) / len(grades),
         "unread": sum(grade.verdict == "unread" for grade in grades) / len(grades),
+        "contradictory": sum(grade.outcome == "contradictory" for grade in grades) / len(grades),
         "unjudged": sum(grade.score is None for grade in grades) / len(grades),
+        "rule_errors": sum(grade.rule_failed for grade in grades),
+        "outcome": first.outcome,
+        "span": None if first.span is None else list(first.span),
         "reason": first.reason,
         "groups": dict(item.groups),
         **({"extra": extra} if extra else {}),
@@ -69,17 +73,27 @@ def at_most(records: Records) -> float | None:
 
 
 def share(name: str) -> Callable[[Records], float | None]:
-    """Mean of `unread`, `unjudged` or `judged`."""
-    return lambda records: _mean(record[name] for record in records)
+    """Mean of `unread`, `contradictory`, `unjudged` or `judged`."""
+    return lambda records: _mean(record.get(name, 0.0) for record in records)
 
 
 COMMON = (
     Measure("accuracy", accuracy),
     Measure("unread", share("unread"), higher_is_better=False),
+    Measure("contradictory", share("contradictory"), higher_is_better=False),
     Measure("unjudged", share("unjudged"), higher_is_better=False),
     Measure("judged", share("judged"), higher_is_better=False),
 )
 """Measures of every benchmark."""
+
+
+def rule_errors(records: Iterable[Record]) -> str | None:
+    """One line about the responses that a rule failed on, with the first reason; None when there are none."""
+    failed = [record for record in records if record.get("rule_errors")]
+    count = sum(record["rule_errors"] for record in failed)
+    if not count:
+        return None
+    return f"a reading rule failed on {count:,} responses, which count as unread; the first: {failed[0]['reason']}"
 
 
 def slug(text: str) -> str:

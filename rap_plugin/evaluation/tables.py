@@ -12,7 +12,20 @@ from typing import Any
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, REPORTED, find_task
 from rap_plugin.evaluation.compare import PAPER, BenchmarkComparison, Cell, Difference
 
-HEAD = ("task", "model", "measure", "value", "95 %", "problems", "unread", "unjudged", "judged", "judge", "tokens")
+HEAD = (
+    "task",
+    "model",
+    "measure",
+    "value",
+    "95 %",
+    "problems",
+    "unread",
+    "contradictory",
+    "unjudged",
+    "judged",
+    "judge",
+    "tokens",
+)
 HEAD_PAIRS = ("task", "first", "second", "problems", "second - first", "95 %", "McNemar p")
 
 STYLE = """
@@ -46,7 +59,7 @@ def _cell_row(cell: Cell) -> tuple[str, ...]:
     task = title_of(cell.task) + (f" ({cell.variant})" if cell.variant else "")
     return (
         task, cell.model, cell.measure, percent(cell.value), _interval(cell.low, cell.high), f"{cell.count:,}",
-        percent(cell.unread), percent(cell.unjudged), percent(cell.judged), cell.judge,
+        percent(cell.unread), percent(cell.contradictory), percent(cell.unjudged), percent(cell.judged), cell.judge,
         "-" if cell.tokens is None else f"{cell.tokens:,.0f}",
     )  # fmt: skip
 
@@ -117,16 +130,16 @@ def as_csv(comparison: BenchmarkComparison) -> str:
     target = io.StringIO()
     writer = csv.writer(target)
     writer.writerow(
-        ["table", "task", "variant", "model", "against", "measure", "value", "low", "high", "problems", "p", "unread", "unjudged", "judged", "judge", "tokens"]
+        ["table", "task", "variant", "model", "against", "measure", "value", "low", "high", "problems", "p", "unread", "contradictory", "unjudged", "judged", "judge", "tokens"]
     )  # fmt: skip
     for c in comparison.cells:
         writer.writerow(
-            ["result", c.task, c.variant, _safe(c.model), "", c.measure, c.value, c.low, c.high, c.count, "", c.unread, c.unjudged, c.judged, _safe(c.judge), c.tokens]
+            ["result", c.task, c.variant, _safe(c.model), "", c.measure, c.value, c.low, c.high, c.count, "", c.unread, c.contradictory, c.unjudged, c.judged, _safe(c.judge), c.tokens]
         )  # fmt: skip
     for table, pairs in (("difference", comparison.differences), ("visual_dependence", comparison.dependence)):
         for d in pairs:
             writer.writerow(
-                [table, d.task, "", _safe(d.second), _safe(d.first), "accuracy", d.value, d.low, d.high, d.count, d.p, "", "", "", "", ""]
+                [table, d.task, "", _safe(d.second), _safe(d.first), "accuracy", d.value, d.low, d.high, d.count, d.p, "", "", "", "", "", ""]
             )  # fmt: skip
     return target.getvalue()
 

@@ -6,6 +6,7 @@ dictionary. NAME is data__TASK, facts__TASK, results__BENCHMARK or measure__BENC
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_task
 from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.judge import judge_from_environment
-from rap_plugin.evaluation.measures import COMMON, Record
+from rap_plugin.evaluation.measures import COMMON, Record, rule_errors
 from rap_plugin.evaluation.prepare import require_part
 from rap_plugin.evaluation.prompts import PROMPT_HASH
 from rap_plugin.lmms_tasks import functions
@@ -61,7 +62,11 @@ def measure(benchmark: str, name: str) -> Callable[[Sequence[Any]], float]:
     found = next(one for one in (*COMMON, *BENCHMARKS[benchmark].measures) if one.name == name)
 
     def aggregate(items: Sequence[Any]) -> float:
-        value = found.of([_record(item) for item in items])
+        records = [_record(item) for item in items]
+        problem = rule_errors(records) if name == "unread" else None
+        if problem:
+            print(f"rap: {benchmark}: {problem}", file=sys.stderr)
+        value = found.of(records)
         return float("nan") if value is None else value
 
     return aggregate

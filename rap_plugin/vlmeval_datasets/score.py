@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import RapError, one_line
-from rap_plugin.evaluation.benchmarks import find_benchmark
+from rap_plugin.evaluation.benchmarks import Benchmark, find_benchmark
 from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.judge import Judge, JudgeName, judge_from_environment
-from rap_plugin.evaluation.measures import COMMON, record_of
+from rap_plugin.evaluation.measures import COMMON, record_of, rule_errors
 from rap_plugin.evaluation.prepare import require_part
 from rap_plugin.evaluation.prepared_data import read_items
 from rap_plugin.evaluation.prompts import PROMPT_HASH
@@ -58,8 +59,24 @@ def score_file(name: str, path: Path, options: Mapping[str, Any]) -> dict[str, f
         "records": records,
     }
     target = path.with_name(f"{path.stem}{VLMEVAL_SCORES}")
+    for line in (_primary_metric_note(benchmark, measures, len(records), facts["rows"]), rule_errors(records)):
+        if line:
+            print(f"rap: {name}: {line}", file=sys.stderr)
     target.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     return dict(sorted(found.items(), key=lambda kv: (kv[0] != benchmark.headline, kv[0] != "accuracy")))
+
+
+def _primary_metric_note(
+    benchmark: Benchmark, measures: Mapping[str, float | None], count: int, rows: int
+) -> str | None:
+    """What becomes of a cited measure that is not accuracy when only some rows were answered, as under `--limit`:
+    composite problems and pairs count only when all of their rows are there."""
+    if benchmark.headline == "accuracy" or count >= rows:
+        return None
+    only = f"{count:,} of {rows:,} rows were answered"
+    if measures[benchmark.headline] is None:
+        return f"{only}, which leaves no whole set for {benchmark.headline}: the primary metric here is accuracy"
+    return f"{only}: {benchmark.headline} is over the whole sets among them"
 
 
 def read_predictions(path: Path) -> list[tuple[int, str]]:

@@ -109,3 +109,31 @@ def test_an_unreachable_judge_is_one_line_and_the_predictions_stay(prepared: Pat
         score_file("RAP_MMVet", path, {"model": "m", "api_base": "http://127.0.0.1:9/v1/chat/completions"})
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == before
+
+
+def test_a_limit_that_breaks_the_sets_of_wemath_is_told_with_what_the_primary_metric_becomes(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = score_file("RAP_WeMath", predictions(tmp_path / "m_RAP_WeMath.tsv", ["D"] * 2), {})
+    assert next(iter(found)) == "accuracy"
+    line = "2 of 7 rows were answered, which leaves no whole set for score_strict: the primary metric here is accuracy"
+    assert capsys.readouterr().err == f"rap: RAP_WeMath: {line}\n"
+    found = score_file("RAP_WeMath", predictions(tmp_path / "m_RAP_WeMath.tsv", ["D"] * 4), {})
+    assert next(iter(found)) == "score_strict"
+    assert "score_strict is over the whole sets among them" in capsys.readouterr().err
+    score_file("RAP_WeMath", predictions(tmp_path / "m_RAP_WeMath.tsv", ["D"] * 7), {})
+    assert capsys.readouterr().err == ""
+
+
+def test_a_rule_that_fails_is_counted_at_the_end_and_the_scores_are_written(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no such unit as 'per minute'")
+
+    monkeypatch.setattr("rap_plugin.evaluation.scoring.read_option", broken)
+    found = score_file("RAP_MMStar", predictions(tmp_path / "m_RAP_MMStar.tsv", ["B"] * 6), {})
+    assert found["unread"] == 100.0
+    assert "rap: RAP_MMStar: a reading rule failed on 6 responses" in capsys.readouterr().err
+    records = json.loads((tmp_path / "m_RAP_MMStar_rap_scores.json").read_text())["records"]
+    assert {record["outcome"] for record in records} == {"unread"}

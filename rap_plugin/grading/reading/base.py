@@ -14,6 +14,9 @@ P = ParamSpec("P")
 
 Outcome = Literal["read", "unread", "contradictory"]
 
+RULE_ERROR = "error in a reading rule"
+"""How the reason begins when a rule failed on a response: a bug of ours, and one that is counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
@@ -55,6 +58,6 @@ def never_raises(reader: Callable[P, Reading[T]]) -> Callable[P, Reading[T]]:
         try:
             return reader(*args, **kwargs)
         except Exception as error:
-            return unread(f"error in a reading rule: {one_line(error, 200)}")
+            return unread(f"{RULE_ERROR}: {one_line(error, 200)}")
 
     return guarded

@@ -104,6 +104,7 @@ _FIND = re.compile(
 )
 _POWER = re.compile(r"\^\s?\{?\(?\s?(-?\d)\s?\)?\}?$|(?<=[a-zA-Z])([23])$")
 _PERCENT = re.compile(r"\\?%|per ?cent\b|pct\b", re.IGNORECASE)
+_PER = re.compile(r"/|(?:^|\s)per(?:\s|$)", re.IGNORECASE)
 _SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = re.compile(rf"({'|'.join(_SCALES)})\b", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z]{3,20}(?: [A-Za-z]{2,20}){0,3}")
@@ -141,9 +142,9 @@ def read_unit(text: str) -> str | None:
     if lowered.endswith(" squared"):
         inner = read_unit(bare[: -len(" squared")])
         return f"{inner}^2" if inner else inner
-    if "/" in bare or " per " in f" {lowered} ":
-        top, bottom = re.split(r"/| per ", f" {lowered}" if " per " in f" {lowered}" else bare, maxsplit=1)
-        parts = [read_unit(top), read_unit(bottom)]
+    ratio = _PER.split(bare, maxsplit=1)
+    if len(ratio) == 2:
+        parts = [read_unit(part) for part in ratio]
         if None in parts:
             return None
         return "mph" if parts == ["mi", "h"] else "kmh" if parts == ["km", "h"] else "/".join(map(str, parts))
