@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import Command, Option, RapError, one_line
 
 
 class Section(BaseModel):
@@ -175,8 +176,9 @@ def load_config(
     `flags` maps dotted names to values; None means "not given".
     """
     tree: dict[str, Any] = base.model_dump() if base else {}
-    if path is not None:
-        _merge(tree, _read_yaml(Path(path)))
+    in_file: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
+    _merge(tree, in_file)
+    assigned: dict[str, Any] = {}
     for assignment in assignments:
         name, sign, text = assignment.partition("=")
         if not sign:
@@ -185,14 +187,15 @@ def load_config(
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RapError(f"--set {assignment}: the value is not YAML ({one_line(error)})") from None
-        _assign(tree, name.strip(), value)
+        for target in (tree, assigned):
+            _assign(target, name.strip(), value)
     for name, value in (flags or {}).items():
         if value is not None:
             _assign(tree, name, value)
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise RapError(_explain(error, path)) from None
+        raise _explain(error, path, in_file, assigned) from None
 
 
 def option_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
@@ -207,11 +210,20 @@ def option_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[s
     return names
 
 
+def field_of(name: str) -> FieldInfo:
+    """The configuration's field behind a dotted name."""
+    section, field = name.split(".")
+    kind = RunConfig.model_fields[section].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, BaseModel)
+    return kind.model_fields[field]
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check --config") from None
+        raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check ", Option("config")) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RapError(f"{path}: not a YAML file ({one_line(error)})") from None
     if content is None:
@@ -234,23 +246,37 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
     for section in sections:
         below = tree.setdefault(section, {})
         if not isinstance(below, dict):
-            raise RapError(f"{name}: `{section}` is a value, not a section; see `rap select --help`")
+            raise RapError(f"{name}: `{section}` is a value, not a section; see ", Command("rap select --help"))
         tree = below
     tree[last] = value
 
 
-def _explain(error: ValidationError, path: str | Path | None) -> str:
+def _explain(
+    error: ValidationError, path: str | Path | None, in_file: Mapping[str, Any], assigned: Mapping[str, Any]
+) -> RapError:
     first = error.errors()[0]
-    where = ".".join(
-        str(part) for part in first["loc"] if not str(part).startswith(("float", "literal", "constrained"))
-    )
-    origin = f"{path}: " if path else ""
+    where = [str(part) for part in first["loc"] if not str(part).startswith(("float", "literal", "constrained"))]
+    name = ".".join(where)
+    from_file = path is not None and _has(in_file, where, first["input"])
+    # A YAML file and --set have dotted names, whatever flags or keywords the host has.
+    dotted = from_file or _has(assigned, where, first["input"])
+    origin = f"{path}: " if from_file else ""
     if first["type"] == "extra_forbidden":
-        near = _nearest(where)
-        return (
-            f"{origin}unknown option {where}{f'; did you mean {near}?' if near else ''} (rap select --help lists all)"
-        )
-    return f"{origin}option {where}: {first['msg'].lower()} (got {first['input']!r})"
+        near = _nearest(name)
+        hint = f"; did you mean {near}?" if near else ""
+        return RapError(f"{origin}unknown option {name}{hint} (", Command("rap select --help"), " lists all)")
+    return RapError(
+        origin, "option ", name if dotted else Option(name), f": {first['msg'].lower()} (got {first['input']!r})"
+    )
+
+
+def _has(tree: Any, where: Iterable[str], value: Any) -> bool:
+    """Whether a value stands at that place of a tree."""
+    for name in where:
+        if not isinstance(tree, Mapping) or name not in tree:
+            return False
+        tree = tree[name]
+    return bool(tree == value)
 
 
 def _nearest(name: str) -> str | None:

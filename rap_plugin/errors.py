@@ -1,15 +1,72 @@
 """The one exception that a user is meant to read, and any other exception in one line."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rap_plugin.flags import flag_of
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option inside an error's text: its dotted name (`selection.lambda_c`), or `out`, `extend` of a command."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command inside an error's text, as in `rap select`, where hosts have another one."""
+
+    words: str
+
+
+Problem = TypeVar("Problem", bound="RapError")
+
+Spelling = Callable[[Option | Command], str]
+"""What a host calls an option or a command."""
+
+
+def on_command_line(name: Option | Command) -> str:
+    """The spelling of `rap` itself: `--lambda-c`, `rap select` in backticks."""
+    return flag_of(name.name) if isinstance(name, Option) else f"`{name.words}`"
+
 
 class RapError(Exception):
     """A problem that the user can mend: one line saying what is wrong, where, and what to do.
 
-    The command line prints the line and exits with status 1; nothing already stored is lost.
+    The line is made of texts and of the `Option`s and `Command`s that it names; `str` spells these as the command line
+    does, `spelled` as a host does. Another RapError as a part stands for its own parts. The command line prints the
+    line and exits with status 1; nothing already stored is lost.
     """
+
+    def __init__(self, *parts: str | Option | Command | RapError) -> None:
+        flat: list[str | Option | Command] = []
+        for part in parts:
+            flat.extend(part.parts if isinstance(part, RapError) else (part,))
+        self.parts: tuple[str | Option | Command, ...] = tuple(flat)
+        super().__init__(*self.parts)
+
+    def __str__(self) -> str:
+        return self.text(on_command_line)
+
+    def text(self, spelling: Spelling) -> str:
+        """The line with its options in a host's spelling."""
+        return "".join(part if isinstance(part, str) else spelling(part) for part in self.parts)
+
+    def spelled(self: Problem, spelling: Spelling) -> Problem:
+        """The same error with a host's spelling for good: for hosts whose users catch it themselves."""
+        return type(self)(self.text(spelling))
 
 
 class Interrupted(RapError):
     """Ctrl-C or a termination signal: finished batches are stored, the line says how to go on."""
+
+
+class EmptyPool(RapError):
+    """A pool without rows."""
 
 
 class EmptySelection(RapError):

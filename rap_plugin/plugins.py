@@ -12,7 +12,7 @@ from typing import Any
 import pluggy
 
 from rap_plugin import hookspecs
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Command, RapError
 
 GROUP = "rap_plugin"
 """Both the pluggy project and the entry-point group."""
@@ -34,7 +34,7 @@ class Registry:
         except KeyError:
             known = ", ".join(sorted(self.things[kind]))
             raise RapError(
-                f"unknown {kind[:-1]} {name!r}; known: {known} (`rap plugins` shows who brings what)"
+                f"unknown {kind[:-1]} {name!r}; known: {known} (", Command("rap plugins"), " shows who brings what)"
             ) from None
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from rap_plugin.cli.options import SHORT, field_of
-from rap_plugin.config import RunConfig, option_names
+from rap_plugin.config import RunConfig, field_of, option_names
+from rap_plugin.flags import FLAGS
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 INTRODUCTION = """# Configuration
@@ -45,7 +45,7 @@ def render() -> str:
         info = field_of(name)
         given = info.get_default(call_default_factory=True)
         default = "" if given in (None, "", {}) else f"`{given}`"
-        flag = f"`{SHORT[name]}`" if name in SHORT else ""
+        flag = f"`{FLAGS[name]}`" if name in FLAGS else ""
         lines.append(f"| `{name}` | {flag} | {values(info.annotation)} | {default} | {info.description} |\n")
         if name == [other for other in option_names() if other.startswith(section + ".")][-1]:
             lines.append("\n")

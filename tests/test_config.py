@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rap_plugin.cli.options import SHORT, field_of
-from rap_plugin.config import load_config, option_names
+from rap_plugin.config import field_of, load_config, option_names
 from rap_plugin.errors import RapError
+from rap_plugin.flags import FLAGS
 
 
 def test_flags_win_over_set_which_wins_over_the_file(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_released_preset_brings_its_format_reward_unless_told_otherwise() ->
 
 
 def test_every_flag_names_a_field_that_explains_itself() -> None:
-    assert set(SHORT) <= set(option_names())
+    assert set(FLAGS) <= set(option_names())
     for name in option_names():
         if "." in name:
             assert field_of(name).description, f"{name} has no description"

@@ -7,52 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from rap_plugin.config import RunConfig
+from rap_plugin.config import field_of
+from rap_plugin.flags import FLAGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-SHORT = {
-    "pool.format": "--format",
-    "pool.question": "--question",
-    "pool.answer": "--answer",
-    "pool.images": "--images",
-    "pool.image_root": "--image-root",
-    "pool.split": "--split",
-    "pool.limit": "--limit",
-    "pool.allow_urls": "--allow-urls",
-    "model.id": "--model",
-    "model.revision": "--revision",
-    "model.engine": "--engine",
-    "model.dtype": "--dtype",
-    "model.device": "--device",
-    "model.batch_size": "--batch-size",
-    "model.trust_remote_code": "--trust-remote-code",
-    "sampling.rollouts": "--rollouts",
-    "sampling.temperature": "--temperature",
-    "sampling.top_p": "--top-p",
-    "sampling.max_prompt_tokens": "--max-prompt-tokens",
-    "sampling.max_new_tokens": "--max-new-tokens",
-    "sampling.seed": "--seed",
-    "sampling.curtail": "--curtail",
-    "prompt.instruction": "--instruction",
-    "prompt.system": "--system",
-    "prompt.blind": "--blind",
-    "grading.grader": "--grader",
-    "ace.reduction": "--reduction",
-    "ace.heads": "--heads",
-    "ace.window": "--window",
-    "selection.selector": "--selector",
-    "selection.preset": "--preset",
-    "selection.lambda_c": "--lambda-c",
-    "selection.lambda_a": "--lambda-a",
-    "selection.keep": "--keep",
-    "execution.executor": "--executor",
-    "execution.workers": "--workers",
-}
-"""The options with a flag of their own; every other one is set with `--set section.name=value`."""
 
 
 def config_options(sections: Iterable[str]) -> Callable[[Command], Command]:
@@ -61,7 +20,7 @@ def config_options(sections: Iterable[str]) -> Callable[[Command], Command]:
     The command receives `config_path`, `assignments`, `plugin_files` and, per flag, its dotted name with
     `__` for the dot; `flag_values` turns those into what `load_config` takes.
     """
-    wanted = [name for name in SHORT if name.split(".")[0] in set(sections)]
+    wanted = [name for name in FLAGS if name.split(".")[0] in set(sections)]
 
     def decorate(command: Command) -> Command:
         for name in reversed(wanted):
@@ -84,22 +43,13 @@ def flag_values(values: dict[str, Any]) -> dict[str, Any]:
     return {name.replace("__", "."): value for name, value in values.items() if "__" in name and value is not None}
 
 
-def field_of(name: str) -> FieldInfo:
-    """The configuration's field behind a dotted name."""
-    section, field = name.split(".")
-    kind = RunConfig.model_fields[section].annotation
-    assert isinstance(kind, type)
-    assert issubclass(kind, BaseModel)
-    return kind.model_fields[field]
-
-
 def _option(name: str) -> Callable[[Command], Command]:
     info = field_of(name)
     kind, choices = _kind(info.annotation)
     shown = "" if info.default in (None, "", False) else f" [{info.default}]"
     help_text = f"{info.description or _plain(name)}{shown}"
     destination = name.replace(".", "__")
-    flag = SHORT[name]
+    flag = FLAGS[name]
     if kind is bool:  # also where None means "decide by the rest of the configuration"
         return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=help_text)
     return click.option(

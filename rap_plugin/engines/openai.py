@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.rollout import Attention, Finish, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import IMAGE
@@ -218,7 +218,11 @@ class OpenAIEngine:
         wanted = config.id or (names[0] if len(names) == 1 else "")
         if wanted not in names:
             shown = ", ".join(names[:5]) + (", .." if len(names) > 5 else "")
-            raise RapError(f"{self._url}: does not serve {wanted or 'one model only'}; give --model one of: {shown}")
+            raise RapError(
+                f"{self._url}: does not serve {wanted or 'one model only'}; give ",
+                Option("model.id"),
+                f" one of: {shown}",
+            )
         said = models[names.index(wanted)].model_dump()
         kept = {name: said[name] for name in IDENTIFYING if said.get(name)}
         digest = hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()

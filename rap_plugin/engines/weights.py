@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.rollout import ModelIdentity
 
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "tokenizer*"]
@@ -22,14 +22,20 @@ def find_model(name: str, revision: str | None = None, *, code: bool = False) ->
     Raises RapError where there is neither. `code` fetches the repository's Python files too.
     """
     if not name:
-        raise RapError("no model given; name a hub id or a folder with --model")
+        raise RapError("no model given; name a hub id or a folder with ", Option("model.id"))
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise RapError(f"{name}: no config.json in this folder; --model takes a folder saved by save_pretrained")
+            raise RapError(
+                f"{name}: no config.json in this folder; ",
+                Option("model.id"),
+                " takes a folder saved by save_pretrained",
+            )
         return folder
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or folder.exists():
-        raise RapError(f"{name}: no such model folder, and not a hub id of the form owner/name; check --model")
+        raise RapError(
+            f"{name}: no such model folder, and not a hub id of the form owner/name; check ", Option("model.id")
+        )
     from huggingface_hub import snapshot_download
 
     patterns = [*FILES, "*.py"] if code else FILES
@@ -39,7 +45,9 @@ def find_model(name: str, revision: str | None = None, *, code: bool = False) ->
         reason = one_line(error)
         at = f" at revision {revision}" if revision else ""
         raise RapError(
-            f"{name}{at}: no such folder, and not fetched from the hub ({reason}); check --model and the network"
+            f"{name}{at}: no such folder, and not fetched from the hub ({reason}); check ",
+            Option("model.id"),
+            " and the network",
         ) from None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.executors.batches import Batch, Done, Reader
 from rap_plugin.samples.pool import Pool
 
@@ -45,7 +45,12 @@ def open_executor(config: RunConfig, engine: Engine, pool: Pool, formats: Mappin
 
         return RayExecutor(engine, config)
     if config.execution.workers > 1:
-        raise RapError(f"--workers {config.execution.workers} needs --executor ray; the local executor is one process")
+        raise RapError(
+            Option("execution.workers"),
+            f" {config.execution.workers} needs ",
+            Option("execution.executor"),
+            " ray; the local executor is one process",
+        )
     from rap_plugin.executors.local import LocalExecutor
 
     return LocalExecutor(engine, Reader(pool, config.pool, formats), config)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rap_plugin.config import PoolConfig, RunConfig
 from rap_plugin.engines.base import Engine, MeasuresWhileSampling, not_measured
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Command, RapError
 from rap_plugin.executors.prompts import make_prompt
 from rap_plugin.rollout import Arm, Attention, Prompt, Request, Response, Sampling
 from rap_plugin.samples.ingest import load_samples
@@ -99,7 +99,9 @@ class Reader:
     def _same(self, sample: Sample, known: str) -> Sample:
         if sample.id != known:
             raise RapError(
-                f"{self._pool.path}: row {sample.row} is not what it was when the pool was read; run `rap select` again"
+                f"{self._pool.path}: row {sample.row} is not what it was when the pool was read; run ",
+                Command("rap select"),
+                " again",
             )
         return sample
 

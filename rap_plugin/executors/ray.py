@@ -21,7 +21,7 @@ from typing import Any
 
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.executors.batches import Batch, Done, failed
 from rap_plugin.executors.queue import SUSPECT, Waiting
 from rap_plugin.executors.worker import Hello, Orders, Worker, package_version
@@ -64,7 +64,9 @@ class RayExecutor:
 
     def __init__(self, engine: Engine, config: RunConfig) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise RapError("--executor ray needs Ray; install it with: pip install 'rap-plugin[ray]'")
+            raise RapError(
+                Option("execution.executor"), " ray needs Ray; install it with: pip install 'rap-plugin[ray]'"
+            )
         self._engine = engine
         self._config = config
         self._settings = config.execution
@@ -236,7 +238,9 @@ class RayExecutor:
             if needed > total.get(kind, 0):
                 raise RapError(
                     f"execution: {workers if local else 'a'} Ray worker{'s' if local and workers > 1 else ''} need {needed:g} {kind}, "
-                    f"{'this machine' if local else 'the cluster'} has {total.get(kind, 0):g}; change --workers or execution.{kind.lower()}s_per_worker"
+                    f"{'this machine' if local else 'the cluster'} has {total.get(kind, 0):g}; change ",
+                    Option("execution.workers"),
+                    f" or execution.{kind.lower()}s_per_worker",
                 )
         orders = Orders(
             self._config.model_dump_json(), package_version(), self._engine.identity, os.getcwd(), self._threads()
@@ -299,7 +303,9 @@ class RayExecutor:
                 ray.init(address=address, **options)
         except (OSError, RuntimeError, ValueError) as error:
             what = "a local Ray cluster cannot be started" if self._local else f"no Ray cluster answers at {address}"
-            raise RapError(f"{what} ({_line(error)}); check execution.address, or use --executor local") from None
+            raise RapError(
+                f"{what} ({_line(error)}); check execution.address, or use ", Option("execution.executor"), " local"
+            ) from None
 
 
 def _reach(address: str) -> None:

@@ -101,7 +101,7 @@ class Worker:
         self._engine = engine
 
     def _here(self, error: RapError) -> RapError:
-        return RapError(f"{error} (in a Ray worker on {platform.node()})")
+        return RapError(error, f" (in a Ray worker on {platform.node()})")
 
 
 def package_version() -> str:

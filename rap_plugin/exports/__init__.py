@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.exports.rows import Source, open_source
 
 MARK = "rap_export.json"
@@ -61,7 +61,7 @@ def export_run(run: str | Path, to: str, out: str | Path | None = None) -> Expor
 def _replacing_folder(folder: Path) -> Iterator[Path]:
     """A folder to write to, moved to its place when the block ends well."""
     if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RapError(f"{folder}: exists and is no export of rap; choose another --out")
+        raise RapError(f"{folder}: exists and is no export of rap; choose another ", Option("out"))
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         shutil.rmtree(draft, ignore_errors=True)
@@ -72,7 +72,7 @@ def _replacing_folder(folder: Path) -> Iterator[Path]:
         os.replace(draft, folder)
     except OSError as error:
         raise RapError(
-            f"{folder}: cannot write ({error.strerror or error}); free some space or choose another --out"
+            f"{folder}: cannot write ({error.strerror or error}); free some space or choose another ", Option("out")
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)

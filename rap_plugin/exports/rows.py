@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import PoolConfig, PromptConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import EmptyPool, EmptySelection, RapError
 from rap_plugin.plugins import get_plugins, load_plugin_files
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, read_run
@@ -78,12 +78,10 @@ def open_source(run: Path) -> Source:
         there = there.model_copy(update={"image_root": str(_root_of(config.pool))})
     try:
         pool = open_pool(there)
-    except RapError as error:
-        if "no rows" in str(error):
-            raise RapError(
-                f"{run}: the selection is empty, so there is nothing to export; loosen it with `rap decide`"
-            ) from None
-        raise
+    except EmptyPool:
+        raise EmptySelection(
+            f"{run}: the selection is empty, so there is nothing to export; loosen it with `rap decide`"
+        ) from None
     extra = tuple(name for name in pool.columns if name.startswith("rap_"))
     if "rap_id" not in extra:
         raise RapError(f"{selected}: has no column rap_id; `rap decide {run}` writes the file again")

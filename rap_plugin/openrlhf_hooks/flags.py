@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from rap_plugin.config import RunConfig, load_config
-from rap_plugin.errors import RapError
+from rap_plugin.config import RunConfig, field_of, load_config, option_names
+from rap_plugin.errors import Spelling
+from rap_plugin.hosts.options import short_names, spelled, spelling_of
 
 PREFIX = "rap."
 
@@ -18,9 +19,6 @@ SECTIONS = ("sampling", "grading", "ace", "selection")
 """Sections whose options are all flags. The pool, the model and the prompts are the training run's own."""
 
 OTHERS = ("prompt.blind", "model.batch_size", "pool.max_pixels")
-
-RENAMED = {"ace.enabled": "measure_attention", "selection.seed": "selection_seed"}
-"""Options whose last part is taken or says nothing alone."""
 
 LEFT_OUT = {"selection.selector"}
 """The selector is the value of `--data_filter` itself."""
@@ -35,30 +33,33 @@ FROM_RUN = {
 }
 """Options whose default is the training run's setting."""
 
-OUR_WORDS = {
-    "--lambda-c": "--rap.lambda_c",
-    "--lambda-a": "--rap.lambda_a",
-    "--keep": "--rap.keep",
-    "--rollouts": "--rap.rollouts",
-    "--max-pixels": "--rap.max_pixels",
-    "--extend": "--rap.extend",
-    "--out": "--rap.run_dir",
-    "--model": "--actor.model_name_or_path",
-    "--images": "--data.image_key",
-    "--question": "--data.input_key",
-    "--answer": "--data.label_key",
-    "`rap select --help`": "--help",
+OTHER_NAMES = {
+    "extend": "--rap.extend",
+    "model.id": "--actor.model_name_or_path",
+    "out": "--rap.run_dir",
+    "plugins": "--rap.plugin",
+    "pool.answer": "--data.label_key",
+    "pool.images": "--data.image_key",
+    "pool.path": "--data.prompt_dataset",
+    "pool.question": "--data.input_key",
+    "pool.split": "--data.prompt_split",
+    "rap select": "the same command",
     "rap select --help": "--help",
-    "`rap select`": "the same command",
+    "selection.selector": "--data_filter",
 }
-"""How messages of the pipeline name things, and what these are called here."""
+"""What errors of the pipeline name, and this command's word for it, where it is no `--rap.` flag of the same name."""
 
 
 def option_flags() -> dict[str, str]:
     """Flag (with its prefix) by dotted option name, in the order of the configuration."""
-    wanted = [f"{section}.{field}" for section in SECTIONS for field in _fields(section)]
-    wanted = [name for name in [*wanted, *OTHERS] if name not in LEFT_OUT]
-    return {name: PREFIX + RENAMED.get(name, name.split(".")[1]) for name in wanted}
+    of_sections = [name for section in SECTIONS for name in option_names() if name.startswith(f"{section}.")]
+    wanted = [name for name in [*of_sections, *OTHERS] if name not in LEFT_OUT]
+    return {name: PREFIX + short for name, short in short_names(wanted).items()}
+
+
+def spelling() -> Spelling:
+    """Options as flags of this command."""
+    return spelling_of({name: f"--{flag}" for name, flag in option_flags().items()} | OTHER_NAMES)
 
 
 def add_flags(parser: argparse.ArgumentParser, selectors: Mapping[str, Any]) -> None:
@@ -89,7 +90,7 @@ def add_flags(parser: argparse.ArgumentParser, selectors: Mapping[str, Any]) -> 
         f"--{PREFIX}plugin", default=None, nargs="+", metavar="FILE", help="plugin files, as in my_selector.py"
     )
     for name, flag in option_flags().items():
-        info = _field(name)
+        info = field_of(name)
         group.add_argument(
             f"--{flag}",
             default=None,
@@ -116,19 +117,8 @@ def read_config(selector: str, given: Mapping[str, Any], defaults: Mapping[str, 
             values[name] = [_value(part) for part in text] if isinstance(text, list) else _value(text)
     values["selection.selector"] = selector
     values["plugins"] = list(given.get("plugin") or [])
-    try:
+    with spelled(spelling()):
         return load_config(flags=values)
-    except RapError as error:
-        raise RapError(in_our_words(str(error))) from None
-
-
-def in_our_words(message: str) -> str:
-    """A message of the pipeline with the names that this command has for its options."""
-    for theirs, ours in OUR_WORDS.items():
-        message = message.replace(theirs, ours)
-    for name, flag in option_flags().items():
-        message = message.replace(f"option {name}:", f"--{flag}:")
-    return message
 
 
 def _value(text: str) -> Any:
@@ -136,17 +126,6 @@ def _value(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-
-
-def _fields(section: str) -> dict[str, FieldInfo]:
-    kind: Any = RunConfig.model_fields[section].annotation
-    fields: dict[str, FieldInfo] = kind.model_fields
-    return fields
-
-
-def _field(name: str) -> FieldInfo:
-    section, field = name.split(".")
-    return _fields(section)[field]
 
 
 def _help(name: str, info: FieldInfo) -> str:

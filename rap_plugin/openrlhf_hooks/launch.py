@@ -111,8 +111,8 @@ class errors_in_one_line:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, RapError):
-            from rap_plugin.openrlhf_hooks.flags import in_our_words
+            from rap_plugin.openrlhf_hooks.flags import spelling
 
             sys.stdout.flush()
-            print(f"rap-plugin: {in_our_words(str(error))}", file=sys.stderr, flush=True)
+            print(f"rap-plugin: {error.text(spelling())}", file=sys.stderr, flush=True)
             raise SystemExit(1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.table import HIGH_REWARD, ArmCounts, EvidenceTable, Numbers
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.pipeline.selection import compute_scores, load_selection
@@ -328,6 +328,6 @@ def write_probabilities(comparison: Comparison, path: Path) -> None:
         if view.stability is not None
     ]
     if not parts:
-        raise RapError("--out: there are no probabilities without draws; leave --draws above 0")
+        raise RapError(Option("out"), ": there are no probabilities without draws; leave --draws above 0")
     with replacing(path) as draft:
         pq.write_table(pa.concat_tables(parts), draft, compression="zstd")

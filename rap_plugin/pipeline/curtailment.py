@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from rap_plugin.config import RunConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.table import ArmCounts, EvidenceTable, Numbers
 from rap_plugin.rollout import ARMS
 from rap_plugin.selectors.base import Mask, Scores
@@ -25,7 +25,9 @@ def active_settler(config: RunConfig) -> Settler | None:
     if config.sampling.curtail and settler is None:
         raise RapError(
             f"sampling.curtail: selector {config.selection.selector} needs every rollout here (a budget or lambda_a=auto takes "
-            "its threshold from the whole pool; of plugins nothing is known); drop --curtail, or give fixed thresholds"
+            "its threshold from the whole pool; of plugins nothing is known); drop ",
+            Option("sampling.curtail"),
+            ", or give fixed thresholds",
         )
     return settler if config.sampling.curtail else None
 

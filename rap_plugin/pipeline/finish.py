@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rap_plugin.errors import EmptySelection
+from rap_plugin.errors import EmptySelection, Option, RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.plugins import get_plugins
 from rap_plugin.run_dir import files, tables
@@ -24,20 +24,27 @@ def finish(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, *,
         write_report(run, selection, pool)
     get_plugins().manager.hook.rap_selection_made(run=run, selection=selection)
     if not selection.decision.chosen.any():
-        raise EmptySelection(_why_empty(selection))
+        raise _why_empty(selection)
 
 
-def _why_empty(selection: Selection) -> str:
+def _why_empty(selection: Selection) -> EmptySelection:
     counts = selection.decision.counts()
     if not counts:
-        return "the selection is empty: no row of the pool could be used; quarantine.parquet says why for each"
+        return EmptySelection(
+            "the selection is empty: no row of the pool could be used; quarantine.parquet says why for each"
+        )
     verdict, number = max(counts.items(), key=lambda item: item[1])
     hints = {
-        "language_prior": "lower --lambda-c, or set a budget with --keep",
-        "attention_biased": "raise --lambda-a or use --lambda-a auto",
-        "easy": "the model solves this pool already; use harder problems",
-        "unsolved": "the model never solves these; use an easier pool, a stronger model or more --rollouts",
-        "text_only": "the pool's rows have no images; RAP selects multimodal problems",
+        "language_prior": RapError(
+            "lower ", Option("selection.lambda_c"), ", or set a budget with ", Option("selection.keep")
+        ),
+        "attention_biased": RapError("raise ", Option("selection.lambda_a"), " or set it to auto"),
+        "easy": RapError("the model solves this pool already; use harder problems"),
+        "unsolved": RapError(
+            "the model never solves these; use an easier pool, a stronger model or more ", Option("sampling.rollouts")
+        ),
+        "text_only": RapError("the pool's rows have no images; RAP selects multimodal problems"),
     }
-    hint = hints.get(verdict, "loosen the selector's thresholds")
-    return f"the selection is empty: {number} of {len(selection.table)} samples are {verdict}; {hint} (the evidence is kept)"
+    hint = hints.get(verdict, RapError("loosen the selector's thresholds"))
+    what = f"the selection is empty: {number} of {len(selection.table)} samples are {verdict}; "
+    return EmptySelection(what, hint, " (the evidence is kept)")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import PoolConfig, load_config
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
 from rap_plugin.evidence.table import HIGH_REWARD
 from rap_plugin.grading.base import Grade
@@ -128,9 +128,9 @@ def _fingerprint(paths: Mapping[Arm, Path]) -> str:
 def _require_fresh(run: Path, identity: ModelIdentity) -> None:
     if (run / files.RUN).exists():
         if read_run(run)["model"].get("revision") != identity.revision:
-            raise RapError(f"{run}: holds another run; choose another --out")
+            raise RapError(f"{run}: holds another run; choose another ", Option("out"))
     elif run.exists() and not (run / files.EVIDENCE).exists() and (not run.is_dir() or any(run.iterdir())):
-        raise RapError(f"{run}: not an empty folder and not a run of rap; choose another --out")
+        raise RapError(f"{run}: not an empty folder and not a run of rap; choose another ", Option("out"))
 
 
 def _ingest(store: EvidenceStore, pool: Pool, config: PoolConfig, quiet: bool) -> _Known:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
 from rap_plugin.executors import Executor, open_executor
 from rap_plugin.executors.batches import Reader
@@ -60,7 +60,7 @@ def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quie
     registry = get_plugins().registry()
     registry.get("selectors", config.selection.selector)
     if not config.model.id:
-        raise RapError("no model given; add --model with a hub id or a folder")
+        raise RapError("no model given; add ", Option("model.id"), " with a hub id or a folder")
     pool = open_pool(config.pool)
     engine = registry.get("engines", config.model.engine)(config.model)
     with closing(engine), closing(open_executor(config, engine, pool, registry.things["formats"])) as executor:
@@ -156,7 +156,9 @@ def _require_images(store: EvidenceStore, pool: Pool) -> None:
         return
     if usable:
         raise RapError(
-            f"{pool.path}: none of the {rows} rows has an image; name the column with --images if there is one"
+            f"{pool.path}: none of the {rows} rows has an image; name the column with ",
+            Option("pool.images"),
+            " if there is one",
         )
     worst = store.quarantine()[0] if rows else None
     example = f"; row {worst.row}: {worst.status}, {worst.reason}" if worst else ""
@@ -172,7 +174,7 @@ def _opened(run: Path, config: RunConfig, extend: bool) -> Iterator[EvidenceStor
     if (run / files.RUN).exists():
         _require_same(run, config, extend)
     elif not (run / files.EVIDENCE).exists() and any(path.name != files.LOCK for path in run.iterdir()):
-        raise RapError(f"{run}: the folder is not empty and not a run of rap; choose another --out")
+        raise RapError(f"{run}: the folder is not empty and not a run of rap; choose another ", Option("out"))
     with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE)) as store:
         yield store
 
@@ -185,6 +187,11 @@ def _require_same(run: Path, config: RunConfig, extend: bool) -> None:
             if name in FREE.get(section, ()) or before[section][name] == value or extend:
                 continue
             raise RapError(
-                f"{run}: holds a run with {section}.{name}={before[section][name]!r}, not {value!r}; "
-                "choose another --out, or add --extend to keep both kinds of evidence here"
+                f"{run}: holds a run with ",
+                Option(f"{section}.{name}"),
+                f"={before[section][name]!r}, not {value!r}; choose another ",
+                Option("out"),
+                ", or add ",
+                Option("extend"),
+                " to keep both kinds of evidence here",
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rap_plugin.config import RunConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Command, RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import EvidenceTable, read_table
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
@@ -47,7 +47,9 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
         )
         if still_open:
             raise RapError(
-                f"{store.path}: {still_open} samples lack rollouts that this configuration needs; `rap select` samples them"
+                f"{store.path}: {still_open} samples lack rollouts that this configuration needs; ",
+                Command("rap select"),
+                " samples them",
             )
         filled = curtailment.complete(table)
         decision = selector(filled, compute_scores(filled, config, registry), config)

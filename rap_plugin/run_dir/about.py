@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Command, RapError
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.rollout import ModelIdentity
 from rap_plugin.run_dir.files import RUN, write_json
@@ -23,7 +23,9 @@ def read_run(run: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
         about["config"], about["model"]
     except FileNotFoundError:
-        raise RapError(f"{run}: no run directory of rap (there is no {RUN}); make one with `rap select`") from None
+        raise RapError(
+            f"{run}: no run directory of rap (there is no {RUN}); make one with ", Command("rap select")
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RapError(f"{run / RUN}: cannot be read ({error})") from None
     return about

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.samples.formats import BUILTIN_FORMATS
 from rap_plugin.samples.formats.base import ColumnChoice, Format, RowProblem
 from rap_plugin.samples.images import check_image, image_bytes, image_size
@@ -75,15 +75,17 @@ def settle_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format])
     if not rows and pool.head:
         what = f"none of the first {len(pool.head)} rows can be read ({_bad(pool.head[0])})"
         raise RapError(f"{pool.path}: {what}; is this a {pool.kind} file?")
-    for flag, column in (("--question", config.question), ("--answer", config.answer), ("--images", config.images)):
+    for name, column in (("question", config.question), ("answer", config.answer), ("images", config.images)):
         if column is not None and column not in pool.columns:
-            raise RapError(f"{pool.path}: no column {column!r} ({flag}); columns: {', '.join(pool.columns)}")
+            raise RapError(
+                f"{pool.path}: no column {column!r} (", Option(f"pool.{name}"), f"); columns: {', '.join(pool.columns)}"
+            )
     given = ColumnChoice(config.question, config.answer, config.images)
     chosen = _named(config.format, formats) if config.format != "auto" else _detected(pool, rows, formats)
     try:
         columns = chosen.choose(pool.columns, rows, given)
     except RapError as error:
-        raise RapError(f"{pool.path}: {error}") from None
+        raise RapError(f"{pool.path}: ", error) from None
     return Reader(chosen, columns, pool.root, config.allow_urls)
 
 
@@ -242,7 +244,7 @@ def _gold_problem(check_gold: CheckGold | None, raw: RawSample) -> str | None:
 
 def _named(name: str, formats: Mapping[str, Format]) -> Format:
     if name not in formats:
-        raise RapError(f"unknown format {name!r} (--format); known: {', '.join(formats)}")
+        raise RapError(f"unknown format {name!r} (", Option("pool.format"), f"); known: {', '.join(formats)}")
     return formats[name]
 
 
@@ -255,9 +257,12 @@ def _detected(pool: Pool, rows: Sequence[Mapping[str, Any]], formats: Mapping[st
                 return candidate
         except Exception as error:
             raise RapError(
-                f"format {candidate.name!r} failed on {pool.path} ({one_line(error)}); choose one with --format"
+                f"format {candidate.name!r} failed on {pool.path} ({one_line(error)}); choose one with ",
+                Option("pool.format"),
             ) from error
-    raise RapError(f"{pool.path}: no format fits; columns: {', '.join(pool.columns)}; choose one with --format")
+    raise RapError(
+        f"{pool.path}: no format fits; columns: {', '.join(pool.columns)}; choose one with ", Option("pool.format")
+    )
 
 
 def _called(reference: Any) -> str:

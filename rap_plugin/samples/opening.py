@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import EmptyPool, Option, RapError
 from rap_plugin.samples.open_file import READABLE, SUFFIXES, open_file
 from rap_plugin.samples.pool import Pool
 
@@ -37,9 +37,13 @@ def open_pool(config: PoolConfig) -> Pool:
     if config.image_root is not None:
         pool.root = Path(config.image_root).expanduser()
         if not pool.root.is_dir():
-            raise RapError(f"{config.image_root}: no such folder; --image-root is where relative image paths start")
+            raise RapError(
+                f"{config.image_root}: no such folder; ",
+                Option("pool.image_root"),
+                " is where relative image paths start",
+            )
     if len(pool) == 0:
-        raise RapError(f"{config.path}: no rows; give a pool with at least one problem")
+        raise EmptyPool(f"{config.path}: no rows; give a pool with at least one problem")
     return pool
 
 
@@ -48,7 +52,7 @@ def _open_elsewhere(config: PoolConfig) -> Pool:
     if Path(path).suffix.lower() in SUFFIXES or not _HUB_ID.fullmatch(path):
         raise RapError(f"{path}: no such file or folder; check the path (seen from {Path.cwd()})")
     if not config.allow_urls:
-        raise RapError(f"{path}: not a file here; to download from the hub add --allow-urls")
+        raise RapError(f"{path}: not a file here; to download from the hub add ", Option("pool.allow_urls"))
     from rap_plugin.samples.containers.hub import open_hub
 
     return open_hub(config)

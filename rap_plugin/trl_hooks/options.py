@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.cli.options import SHORT
 from rap_plugin.config import RunConfig, load_config, option_names
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, Spelling
+from rap_plugin.hosts.options import short_names, spelled, spelling_of
 
 LEFT_OUT = (
     "execution.",  # the trainer's own process samples
@@ -30,9 +29,6 @@ LEFT_OUT = (
 )
 """Options that the data set, the model and the trainer decide."""
 
-RENAMED = {"ace.enabled": "measure_attention", "selection.seed": "selection_seed"}
-"""Options whose last part is taken or says nothing alone."""
-
 FROM_ARGS = {
     "sampling.temperature": "temperature",
     "sampling.top_p": "top_p",
@@ -40,16 +36,26 @@ FROM_ARGS = {
 }
 """Options whose default is a field of the trainer's arguments."""
 
-OUR_WORDS = {"--extend": "extend=True", "--out": "out", "--model": "model"}
+OTHER_NAMES = {
+    "config": "config",
+    "extend": "extend=True",
+    "model.id": "model",
+    "out": "out",
+    "pool.path": "the data set",
+    "rap select": "the same call",
+    "rap select --help": "docs/trl.md",
+}
+"""What errors of the pipeline name, and the word for it here, where it is no keyword of the same name."""
 
 
 def option_keywords() -> dict[str, str]:
-    """Keyword by dotted option name: the flag of `rap select` where there is one, else the option's last part."""
-    wanted = [name for name in option_names() if not name.startswith(LEFT_OUT)]
-    return {
-        name: RENAMED.get(name) or SHORT.get(name, name.rpartition(".")[2]).lstrip("-").replace("-", "_")
-        for name in wanted
-    }
+    """Keyword by dotted option name."""
+    return short_names(name for name in option_names() if not name.startswith(LEFT_OUT))
+
+
+def spelling() -> Spelling:
+    """Options as keywords."""
+    return spelling_of(option_keywords() | OTHER_NAMES)
 
 
 def read_options(
@@ -70,17 +76,6 @@ def read_options(
         name: value for name, field in FROM_ARGS.items() if args is not None and (value := getattr(args, field, None))
     }
     given = {dotted[keyword]: value for keyword, value in options.items()}
-    try:
+    with spelled(spelling()):
         base = load_config(flags=of_trainer)
         return load_config(path, {**given, **fixed}, base=base)
-    except RapError as error:
-        raise RapError(in_our_words(str(error))) from None
-
-
-def in_our_words(message: str) -> str:
-    """A message of the pipeline with keywords in the place of flags."""
-    keywords = option_keywords()
-    for name, keyword in keywords.items():
-        message = message.replace(f"option {name}:", f"option {keyword}:")
-    flags = {SHORT[name]: keyword for name, keyword in keywords.items() if name in SHORT} | OUR_WORDS
-    return re.sub(r"--[a-z][a-z-]*", lambda found: flags.get(found[0], found[0]), message)

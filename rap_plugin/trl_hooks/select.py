@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.hosts.options import spelled
 from rap_plugin.pipeline.select import RunResult, select_with
 from rap_plugin.run_dir import files, tables
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import Selection
-from rap_plugin.trl_hooks.options import in_our_words, read_options
+from rap_plugin.trl_hooks.options import read_options, spelling
 from rap_plugin.trl_hooks.prompting import Recipe, read_recipe
 
 if TYPE_CHECKING:
@@ -106,12 +107,10 @@ def select_rows(recipe: Recipe, model: Any, run: Path, settings: Settings, pool:
         }
         wanted = read_options(settings.options, about, settings.args, settings.config)
         recipe.rows = _Rows(run)
-        try:
+        with spelled(spelling()):
             result = select_with(
                 engine, open_pool(wanted.pool), wanted, run, extend=settings.extend, quiet=settings.quiet
             )
-        except RapError as error:
-            raise type(error)(in_our_words(str(error))) from None
     chosen = result.selection.decision.chosen
     return Found(result, sorted(result.selection.table.rows[chosen].tolist()))
 

@@ -82,7 +82,7 @@ def test_output_folder_of_another_configuration(tmp_path: Path, write_pool) -> N
     pool = write_pool(30)
     assert select(pool, "--model", "m", "--lambda-c", "0.2", "--out", tmp_path / "run").returncode == 0
     refused(
-        select(pool, "--model", "other", "--out", tmp_path / "run"), "model.id='m', not 'other'", "--out", "--extend"
+        select(pool, "--model", "other", "--out", tmp_path / "run"), "--model='m', not 'other'", "--out", "--extend"
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from rap_plugin.errors import RapError
 from rap_plugin.openrlhf_hooks import launch
 from rap_plugin.openrlhf_hooks.filter import Filter
+from rap_plugin.openrlhf_hooks.flags import spelling
 from rap_plugin.pipeline.select import decide_run
 from rap_plugin.pipeline.selection import load_selection
 
@@ -69,8 +70,9 @@ def trainers_rows(args):
 def refused(launched, *arguments, **options):
     with pytest.raises(RapError) as raised:
         launched(*arguments, **options)
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
+    line = raised.value.text(spelling())
+    assert "\n" not in line
+    return line
 
 
 def test_the_trainer_gets_the_selected_rows_in_their_order(launched, write_chat_pool):
@@ -270,11 +272,5 @@ def test_another_temperature_in_the_same_folder_must_be_wanted(launched, write_c
     file = write_chat_pool(12)
     launched(file)
     line = refused(launched, file, "--rap.temperature", "0.5")
-    assert "choose another --rap.run_dir, or add --rap.extend" in launch_words(line)
+    assert "choose another --rap.run_dir, or add --rap.extend" in line
     assert len(launched(file, "--rap.temperature", "0.5", "--rap.extend").asked) == 24
-
-
-def launch_words(line):
-    from rap_plugin.openrlhf_hooks.flags import in_our_words
-
-    return in_our_words(line)

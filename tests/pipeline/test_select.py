@@ -157,7 +157,7 @@ def test_another_intervention_reuses_the_image_arm(tmp_path: Path, write_pool, b
 def test_an_output_folder_of_another_configuration_is_refused_in_one_line(tmp_path: Path, write_pool) -> None:
     pool = write_pool(12)
     select_run(make_config(pool), tmp_path / "run", quiet=True)
-    with pytest.raises(RapError, match=r"holds a run with sampling.temperature=1.0, not 0.5; choose another --out"):
+    with pytest.raises(RapError, match=r"holds a run with --temperature=1.0, not 0.5; choose another --out"):
         select_run(make_config(pool, sampling__temperature=0.5), tmp_path / "run", quiet=True)
 
 

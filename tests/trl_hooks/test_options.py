@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from rap_plugin.config import option_names
-from rap_plugin.errors import RapError
-from rap_plugin.trl_hooks.options import LEFT_OUT, in_our_words, option_keywords, read_options
+from rap_plugin.errors import Option, RapError
+from rap_plugin.trl_hooks.options import LEFT_OUT, option_keywords, read_options, spelling
 
 
 def test_every_option_has_a_keyword_of_its_own() -> None:
@@ -41,9 +41,11 @@ def test_a_value_out_of_range_names_the_keyword() -> None:
         read_options({"keep": 2}, {})
 
 
-def test_messages_of_the_pipeline_speak_of_keywords() -> None:
-    assert in_our_words("lower --lambda-c, or set a budget with --keep") == "lower lambda_c, or set a budget with keep"
-    assert in_our_words("choose another --out, or add --extend") == "choose another out, or add extend=True"
+def test_errors_of_the_pipeline_speak_of_keywords() -> None:
+    error = RapError(
+        Option("selection.lambda_c"), ", ", Option("out"), ", ", Option("extend"), ", ", Option("ace.enabled")
+    )
+    assert error.text(spelling()) == "lambda_c, out, extend=True, measure_attention"
 
 
 def test_the_document_names_every_keyword() -> None:

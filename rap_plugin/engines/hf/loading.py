@@ -17,7 +17,7 @@ import transformers
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.hf.last_layer import LastLayer
 from rap_plugin.engines.hf.memory import is_out_of_memory
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.rollout import ModelIdentity
 
 
@@ -63,7 +63,9 @@ def load_processor(config: ModelConfig, folder: Path) -> Any:
     try:
         settings = transformers.AutoConfig.from_pretrained(where, trust_remote_code=code)
     except Exception as error:
-        raise RapError(f"{config.id}: its config.json cannot be used ({one_line(error)}); check --model") from None
+        raise RapError(
+            f"{config.id}: its config.json cannot be used ({one_line(error)}); check ", Option("model.id")
+        ) from None
     auto = transformers.AutoModelForImageTextToText
     known = type(settings) in getattr(auto, "_model_mapping", {type(settings): None})
     if not known and "AutoModelForImageTextToText" not in (getattr(settings, "auto_map", None) or {}):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import EmptyPool, RapError, one_line
 from rap_plugin.samples.containers.arrow_rows import join, null_rows, rows_of, runs
 from rap_plugin.samples.pool import BadRow, Pool, Row
 
@@ -21,7 +21,7 @@ class ArrowPool(Pool):
         super().__init__(path, root, files)
         self.kind = kind
         if not tables:
-            raise RapError(f"{path}: no rows; give a pool with at least one problem")
+            raise EmptyPool(f"{path}: no rows; give a pool with at least one problem")
         self._schema = tables[0].schema
         for table, file in zip(tables, files, strict=False):
             if not table.schema.equals(self._schema):

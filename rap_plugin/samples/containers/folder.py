@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.samples.open_file import READABLE, SUFFIXES, open_file
 from rap_plugin.samples.pool import Pool
 
@@ -80,14 +80,18 @@ def _split_of(file: Path, folder: Path) -> str | None:
 
 def _chosen(folder: Path, splits: Sequence[str], wanted: str | None) -> str:
     if wanted is not None and wanted not in splits:
-        raise RapError(f"{folder}: no split {wanted!r}; it has {', '.join(splits) or 'no named splits'} (--split)")
+        raise RapError(
+            f"{folder}: no split {wanted!r}; it has {', '.join(splits) or 'no named splits'} (",
+            Option("pool.split"),
+            ")",
+        )
     if wanted is not None:
         return wanted
     if len(splits) == 1:
         return splits[0]
     if "train" in splits:
         return "train"
-    raise RapError(f"{folder}: several splits ({', '.join(splits)}); choose one with --split")
+    raise RapError(f"{folder}: several splits ({', '.join(splits)}); choose one with ", Option("pool.split"))
 
 
 def _strings(path: Path, name: str) -> list[str]:

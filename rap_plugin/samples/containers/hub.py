@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.samples.containers.arrow import ArrowPool
 from rap_plugin.samples.pool import Pool
 
@@ -23,7 +23,7 @@ def open_hub(config: PoolConfig) -> Pool:
     except Exception as error:
         line = one_line(error, 160)
         raise RapError(
-            f"{config.path}: the hub did not give it ({line}); check the id, --split and the network"
+            f"{config.path}: the hub did not give it ({line}); check the id, ", Option("pool.split"), " and the network"
         ) from None
     files = [Path(entry["filename"]) for entry in dataset.cache_files]
     return ArrowPool([dataset.data.table], files, config.path, Path.cwd(), "hub")

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.samples.containers.json_types import Schema, table_of
 from rap_plugin.samples.pool import BadRow, Pool, Row
 
@@ -82,7 +82,9 @@ def _rows_of(path: Path, content: Any, split: str | None) -> list[Row]:
             content = named
         elif split is not None:
             raise RapError(
-                f"{path}: no list of rows named {split!r} (--split); it has {', '.join(map(repr, list(content)[:8]))}"
+                f"{path}: no list of rows named {split!r} (",
+                Option("pool.split"),
+                f"); it has {', '.join(map(repr, list(content)[:8]))}",
             )
         elif content and all(isinstance(row, dict) for row in content.values()):
             return [{"id": key, **row} for key, row in content.items()]

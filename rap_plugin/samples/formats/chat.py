@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.samples.formats import plain
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
 from rap_plugin.samples.formats.columns import ANSWERS, IMAGES, find_column, looks_like_images, missing_answer
@@ -34,10 +34,10 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
     """Completes the user's columns with the usual names."""
     question = choice.question or _messages_column(columns, first_rows)
     if question is None:
-        raise RapError(f"no column of messages; columns: {', '.join(columns)}; name one with --question")
+        raise RapError(f"no column of messages; columns: {', '.join(columns)}; name one with ", Option("pool.question"))
     answer = choice.answer or find_column(columns, ANSWERS, exclude=(question,))
     if answer is None:
-        raise RapError(missing_answer(columns))
+        raise missing_answer(columns)
     images = choice.images or find_column(
         columns, IMAGES, lambda name: looks_like_images(good_values(first_rows, name), by_name=True), (question, answer)
     )

@@ -8,6 +8,8 @@ from typing import Any
 
 from PIL.Image import Image
 
+from rap_plugin.errors import Option, RapError
+
 QUESTIONS = ("question", "problem", "query", "prompt", "instruction", "question_text", "problem_text", "input", "text")
 ANSWERS = (
     "answer",
@@ -79,9 +81,12 @@ def looks_like_images(values: Sequence[Any], *, by_name: bool) -> bool:
     return 2 * sum(map(_is_image, flat)) > len(flat)
 
 
-def missing_answer(columns: Sequence[str]) -> str:
-    """The line for a pool without a recognisable gold answer."""
-    return f"cannot tell which column holds the gold answers; columns: {', '.join(columns)}; name it with --answer"
+def missing_answer(columns: Sequence[str]) -> RapError:
+    """The error for a pool without a recognisable gold answer."""
+    known = ", ".join(columns)
+    return RapError(
+        f"cannot tell which column holds the gold answers; columns: {known}; name it with ", Option("pool.answer")
+    )
 
 
 def _is_image(value: Any) -> bool:

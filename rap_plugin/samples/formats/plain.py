@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row
 from rap_plugin.samples.formats.columns import (
     ANSWERS,
@@ -41,12 +41,16 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
     question = choice.question or find_column(columns, QUESTIONS, is_text, given)
     if question is None:
         raise RapError(
-            f"cannot tell which column holds the questions; columns: {', '.join(columns)}; "
-            "name the columns with --question, --answer and --images"
+            f"cannot tell which column holds the questions; columns: {', '.join(columns)}; name the columns with ",
+            Option("pool.question"),
+            ", ",
+            Option("pool.answer"),
+            " and ",
+            Option("pool.images"),
         )
     answer = choice.answer or find_column(columns, ANSWERS, exclude=(*given, question))
     if answer is None:
-        raise RapError(missing_answer(columns))
+        raise missing_answer(columns)
     taken = (question, answer)
     images = (
         choice.images
@@ -57,7 +61,8 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
     if images is None and questions and all(isinstance(text, str) and IMAGE in text for text in questions):
         raise RapError(
             f"the questions have {IMAGE} placeholders, but no column is recognised as their images; "
-            f"columns: {', '.join(columns)}; name it with --images"
+            f"columns: {', '.join(columns)}; name it with ",
+            Option("pool.images"),
         )
     return ColumnChoice(question, answer, images)
 
