@@ -17,8 +17,8 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.errors import Option, RapError
-from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.errors import Option, RapError, one_line
+from rap_plugin.evidence.variants import not_measured
 from rap_plugin.rollout import Attention, Finish, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import IMAGE
 
@@ -87,8 +87,8 @@ class OpenAIEngine:
         self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
     ) -> list[list[Attention]]:
         """Nothing is measured: a server shows no attention."""
-        blank = Attention(dict.fromkeys(STATISTIC_COLUMNS), "engine openai shows no attention; use hf or vllm")
-        return [[blank for _ in responses] for _, responses in prompts]
+        nothing = not_measured("engine openai shows no attention; use hf or vllm")
+        return [[nothing for _ in responses] for _, responses in prompts]
 
     def close(self) -> None:
         """Nothing stays open between calls."""
@@ -279,9 +279,8 @@ def _failed(rollout: int, error: BaseException) -> Response:
 def _message(error: BaseException) -> str:
     """One line; for what the server answered, its own message without the rest of the body."""
     body = getattr(error, "body", None)
-    text = str(body.get("message") or "") if isinstance(body, dict) else ""
-    lines = (text or str(error)).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    said = str(body.get("message") or "") if isinstance(body, dict) else ""
+    return one_line(said or error)
 
 
 def _positive(options: dict[str, Any], name: str, default: int, least: int = 1) -> int:

@@ -68,7 +68,7 @@ def sampled(engine) -> dict:
     """Everything about sampling: arms, subsets, order, bad requests, sleep."""
     wanted = requests()
     pairs = engine.generate_with_attention([*wanted, *bad_requests()], SAMPLING)
-    known = dict(engine._running.known)
+    missed = dict(engine._running.missed)
     again = engine.generate(wanted[::-1], SAMPLING)[::-1]
     third = engine.generate([Request(wanted[1].prompt, (3, 1))], SAMPLING)
     other = engine.generate(wanted[:1], Sampling(max_prompt_tokens=160, max_new_tokens=30, seed=4))
@@ -77,7 +77,7 @@ def sampled(engine) -> dict:
     rested = engine.generate_with_attention(wanted[:2], SAMPLING)
     return {
         "pairs": told(pairs),
-        "missed": known,
+        "missed": missed,
         "again": [[response_of(response) for response in row] for row in again],
         "third": [response_of(response) for response in third[0]],
         "other": [response_of(response) for response in other[0]],
@@ -93,12 +93,12 @@ def faults(engine) -> dict:
     core = engine._running.llm.llm_engine.engine_core.engine_core
     capture = core.model_executor.driver_worker.worker.__dict__["_rap_capture"]
     engine._running.llm.reset_prefix_cache()
-    del capture.layer.impl.forward
+    del capture.last.layer.impl.forward
     unseen = engine.generate_with_attention(wanted, SAMPLING)
-    capture.layer.impl.forward = capture.forward
-    engine._running.known.clear()
+    capture.last.layer.impl.forward = capture.forward
+    engine._running.missed.clear()
     after = engine.generate_with_attention(wanted, SAMPLING)
-    return {"unseen": told(unseen), "after": told(after), "reasons": sorted(set(engine._running.known.values()))}
+    return {"unseen": told(unseen), "after": told(after), "reasons": sorted(engine._running.missed)}
 
 
 def hf_lengths(engine, wanted) -> list[int]:
@@ -181,7 +181,7 @@ def main() -> None:
         if "rows" in step:
             prompts = [(request.prompt, row) for request, row in zip(requests(), step["rows"], strict=False)]
             passed = engine.attention(prompts, SAMPLING)
-            result = {"passed": statistics_of(passed), "reason": engine._running.reason}
+            result = {"passed": statistics_of(passed), "reason": engine._running.unreadable}
             if step.get("sample"):
                 result["pairs"] = told(engine.generate_with_attention(requests(), SAMPLING))
             if step.get("faults"):
@@ -191,7 +191,7 @@ def main() -> None:
 
                 other = open_hf(ModelConfig(id=task["folder"], dtype=step["dtype"]))
                 result["hf"] = statistics_of(other.attention(prompts, SAMPLING))
-            result["missed"] = dict(engine._running.known)
+            result["missed"] = dict(engine._running.missed)
         else:
             result = sampled(engine)
             rows = [[list(entry[0]["token_ids"]) for entry in row] for row in result["pairs"][: len(requests())]]

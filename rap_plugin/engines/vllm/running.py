@@ -1,0 +1,187 @@
+"""vLLM as it was started: requests go in, finished ones and their attention come out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rap_plugin.engines.vllm.capture import REQUEST
+from rap_plugin.errors import RapError, one_line
+from rap_plugin.evidence.variants import not_measured
+from rap_plugin.rollout import Attention, Sampling
+
+log = logging.getLogger(__name__)
+
+COLLECT = 64
+"""Finished responses whose attention is reduced in one call, while others are still sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRequest:
+    """A request that vLLM has finished."""
+
+    key: str
+    token_ids: list[int]
+    stopped: bool
+    """Whether the model ended it; else it was cut."""
+
+
+class RunningVLLM:
+    """One started `LLM` with what is known about its model, and the capture in its workers."""
+
+    def __init__(self, llm: Any, length: int, processor: Any, end_ids: frozenset[int]) -> None:
+        self.llm = llm
+        self.length = length
+        """max_model_len."""
+        self.processor = processor
+        self.end_ids = end_ids
+        self.stopped = False
+        """Whether its processes have been ended."""
+        self.unreadable = ""
+        """Why attention cannot be read in vLLM; empty where it can, and before `start_capture`."""
+        self.missed: Counter[str] = Counter()
+        """Why attention of finished requests was not seen, and how often."""
+        self._capturing = False
+        self._count = 0
+
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    def new_key(self) -> str:
+        """A name that no request of this engine has had."""
+        self._count += 1
+        return f"rap-{self._count}"
+
+    def add(
+        self, inputs: Mapping[str, Any], sampling: Sampling, *, first_row: int | None = None, **parameters: Any
+    ) -> str:
+        """Queues a request and returns its key; `first_row` is the position from which its queries are kept.
+
+        `parameters` are vLLM's SamplingParams beyond temperature and top_p. Raises what vLLM raises.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        key = self.new_key()
+        # Text is decoded by the caller, once per response, from exactly the tokens that are kept.
+        settings = SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            extra_args=None if first_row is None else {REQUEST: [key, first_row]},
+            **parameters,
+        )
+        self.llm.llm_engine.add_request(key, dict(inputs), settings)
+        return key
+
+    def finished(self) -> Iterator[FinishedRequest]:
+        """Runs vLLM until every queued request has finished, and yields each as it does."""
+        engine = self.llm.llm_engine
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if output.finished:
+                        answer = output.outputs[0]
+                        stopped = answer.finish_reason == "stop"
+                        yield FinishedRequest(output.request_id, list(answer.token_ids), stopped)
+        except KeyboardInterrupt:
+            # What is queued is dropped, so that the engine can be closed or used again.
+            engine.abort_request(list(engine.output_processor.request_states), internal=True)
+            raise
+        except Exception as error:
+            raise self._broken(error) from error
+
+    # -- attention ------------------------------------------------------------------------------------------------
+
+    def usable_rows(self, token_ids: list[int] | tuple[int, ...]) -> int:
+        """Usable rows of a response: see `ace.usable_span`."""
+        from rap_plugin.engines.ace import usable_span
+
+        first, stop = usable_span(token_ids, self.end_ids)
+        return stop - first
+
+    def start_capture(self) -> str:
+        """Starts capturing in the workers, once; returns why attention cannot be read, empty where it can."""
+        if self._capturing or self.unreadable:
+            return self.unreadable
+        # Keys of blocks that are cached already were never mirrored.
+        self.llm.reset_prefix_cache()
+        answers = self._call_workers("rap_attention_start")
+        self.unreadable = next((answer["reason"] for answer in answers if answer["reason"]), "")
+        self._capturing = True
+        if self.unreadable:
+            self.stop_capture()
+        return self.unreadable
+
+    def stop_capture(self) -> None:
+        """Puts the workers back as they were and frees what they keep."""
+        if self._capturing:
+            self._call_workers("rap_attention_stop")
+            self._capturing = False
+
+    def collect(self, rows: Mapping[str, int]) -> dict[str, Attention | None]:
+        """Attention of finished requests, given their usable rows by key; None where it was not seen."""
+        if not rows:
+            return {}
+        answers = self._call_workers("rap_attention_collect", [[key, count] for key, count in rows.items()])
+        measured = next((answer for answer in answers if answer), ["no worker holds the last layer"] * len(rows))
+        found: dict[str, Attention | None] = {}
+        for (key, count), statistics in zip(rows.items(), measured, strict=True):
+            if count < 2:
+                found[key] = not_measured()
+            elif isinstance(statistics, str):
+                log.debug("attention of %s: %s", key, statistics)
+                self.missed[statistics] += 1
+                found[key] = None
+            else:
+                found[key] = Attention(statistics)
+        return found
+
+    def _call_workers(self, method: str, *arguments: Any) -> list[Any]:
+        """Calls a method of `CaptureExtension` on all workers."""
+        try:
+            return list(self.llm.collective_rpc(method, args=arguments))
+        except Exception as error:
+            raise self._broken(error) from error
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ends vLLM's processes and gives its memory back."""
+        if self.stopped:
+            return
+        self.stopped = True
+        shutdown = getattr(self.llm.llm_engine.engine_core, "shutdown", None)
+        self.llm = None
+        if shutdown is not None:
+            shutdown()
+        gc.collect()
+
+    def _broken(self, error: Exception) -> RapError:
+        """vLLM's processes are gone or in an unknown state: ends them."""
+        self.stop()
+        return RapError(f"vLLM stopped ({one_line(error)}); start the command again, stored rollouts are kept")
+
+
+class AttentionCollector:
+    """Asks for the attention of finished requests, some dozens at a time."""
+
+    def __init__(self, vllm: RunningVLLM) -> None:
+        self.found: dict[str, Attention | None] = {}
+        """By key; None where it was not seen."""
+        self._vllm = vllm
+        self._rows: dict[str, int] = {}
+
+    def add(self, key: str, usable_rows: int) -> None:
+        self._rows[key] = usable_rows
+        if len(self._rows) >= COLLECT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Asks for what has been added since the last time."""
+        self.found |= self._vllm.collect(self._rows)
+        self._rows = {}
