@@ -17,8 +17,8 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rap_plugin.config import ModelConfig
+from rap_plugin.engines.base import not_measured
 from rap_plugin.errors import Option, RapError, one_line
-from rap_plugin.evidence.variants import not_measured
 from rap_plugin.rollout import Attention, Finish, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import IMAGE
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rap_plugin.rollout import Attention
-
 Reduction = Literal["window", "suffix"]
 Heads = Literal["max", "mean"]
 
@@ -43,11 +41,3 @@ ENTROPY_COLUMN = "attention_entropy"
 """Mean over usable rows of the entropy of the head-averaged, renormalised attention row, in nats."""
 
 STATISTIC_COLUMNS: tuple[str, ...] = (*(variant.column for variant in VARIANTS), ENTROPY_COLUMN)
-
-
-def not_measured(reason: str = "") -> Attention:
-    """The attention of a response that has none: every statistic is None, and `reason` says why.
-
-    Without a reason the response has too few usable tokens for any.
-    """
-    return Attention(dict.fromkeys(STATISTIC_COLUMNS), reason)

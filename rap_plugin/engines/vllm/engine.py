@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.base import Engine
+from rap_plugin.engines.base import Engine, not_measured
 from rap_plugin.engines.vllm.loading import load_vllm, needed_length
 from rap_plugin.engines.vllm.options import OPTIONS
 from rap_plugin.engines.vllm.reading import read_attention
@@ -20,7 +20,6 @@ from rap_plugin.engines.vllm.running import RunningVLLM
 from rap_plugin.engines.vllm.sampling import SampledRollout, sample
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
-from rap_plugin.evidence.variants import not_measured
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rap_plugin.engines.base import not_measured
 from rap_plugin.engines.vllm.rendering import RenderedPrompt, render
 from rap_plugin.engines.vllm.running import AttentionCollector, RunningVLLM
 from rap_plugin.errors import one_line
-from rap_plugin.evidence.variants import not_measured
 from rap_plugin.rollout import Attention, Prompt, Response, Sampling
 
 
@@ -51,7 +51,7 @@ def _prepare(vllm: RunningVLLM, prompt: RenderedPrompt | Response, ids: Sequence
         return not_measured(prompt.error)
     usable = vllm.usable_rows(tuple(ids))
     if usable < 2:
-        return not_measured()
+        return not_measured("")
     stop = usable + 1
     if prompt.length + stop >= vllm.length:
         return not_measured("prompt and response fill the model's context")

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rap_plugin.engines.base import not_measured
 from rap_plugin.engines.vllm.capture import REQUEST
 from rap_plugin.errors import RapError, one_line
-from rap_plugin.evidence.variants import not_measured
 from rap_plugin.rollout import Attention, Sampling
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class RunningVLLM:
         found: dict[str, Attention | None] = {}
         for (key, count), statistics in zip(rows.items(), measured, strict=True):
             if count < 2:
-                found[key] = not_measured()
+                found[key] = not_measured("")
             elif isinstance(statistics, str):
                 log.debug("attention of %s: %s", key, statistics)
                 self.missed[statistics] += 1
