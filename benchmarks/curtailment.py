@@ -25,7 +25,7 @@ from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.selection import compute_scores, load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.rollout import ARMS
-from rap_plugin.selectors.stopping import find_settler
+from rap_plugin.selectors.stopping import find_stopping_rule
 
 CASES: dict[str, dict[str, Any]] = {
     "rap paper": {},
@@ -103,18 +103,18 @@ def verdicts(table: EvidenceTable, config: RunConfig) -> Any:
 
 
 def settled(table: EvidenceTable, config: RunConfig) -> Any:
-    settler = find_settler(config)
-    assert settler is not None
+    rule = find_stopping_rule(config)
+    assert rule is not None
     usable = (table.arms["image"].graded > 0) & (table.arms["blind"].graded > 0)
-    return usable & settler.settled(table, compute_scores(table, config, get_plugins().registry()), config)
+    return usable & rule.settled(table, compute_scores(table, config, get_plugins().registry()), config)
 
 
 def waves(replay: Replay, config: RunConfig) -> dict[str, Any]:
     """How many rollouts of each sample the waves sample."""
-    settler = find_settler(config)
-    assert settler is not None
+    rule = find_stopping_rule(config)
+    assert rule is not None
     counts = {arm: np.zeros(len(replay.table), int) for arm in ARMS}
-    for arm, goal in (*settler.waves(config), ("image", replay.rollouts), ("blind", replay.rollouts)):
+    for arm, goal in (*rule.waves(config), ("image", replay.rollouts), ("blind", replay.rollouts)):
         done = settled(replay.seen(counts), config)
         counts[arm] = np.where(done, counts[arm], np.maximum(counts[arm], goal))
     return counts

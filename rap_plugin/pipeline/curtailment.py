@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.table import ArmCounts, EvidenceTable, Numbers
-from rap_plugin.rollout import ARMS
+from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.selectors.base import Mask, Scores
-from rap_plugin.selectors.stopping import IMAGE_SCORES, Settler, curtails_by_default, find_settler, missing
+from rap_plugin.selectors.stopping import StoppingRule, curtails_by_default, find_stopping_rule, missing
 
 
-def active_settler(config: RunConfig) -> Settler | None:
-    """The settler to sample with under this configuration, None for full sampling.
+def active_stopping_rule(config: RunConfig) -> StoppingRule | None:
+    """The stopping rule to sample with under this configuration, None for full sampling.
 
     Raises RapError where curtailment is asked for but the selector's definition needs every rollout.
     """
-    settler = find_settler(config)
+    rule = find_stopping_rule(config)
     if config.sampling.curtail is None:
-        return settler if curtails_by_default(config) else None
-    if config.sampling.curtail and settler is None:
+        return rule if curtails_by_default(config) else None
+    if config.sampling.curtail and rule is None:
         raise RapError(
             f"sampling.curtail: selector {config.selection.selector} needs every rollout here (a budget or lambda_a=auto takes "
             "its threshold from the whole pool; of plugins nothing is known); drop ",
             Option("sampling.curtail"),
             ", or give fixed thresholds",
         )
-    return settler if config.sampling.curtail else None
+    return rule if config.sampling.curtail else None
 
 
 def stopped(table: EvidenceTable) -> Mask:
@@ -51,12 +52,16 @@ def complete(table: EvidenceTable) -> EvidenceTable:
     return dataclasses.replace(table, arms=arms)
 
 
-def without_means(table: EvidenceTable, scores: Scores) -> dict[str, Numbers]:
-    """The scores with NaN where a stopped sample lacks rollouts of an arm that the score is a mean over."""
+def without_means(table: EvidenceTable, scores: Scores, arms: Mapping[str, tuple[Arm, ...]]) -> dict[str, Numbers]:
+    """The scores with NaN where a stopped sample lacks rollouts of an arm that the score depends on.
+
+    `arms` names those arms by score.
+    """
     short = {arm: missing(table, arm) > 0 for arm in ARMS}
-    masks = dict.fromkeys(IMAGE_SCORES, short["image"]) | {"acc_blind": short["blind"]}
-    either = short["image"] | short["blind"]
-    return {name: np.where(masks.get(name, either), np.nan, values) for name, values in scores.items()}
+    return {
+        name: np.where(np.logical_or.reduce([short[arm] for arm in arms[name]]), np.nan, values)
+        for name, values in scores.items()
+    }
 
 
 def explain(table: EvidenceTable, reasons: list[str]) -> None:

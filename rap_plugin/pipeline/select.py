@@ -79,7 +79,7 @@ def select_with(
 ) -> RunResult:
     """The same with an engine and a pool that the caller has opened, and closes: for hosts that bring their own.
 
-    Without an `executor` that engine answers, in this process; others cannot have it.
+    Without an `executor` that engine answers, in this process; executors that start engines of their own are refused.
     """
     started = time.perf_counter()
     run = Path(out)
@@ -98,12 +98,12 @@ def select_with(
         keys = probe_keys(config, engine.identity)
         probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in keys.items()}
         prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
-        settler = curtailment.active_settler(config)
-        if settler is None:
+        rule = curtailment.active_stopping_rule(config)
+        if rule is None:
             sampled = probe_pool(prober, probes)
         else:
-            find_open = partial(open_samples, store, config, probes, registry, settler)
-            sampled = probe_waves(prober, probes, settler.waves(config), find_open)
+            find_open = partial(open_samples, store, config, probes, registry, rule)
+            sampled = probe_waves(prober, probes, rule.waves(config), find_open)
         grade_rest(store, grader, probes, config)
         selection = make_selection(store, config, probes, registry)
         finish(run, selection, pool, store)

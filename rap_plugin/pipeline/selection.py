@@ -16,8 +16,9 @@ from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.rollout import Arm, ModelIdentity
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, read_run
+from rap_plugin.scorers.base import arms_of
 from rap_plugin.selectors.base import Scores, Selection
-from rap_plugin.selectors.stopping import Settler, find_settler
+from rap_plugin.selectors.stopping import StoppingRule, find_stopping_rule
 
 
 def load_selection(run: str | Path, config: RunConfig | None = None) -> tuple[Selection, EvidenceStore]:
@@ -41,9 +42,9 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
     scores = compute_scores(table, config, registry)
     selector = registry.get("selectors", config.selection.selector)
     if table.incomplete:
-        settler = find_settler(config)
+        rule = find_stopping_rule(config)
         still_open = table.pending + (
-            int((~settler.settled(table, scores, config)).sum()) if settler else table.incomplete - table.pending
+            int((~rule.settled(table, scores, config)).sum()) if rule else table.incomplete - table.pending
         )
         if still_open:
             raise RapError(
@@ -55,7 +56,8 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
         decision = selector(filled, compute_scores(filled, config, registry), config)
         curtailment.explain(table, decision.reasons)
         decision.notes.append(curtailment.saving(table))
-        scores = curtailment.without_means(table, scores)
+        arms = {name: arms_of(score) for name, score in registry.things["scorers"].items()}
+        scores = curtailment.without_means(table, scores, arms)
     else:
         decision = selector(table, scores, config)
     quarantine = sorted([*store.quarantine(), *table.failed], key=lambda item: item.row)
@@ -69,11 +71,11 @@ def _read_table(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, in
 
 
 def open_samples(
-    store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry, settler: Settler
+    store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry, rule: StoppingRule
 ) -> set[int]:
     """Numbers of the samples whose verdict can still change."""
     table = _read_table(store, config, probes)
-    settled = settler.settled(table, compute_scores(table, config, registry), config)
+    settled = rule.settled(table, compute_scores(table, config, registry), config)
     # A sample without a grade in each arm is not in the table, and as open as can be.
     known = set(table.sample.tolist())
     failed = {item.id for item in table.failed}

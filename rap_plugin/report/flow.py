@@ -26,6 +26,10 @@ LANE_LABEL = 20.0
 """Room for the line under the replacements."""
 
 
+QUARANTINE = "quarantine"
+FIRST_TEST = 2
+"""Column of the first test, behind the pool and its usable samples."""
+
 _PASSING = {"stem": "go on", "selected": "selected", "hard_replacement": "hard replacements"}
 
 
@@ -127,8 +131,8 @@ def build_flow(selection: Selection) -> Flow:
     nodes = [Node("pool", usable + quarantined, 0, "stem"), Node("usable", usable, 1, "stem")]
     links = [Link("pool", "usable", usable)]
     if quarantined:
-        nodes.append(Node("quarantine", quarantined, 1, "quarantine", "Quarantine", "with its reason", ends=True))
-        links.append(Link("pool", "quarantine", quarantined))
+        nodes.append(Node(QUARANTINE, quarantined, 1, QUARANTINE, "Quarantine", "with its reason", ends=True))
+        links.append(Link("pool", QUARANTINE, quarantined))
     stem, lane, left = "usable", "usable", usable - replaced
     for at, (step, leaving) in enumerate(stages):
         column = len(steps)
@@ -164,55 +168,88 @@ def _measured(selection: Selection) -> bool:
 
 
 def _layout(flow: Flow) -> Flow:
-    """Places bars and ribbons: the stem on top and level, what leaves below it, replacements below that."""
+    """Places bars and ribbons. From top to bottom: the samples that go on, those that leave, the replacements, which
+    run below everything that leaves so that no ribbons cross, and the quarantine.
+    """
     scale = DRAWN / max(flow.total, 1)
-    thick = {link: max(THIN, link.count * scale) for link in flow.links}
-    pace = (WIDTH - LEFT - RIGHT - BAR) / max(len(flow.steps) - 1, 1)
-    for node in flow.nodes:
-        into = sum(thick[link] for link in flow.links if link.target == node.key)
-        out = sum(thick[link] for link in flow.links if link.source == node.key)
-        node.height = max(THIN, into, out)
-        node.x = LEFT + node.column * pace
-    bottom = TOP
-    for column in range(2, len(flow.steps)):
-        y = TOP
-        for node in (node for node in flow.nodes if node.column == column and not _is_lane(node)):
-            node.y = y
-            y = node.y + (max(node.height, LABEL) if node.ends else node.height) + GAP
-        bottom = max(bottom, y - GAP)
-    # Replacements run below everything that leaves, and rise to the selection at the end: so no ribbons cross.
-    for node in flow.nodes:
-        if _is_lane(node):
-            node.y = bottom + GAP
-    if any(map(_is_lane, flow.nodes)):
-        bottom += GAP + max(node.height for node in flow.nodes if _is_lane(node)) + LANE_LABEL
-    for node in flow.nodes:
-        if node.column < 2:
-            node.y = TOP
-        if node.key == "quarantine":
-            node.y = max(bottom, TOP + max(other.height for other in flow.nodes if other.column == 1)) + GAP
-            bottom = node.y + max(node.height, LABEL)
+    thickness = {link: max(THIN, link.count * scale) for link in flow.links}
+    _size_bars(flow, thickness)
+    bottom = _place_stages(flow)
+    bottom = _place_lane(flow, bottom)
+    bottom = _place_quarantine(flow, bottom)
     flow.height = max(bottom, TOP + max(node.height for node in flow.nodes)) + 8
-    _ribbons(flow, thick)
-    stems = {node.column: node for node in flow.nodes if not node.ends and node.kind in ("stem", "selected")}
-    carried = {node.column: node.count for node in flow.nodes if _is_lane(node)}
-    for column, (step, question) in enumerate(flow.steps):
-        count = carried.get(column, 0) + (stems[column].count if column in stems else 0)
-        flow.heads.append(Head(LEFT + column * pace, step, question, count, count / max(flow.total, 1)))
+    _draw_ribbons(flow, thickness)
+    _write_heads(flow)
     return flow
+
+
+def _column_x(flow: Flow, column: int) -> float:
+    pace = (WIDTH - LEFT - RIGHT - BAR) / max(len(flow.steps) - 1, 1)
+    return LEFT + column * pace
+
+
+def _size_bars(flow: Flow, thickness: dict[Link, float]) -> None:
+    """A bar is as high as the ribbons on its fuller side."""
+    for node in flow.nodes:
+        arriving = sum(thickness[link] for link in flow.links if link.target == node.key)
+        leaving = sum(thickness[link] for link in flow.links if link.source == node.key)
+        node.height = max(THIN, arriving, leaving)
+        node.x = _column_x(flow, node.column)
+
+
+def _place_stages(flow: Flow) -> float:
+    """Stacks the bars of every column from the top; returns where the longest stack ends."""
+    longest = TOP
+    for column in range(len(flow.steps)):
+        y = TOP
+        for node in flow.nodes:
+            if node.column != column or _is_lane(node) or node.key == QUARANTINE:
+                continue
+            node.y = y
+            y += (max(node.height, LABEL) if node.ends else node.height) + GAP
+        if column >= FIRST_TEST:
+            longest = max(longest, y - GAP)
+    return longest
+
+
+def _place_lane(flow: Flow, bottom: float) -> float:
+    lane = [node for node in flow.nodes if _is_lane(node)]
+    if not lane:
+        return bottom
+    for node in lane:
+        node.y = bottom + GAP
+    return bottom + GAP + max(node.height for node in lane) + LANE_LABEL
+
+
+def _place_quarantine(flow: Flow, bottom: float) -> float:
+    found = next((node for node in flow.nodes if node.key == QUARANTINE), None)
+    if found is None:
+        return bottom
+    beside = TOP + max(node.height for node in flow.nodes if node.column == found.column)
+    found.y = max(bottom, beside) + GAP
+    return found.y + max(found.height, LABEL)
+
+
+def _write_heads(flow: Flow) -> None:
+    """Over every column: how many samples are left, those on the replacements' lane included."""
+    for column, (step, question) in enumerate(flow.steps):
+        here = [node for node in flow.nodes if node.column == column]
+        going_on = sum(node.count for node in here if not node.ends and node.kind in ("stem", "selected"))
+        count = going_on + sum(node.count for node in here if _is_lane(node))
+        flow.heads.append(Head(_column_x(flow, column), step, question, count, count / max(flow.total, 1)))
 
 
 def _is_lane(node: Node) -> bool:
     return node.key.startswith("lane")
 
 
-def _ribbons(flow: Flow, thick: dict[Link, float]) -> None:
+def _draw_ribbons(flow: Flow, thickness: dict[Link, float]) -> None:
     by_key = {node.key: node for node in flow.nodes}
     left_at = {node.key: node.y for node in flow.nodes}
     right_at = {node.key: node.y for node in flow.nodes}
     for link in flow.links:
         source, target = by_key[link.source], by_key[link.target]
-        y1, y2, size = right_at[source.key], left_at[target.key], thick[link]
+        y1, y2, size = right_at[source.key], left_at[target.key], thickness[link]
         right_at[source.key] += size
         left_at[target.key] += size
         x1, x2 = source.x + BAR, target.x

@@ -3,18 +3,22 @@
 from rap_plugin.scorers.accuracy import accuracy_blind, accuracy_image
 from rap_plugin.scorers.alignment import alignment
 from rap_plugin.scorers.attention import attention_entropy, log_psi
+from rap_plugin.scorers.base import Scorer, arms_of, scorer
 from rap_plugin.scorers.difficulty import difficulty
 from rap_plugin.scorers.discrepancy import discrepancy
 
 BUILTIN_SCORERS = {
-    "acc_image": accuracy_image,
-    "acc_blind": accuracy_blind,
-    "discrepancy": discrepancy,
-    "log_psi": log_psi,
-    "difficulty": difficulty,
-    "attention_entropy": attention_entropy,
-    "alignment": alignment,
+    score.name: score
+    for score in (
+        accuracy_image,
+        accuracy_blind,
+        discrepancy,
+        log_psi,
+        difficulty,
+        attention_entropy,
+        alignment,
+    )
 }
-"""Name to function; a score's column in `scores.parquet` is `rap_` + name."""
+"""Name to scorer; a score's column in `scores.parquet` is `rap_` + name."""
 
-__all__ = ["BUILTIN_SCORERS", *(function.__name__ for function in BUILTIN_SCORERS.values())]
+__all__ = ["BUILTIN_SCORERS", "Scorer", "arms_of", "scorer"]

@@ -6,6 +6,7 @@ import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.table import EvidenceTable, Numbers
+from rap_plugin.scorers.base import scorer
 
 
 def exact_share(table: EvidenceTable, arm: str) -> Numbers:
@@ -21,6 +22,7 @@ def mean_in_order(values: Numbers) -> float:
     return float(np.cumsum(values)[-1] / len(values)) if len(values) else 0.0
 
 
+@scorer("alignment", arms=("image",))
 def alignment(table: EvidenceTable, config: RunConfig) -> Numbers:
     """s = 1 - (a - b)^2 / (1 - b)^2, shape (N,), at most 1: how near a sample is to the pool's mean reward.
 

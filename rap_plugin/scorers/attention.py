@@ -8,8 +8,10 @@ from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import EvidenceTable, Numbers
 from rap_plugin.evidence.variants import SIGMA, Variant
+from rap_plugin.scorers.base import scorer
 
 
+@scorer("log_psi", arms=("image",))
 def log_psi(table: EvidenceTable, config: RunConfig) -> Numbers:
     """log psi of each sample under the configured variant, shape (N,); NaN where not measured.
 
@@ -30,6 +32,7 @@ def log_psi(table: EvidenceTable, config: RunConfig) -> Numbers:
     return values + ace.window * math.log(ace.sigma / SIGMA)
 
 
+@scorer("attention_entropy", arms=("image",))
 def attention_entropy(table: EvidenceTable, config: RunConfig) -> Numbers:
     """Mean entropy of the response's attention rows in nats, shape (N,); NaN where not measured.
 

@@ -6,8 +6,10 @@ import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.table import EvidenceTable, Numbers
+from rap_plugin.scorers.base import scorer
 
 
+@scorer("difficulty", arms=("image",))
 def difficulty(table: EvidenceTable, config: RunConfig) -> Numbers:
     """Share of wrong image rollouts, in [0, 1], shape (N,); 0 = easy, 1 = never solved (RAP, DRM)."""
     image = table.arms["image"]

@@ -6,8 +6,10 @@ import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.table import EvidenceTable, Numbers
+from rap_plugin.scorers.base import scorer
 
 
+@scorer("discrepancy")
 def discrepancy(table: EvidenceTable, config: RunConfig) -> Numbers:
     """D(x) = accuracy(T=1) - accuracy(T=0), in [-1, 1], shape (N,); NaN for text-only samples.
 

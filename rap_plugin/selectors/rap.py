@@ -65,7 +65,7 @@ def select_paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Dec
     verdicts, reasons = blank_verdicts(table)
     chosen = parts.core & ~parts.easy
     unsolved = pictured & (scores["difficulty"] == 1)
-    # From the weakest claim to the strongest: later assignments win.
+    # Each line overwrites the ones before it, so the order goes from the weakest reason to the strongest.
     verdicts[pictured & ~parts.cde] = "language_prior"
     verdicts[pictured & biased & parts.cde] = "attention_biased"
     verdicts[unsolved] = "unsolved"

@@ -16,6 +16,7 @@ import numpy as np
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.table import ArmCounts, Counts, EvidenceTable, Numbers
 from rap_plugin.rollout import Arm
+from rap_plugin.scorers import BUILTIN_SCORERS
 from rap_plugin.scorers.alignment import alignment, exact_share
 from rap_plugin.selectors.base import Mask, Scores
 from rap_plugin.selectors.released import CORE_GAIN, HARD_ALIGNMENT
@@ -23,13 +24,10 @@ from rap_plugin.selectors.released import CORE_GAIN, HARD_ALIGNMENT
 Wave = tuple[Arm, int]
 """Bring every unsettled sample to so many rollouts in one arm."""
 
-IMAGE_SCORES = ("acc_image", "difficulty", "alignment", "log_psi", "attention_entropy")
-"""Built-in scores that the blind arm does not touch."""
-
 
 @dataclass(frozen=True)
-class Settler:
-    """How a selector is curtailed."""
+class StoppingRule:
+    """When a selector lets sampling stop for a sample, as in sequential testing with curtailed sampling."""
 
     waves: Callable[[RunConfig], list[Wave]]
     """The order of sampling; what is unsettled after the last wave gets all its rollouts."""
@@ -37,25 +35,30 @@ class Settler:
     """(N,) True where the verdict of a sample is final."""
 
 
-def find_settler(config: RunConfig) -> Settler | None:
-    """The settler of the configured selector, or None where its definition needs every rollout of every sample.
+def find_stopping_rule(config: RunConfig) -> StoppingRule | None:
+    """The stopping rule of the configured selector, or None where its definition needs every rollout of every sample.
 
     That is so for a budget of RAP and for lambda_a=auto (a threshold comes from the whole pool), for a
     ranking by a score of both arms, and for selectors of plugins, about which nothing is known.
     """
     options = config.selection
     if options.selector == "random":
-        return Settler(lambda config: [("blind", 1), ("image", 1)], _always)
-    if options.selector == "limr" or (options.selector == "top" and options.score in IMAGE_SCORES):
-        return Settler(_image_first, _image_complete)
+        return StoppingRule(lambda config: [("blind", 1), ("image", 1)], _always)
+    if options.selector == "limr" or (options.selector == "top" and _reads_image_only(options.score)):
+        return StoppingRule(_image_first, _image_complete)
     if options.selector == "band":
-        return Settler(_image_first, _image_complete) if options.keep else Settler(_image_steps, _band)
+        return StoppingRule(_image_first, _image_complete) if options.keep else StoppingRule(_image_steps, _band)
     if options.selector == "rap" and options.preset == "released":
-        return Settler(_released_waves, _released) if options.keep is None else None
+        return StoppingRule(_released_waves, _released) if options.keep is None else None
     if options.selector == "rap" and options.keep is None:
         fixed = not options.ace or (options.lambda_a != "auto" and config.ace.over_rollouts == "max")
-        return Settler(_paper_waves, _paper) if fixed else None
+        return StoppingRule(_paper_waves, _paper) if fixed else None
     return None
+
+
+def _reads_image_only(score: str) -> bool:
+    known = BUILTIN_SCORERS.get(score)
+    return known is not None and known.arms == ("image",)
 
 
 def curtails_by_default(config: RunConfig) -> bool:
@@ -66,8 +69,34 @@ def curtails_by_default(config: RunConfig) -> bool:
     """
     options = config.selection
     if options.selector == "rap":
-        return options.preset == "paper" and not options.drm and find_settler(config) is not None
+        return options.preset == "paper" and not options.drm and find_stopping_rule(config) is not None
     return options.selector == "random" or (options.selector == "band" and options.keep is None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the rollouts so far say of a yes-or-no question: yes, no or open for each sample, (N,) masks."""
+
+    surely: Mask
+    """Yes, however the missing rollouts turn out."""
+    perhaps: Mask
+    """Yes or open."""
+
+    @staticmethod
+    def exactly(mask: Mask) -> Known:
+        """A question that no rollout can change."""
+        return Known(mask, mask)
+
+    @staticmethod
+    def nowhere(n: int) -> Known:
+        """No, for all N samples."""
+        return Known.exactly(np.zeros(n, bool))
+
+    def __and__(self, other: Known) -> Known:
+        return Known(self.surely & other.surely, self.perhaps & other.perhaps)
+
+    def __invert__(self) -> Known:
+        return Known(~self.perhaps, ~self.surely)
 
 
 def missing(table: EvidenceTable, arm: Arm) -> Counts:
@@ -147,50 +176,82 @@ def _discrepancy(image_right: Counts, image_graded: Counts, blind_right: Counts,
 
 
 def _paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
-    """Each test's outcome is yes, no or open; a verdict is settled when the open ones cannot move it.
-
-    DRM ties samples together: x is surely no replacement once at least as many sure candidates as there
-    can be easy samples are ahead of it, at their worst and its best; and surely one the other way round.
+    """The masks of `rap.select_paper` with what is known of them so far; a verdict is settled when the open ones
+    cannot move it.
     """
     options = config.selection
-    pictured = table.images > 0
+    pictured = Known.exactly(table.images > 0)
+    gain = _gain_bounds(table)
+    missing_image = missing(table, "image")
+    image = table.arms["image"]
+
+    cde = _above(gain, options.lambda_c) if options.cde else pictured
+    solved = pictured & Known(image.right > 0, (image.right > 0) | (missing_image > 0))
+    biased = _biased(table, scores["log_psi"], config)
+    core = cde & solved & ~biased
+
+    all_right_so_far = image.right == image.graded
+    all_right = Known(all_right_so_far & (missing_image == 0), all_right_so_far)
+    easy = core & all_right if options.drm else Known.nowhere(len(table))
+
+    candidate = solved & ~core & ~all_right
+    if options.hard_requires_confidence:
+        candidate &= ~biased
+    if options.hard_requires_discrepancy:
+        candidate &= _above(gain, 0.0)
+    hard = _replacements(table, candidate, easy, gain)
+
+    language_prior = ~cde & solved & ~hard
+    attention_biased = cde & biased & solved & ~hard
+    selected = core & ~easy
+    settled = [~solved, easy, hard, language_prior, attention_biased, selected]
+    return np.logical_or.reduce([outcome.surely for outcome in settled]) | (table.images == 0)
+
+
+def _gain_bounds(table: EvidenceTable) -> tuple[Numbers, Numbers]:
+    """The least and the greatest discrepancy that a sample can end with, (N,) each."""
     image, blind = table.arms["image"], table.arms["blind"]
-    left, left_blind = missing(table, "image"), missing(table, "blind")
-    all_graded, all_blind = image.graded + left, blind.graded + left_blind
+    left_image, left_blind = missing(table, "image"), missing(table, "blind")
+    all_image, all_blind = image.graded + left_image, blind.graded + left_blind
+    least = _discrepancy(image.right, all_image, blind.right + left_blind, all_blind)
+    greatest = _discrepancy(image.right + left_image, all_image, blind.right, all_blind)
+    return least, greatest
 
-    highest = _discrepancy(image.right + left, all_graded, blind.right, all_blind)
-    lowest = _discrepancy(image.right, all_graded, blind.right + left_blind, all_blind)
-    passes = lowest > options.lambda_c if options.cde else pictured
-    fails = ~(highest > options.lambda_c) if options.cde else ~pictured
-    solved, unsolved = image.right > 0, (image.right == 0) & (left == 0)
+
+def _above(bounds: tuple[Numbers, Numbers], threshold: float) -> Known:
+    least, greatest = bounds
+    return Known(least > threshold, greatest > threshold)
+
+
+def _biased(table: EvidenceTable, log_psi: Numbers, config: RunConfig) -> Known:
+    options = config.selection
+    if not options.ace:
+        return Known.nowhere(len(table))
     threshold = math.log(options.lambda_a) if options.lambda_a != "auto" and options.lambda_a > 0 else -math.inf
-    # More rollouts can only raise the maximum of psi.
-    biased = (scores["log_psi"] > threshold) if options.ace else np.zeros(len(table), bool)
-    unbiased = ~biased & ((left == 0) | (not options.ace))
+    already = log_psi > threshold
+    # psi is a maximum over rollouts here, so that more of them can only raise it.
+    return Known(already, already | (missing(table, "image") > 0))
 
-    core = passes & solved & unbiased
-    not_core = fails | biased | unsolved
-    all_right = image.right == image.graded
-    easy = core & all_right & (left == 0) & options.drm
-    maybe_easy = pictured & ~fails & ~biased & all_right & options.drm
-    may_stray = not options.ace or not options.hard_requires_confidence
-    hard_gain = lowest > 0 if options.hard_requires_discrepancy else pictured
-    maybe_gain = highest > 0 if options.hard_requires_discrepancy else pictured
-    candidate = pictured & solved & (unbiased | may_stray) & not_core & ~all_right & hard_gain
-    maybe_candidate = pictured & ~unsolved & ~core & (~biased | may_stray) & ~((left == 0) & all_right) & maybe_gain
 
-    worst = (all_graded - image.right - left) / np.maximum(all_graded, 1), lowest
-    best = (all_graded - image.right) / np.maximum(all_graded, 1), highest
-    ahead = _count_ahead(table, best, candidate, worst)
-    maybe_ahead = _count_ahead(table, worst, maybe_candidate, best)
-    never_hard = ~maybe_candidate | (ahead >= int(maybe_easy.sum()))
-    surely_hard = candidate & (maybe_ahead < int(easy.sum()))
+def _replacements(table: EvidenceTable, candidate: Known, easy: Known, gain: tuple[Numbers, Numbers]) -> Known:
+    """DRM's replacements: the first k candidates in its order, k = the number of easy samples.
 
-    settled = unsolved | easy | surely_hard
-    settled |= fails & solved & never_hard
-    settled |= passes & biased & solved & never_hard
-    settled |= core & (~all_right if options.drm else True)
-    return settled | ~pictured
+    It ties samples together. A candidate is surely one when fewer possible candidates than sure easy samples can be
+    ahead of it, when they end at their best and it ends at its worst. It is surely none when at least as many sure
+    candidates as possible easy samples are ahead of it, when they end at their worst and it ends at its best.
+    """
+    image = table.arms["image"]
+    left = missing(table, "image")
+    rollouts = np.maximum(image.graded + left, 1)
+    least, greatest = gain
+    worst = (image.graded - image.right) / rollouts, least
+    best = (image.graded + left - image.right) / rollouts, greatest
+    surely_ahead = _count_ahead(table, best, candidate.surely, worst)
+    perhaps_ahead = _count_ahead(table, worst, candidate.perhaps, best)
+    return Known(
+        candidate.surely & (perhaps_ahead < int(easy.surely.sum())),
+        candidate.perhaps & (surely_ahead < int(easy.perhaps.sum())),
+    )
 
 
 def _count_ahead(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rap_plugin.config import RunConfig, load_config
 from rap_plugin.evidence.table import ArmCounts, EvidenceTable
 from rap_plugin.plugins import get_plugins
-from rap_plugin.selectors.stopping import curtails_by_default, find_settler, missing
+from rap_plugin.selectors.stopping import curtails_by_default, find_stopping_rule, missing
 from tests.tables import make_table, scores_of
 
 M = 5
@@ -82,13 +82,13 @@ def evidence_from(draws: np.random.Generator, n: int) -> Evidence:
 @settings(max_examples=120, deadline=None)
 def test_no_completion_changes_a_settled_verdict(name: str, seed: int, n: int) -> None:
     config = configure(name)
-    settler = find_settler(config)
-    assert settler is not None
+    rule = find_stopping_rule(config)
+    assert rule is not None
     draws = np.random.default_rng(seed)
     evidence = evidence_from(draws, n)
     seen = {arm: draws.integers(1, M + 1, n) for arm in ("image", "blind")}
     partial = table_of(evidence, seen)
-    settled = settler.settled(partial, scores_of(partial, config), config)
+    settled = rule.settled(partial, scores_of(partial, config), config)
     expected = verdicts(table_of(evidence, full(n)), config)
     for _ in range(6):
         other = evidence_from(draws, n)
@@ -103,18 +103,18 @@ def test_no_completion_changes_a_settled_verdict(name: str, seed: int, n: int) -
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_sampling_in_waves_ends_with_the_verdicts_of_the_full_run_and_saves_rollouts(name: str) -> None:
     config = configure(name)
-    settler = find_settler(config)
-    assert settler is not None
+    rule = find_stopping_rule(config)
+    assert rule is not None
     n = 300
     evidence = evidence_from(np.random.default_rng(5), n)
     seen = {"image": np.zeros(n, int), "blind": np.zeros(n, int)}
-    for arm, wanted in [*settler.waves(config), ("image", M), ("blind", M)]:
+    for arm, wanted in [*rule.waves(config), ("image", M), ("blind", M)]:
         usable = (seen["image"] > 0) & (seen["blind"] > 0)
         table = table_of(evidence, seen)
-        done = usable & settler.settled(table, scores_of(table, config), config)
+        done = usable & rule.settled(table, scores_of(table, config), config)
         seen[arm] = np.where(done, seen[arm], np.maximum(seen[arm], wanted))
     table = table_of(evidence, seen)
-    settled = settler.settled(table, scores_of(table, config), config)
+    settled = rule.settled(table, scores_of(table, config), config)
     assert settled.all()
     # Any completion has the verdicts of the full run: the one with every missing rollout wrong, for example.
     filled = {
@@ -138,7 +138,7 @@ def test_a_definition_that_needs_every_rollout_is_not_curtailed() -> None:
         {"selection.selector": "top", "selection.score": "discrepancy"},
         {"selection.selector": "a-plugins-own"},
     ):
-        assert find_settler(load_config(flags=flags)) is None
+        assert find_stopping_rule(load_config(flags=flags)) is None
 
 
 def test_it_is_on_by_default_only_where_no_verdict_depends_on_other_samples() -> None:
