@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks import Benchmark
 from rap_plugin.evaluation.prepared_data import (
@@ -28,11 +26,10 @@ from rap_plugin.evaluation.prepared_data import (
     read_manifest,
     row_of,
 )
+from rap_plugin.evaluation.release import ReleaseImages, open_data_files, opened_release
 from rap_plugin.progress import step
 from rap_plugin.samples.formats.base import RowProblem
-from rap_plugin.samples.images import check_image, image_bytes
-from rap_plugin.samples.open_file import SUFFIXES, open_file
-from rap_plugin.samples.opening import open_pool
+from rap_plugin.samples.images import check_image
 from rap_plugin.samples.pool import BadRow, Pool
 from rap_plugin.samples.sample import ImageProblem
 
@@ -55,13 +52,14 @@ class Preparation:
 
 
 def prepare_from_folder(benchmark: Benchmark, origin: Path, folder: Path) -> Preparation:
-    """Reads the data files in `origin`, at any depth, as the benchmark's own repository or release lays them out.
+    """Reads the data files in `origin` (a folder, or a .zip), at any depth, as the benchmark's owner publishes them.
 
     Rows that cannot be used are listed in FOLDER/NAME/refused.jsonl with the reason; parts that were prepared before
     and are not in `origin` stay. Raises RapError when no row belongs to the benchmark.
     """
-    pools = _pools_of(benchmark, origin)
-    return _write(benchmark, pools, folder, str(origin), "folder")
+    with opened_release(origin) as release:
+        pools = open_data_files(benchmark, release)
+        return _write(benchmark, pools, ReleaseImages(release), folder, str(origin), "folder")
 
 
 def prepare_from_hub(
@@ -80,75 +78,70 @@ def prepare_from_hub(
     pools: list[tuple[str, Pool]] = []
     commits: dict[str, str] = {}
     for source in benchmark.sources:
-        name = hub or source.hub
+        name, commit = first_on_hub(
+            (hub,) if hub else source.names, lambda name: str(HfApi().dataset_info(name, revision=revision).sha)
+        )
+        commit = commits.setdefault(name, commit)
         try:
-            if name not in commits:
-                commits[name] = str(HfApi().dataset_info(name, revision=revision).sha)
-            rows = datasets.load_dataset(name, source.config, split=source.split, revision=commits[name])
+            rows = datasets.load_dataset(name, source.config, split=source.split, revision=commit)
         except Exception as error:
-            line = one_line(error, 160)
-            raise RapError(
-                f"{name}: the hub did not give it ({line}); check the network, or give --from FOLDER"
-            ) from None
+            raise _not_given(name, error) from None
         place = "/".join(filter(None, (name, source.config, source.split)))
         pools.append((place, ArrowPool([rows.data.table], [], name, Path.cwd(), "hub")))
-    return _write(benchmark, pools, folder, ", ".join(commits), ", ".join(commits.values()))
+    images = ReleaseImages(None)
+    return _write(benchmark, pools, images, folder, ", ".join(commits), ", ".join(commits.values()))
 
 
-def _pools_of(benchmark: Benchmark, origin: Path) -> list[tuple[str, Pool]]:
-    """(where, pool) of every data file, or of every split that `datasets` saved."""
-    if not origin.is_dir():
-        raise RapError(f"{origin}: no such folder; give the folder of the benchmark's files, or a hub id")
-    if (origin / "dataset_dict.json").is_file() or (origin / "state.json").is_file():
-        splits = [path.parent for path in sorted(origin.rglob("state.json"))]
-        named = [path for path in splits if _is_data_file(benchmark, path.relative_to(origin).as_posix() + "/")]
-        return [(f"{path.name}/", open_pool(PoolConfig(path=str(path)))) for path in named or splits]
-    files = [path for path in sorted(origin.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    named = [path for path in files if _is_data_file(benchmark, path.relative_to(origin).as_posix())]
-    chosen = named or files
-    if not chosen:
-        raise RapError(f"{origin}: no data file (JSON, JSONL, CSV, TSV, Parquet, Arrow); is it the right folder?")
-    found = []
-    for path in chosen:
-        pool = open_file(path, PoolConfig(path=str(path)))
-        pool.root = origin
-        found.append((f"{origin.name}/{path.relative_to(origin).as_posix()}", pool))
-    return found
+def first_on_hub(names: Sequence[str], commit_of: Callable[[str], str]) -> tuple[str, str]:
+    """(name, commit) of the first of these repositories that the hub has: owners move, and leave the old name or take
+    it with them. Raises RapError about the first name when it has none."""
+    problem: RapError | None = None
+    for name in names:
+        try:
+            return name, commit_of(name)
+        except Exception as error:
+            problem = problem or _not_given(name, error)
+    raise problem or RapError("no repository named")
 
 
-def _is_data_file(benchmark: Benchmark, name: str) -> bool:
-    return bool(benchmark.files) and re.search(benchmark.files, name) is not None
+def _not_given(name: str, error: Exception) -> RapError:
+    line = one_line(error, 160)
+    return RapError(f"{name}: the hub did not give it ({line}); check the network, or give --from FOLDER")
 
 
 def _write(
-    benchmark: Benchmark, pools: Iterable[tuple[str, Pool]], folder: Path, source: str, revision: str
+    benchmark: Benchmark,
+    pools: Sequence[tuple[str, Pool]],
+    images: ReleaseImages,
+    folder: Path,
+    source: str,
+    revision: str,
 ) -> Preparation:
     done = Preparation(benchmark, source, revision)
     home = folder / benchmark.name
     home.mkdir(parents=True, exist_ok=True)
     writers: dict[str, _PartWriter] = {}
-    held = list(pools)
     try:
-        with step(f"prepare {benchmark.name}", sum(len(pool) for _, pool in held), "rows") as advance:
-            for where, pool in held:
-                for number, row in _rows(pool):
-                    advance(1)
-                    _place(benchmark, where, pool, number, row, home, writers, done)
-        if not any(writer.rows for writer in writers.values()):
+        with step(f"prepare {benchmark.name}", sum(len(pool) for _, pool in pools), "rows") as advance:
+            for part, row in _usable_rows(benchmark, pools, images, done.refused, advance):
+                name = part or "test"
+                if name not in writers:
+                    writers[name] = _PartWriter(home / f"{name}.parquet.partial")
+                writers[name].add(row)
+        if not writers:
             reason = f", as {done.refused[0]['reason']}" if done.refused else ""
             raise RapError(f"{source}: no row of it can be used as {benchmark.title}{reason}")
         for name, writer in writers.items():
+            part = "" if name == "test" else name
             writer.close()
-            if writer.rows:
-                os.replace(writer.path, part_file(benchmark, "" if name == "test" else name, folder))
-                expected = benchmark.part("" if name == "test" else name).rows
-                done.parts[name] = {
-                    "rows": writer.rows,
-                    "expected": expected,
-                    "content_sha256": writer.digest.hexdigest(),
-                    "source": source,
-                    "revision": revision,
-                }
+            os.replace(writer.path, part_file(benchmark, part, folder))
+            done.parts[name] = {
+                "rows": writer.rows,
+                "expected": benchmark.part(part).rows,
+                "content_sha256": writer.digest.hexdigest(),
+                "source": source,
+                "revision": revision,
+            }
     finally:
         for writer in writers.values():
             writer.abandon()
@@ -156,44 +149,45 @@ def _write(
     return done
 
 
+def _usable_rows(
+    benchmark: Benchmark,
+    pools: Sequence[tuple[str, Pool]],
+    images: ReleaseImages,
+    refused: list[dict[str, str]],
+    advance: Callable[[int], None],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(part, prepared row) of every row in every part that it belongs to; the others are added to `refused`."""
+    for where, pool in pools:
+        for number, row in _rows(pool):
+            advance(1)
+            place = f"{where}:{number}"
+            if isinstance(row, BadRow):
+                refused.append({"part": "", "id": place, "reason": row.reason})
+                continue
+            for part in benchmark.parts_of(row, where):
+                try:
+                    yield part, _prepared_row(benchmark, {**row, "rap_row": str(number)}, part, images, pool.root)
+                except (RowProblem, ImageProblem) as problem:
+                    reason = getattr(problem, "reason", str(problem))
+                    refused.append({"part": part, "id": place, "reason": reason})
+
+
+def _prepared_row(benchmark: Benchmark, row: Any, part: str, images: ReleaseImages, root: Path) -> dict[str, Any]:
+    """Raises RowProblem or ImageProblem for a row that cannot be used."""
+    item = benchmark.read(row, part)
+    if not item.gold:
+        raise RowProblem("the gold answer is empty")
+    if item.image is None:
+        return row_of(item, None)
+    image = images.read(item.image, root)
+    check_image(image, MAX_PIXELS)
+    return row_of(item, image)
+
+
 def _rows(pool: Pool) -> Iterator[tuple[int, Any]]:
     for start in range(0, len(pool), BATCH):
         numbers = range(start, min(start + BATCH, len(pool)))
         yield from zip(numbers, pool.rows(list(numbers)), strict=True)
-
-
-def _place(
-    benchmark: Benchmark,
-    where: str,
-    pool: Pool,
-    number: int,
-    row: Any,
-    home: Path,
-    writers: dict[str, _PartWriter],
-    done: Preparation,
-) -> None:
-    """Puts a row into the parts that it belongs to, or among the refused ones."""
-    if isinstance(row, BadRow):
-        done.refused.append({"part": "", "id": f"{where}:{number}", "reason": row.reason})
-        return
-    row = {**row, "rap_row": str(number)}
-    for part in benchmark.parts_of(row, where):
-        try:
-            item = benchmark.read(row, part)
-            if not item.gold:
-                raise RowProblem("the gold answer is empty")
-            image = None
-            if item.image is not None:
-                image = image_bytes(item.image, pool.root, allow_urls=False)
-                check_image(image, MAX_PIXELS)
-        except (RowProblem, ImageProblem) as problem:
-            reason = getattr(problem, "reason", str(problem))
-            done.refused.append({"part": part, "id": f"{where}:{number}", "reason": reason})
-            continue
-        name = part or "test"
-        if name not in writers:
-            writers[name] = _PartWriter(home / f"{name}.parquet.partial")
-        writers[name].add(row_of(item, image))
 
 
 class _PartWriter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +11,13 @@ from typing import Any
 
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import Measure
-from rap_plugin.grading.extract import LETTERS
+from rap_plugin.grading.extract import LETTERS, match_option
 from rap_plugin.samples.formats.base import RowProblem
 
 Row = Mapping[str, Any]
+
+MAX_MAPPING = 4000
+"""Characters of a mapping that is given as text."""
 
 LETTER_ONLY = "Answer with the option's letter from the given choices directly."
 ONE_PHRASE = "Answer the question using a single word or phrase."
@@ -35,6 +40,13 @@ class HubSource:
     hub: str
     split: str
     config: str | None = None
+    also: tuple[str, ...] = ()
+    """other names of the repository, tried when the hub has it no more under `hub`"""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order in which they are tried."""
+        return (self.hub, *self.also)
 
 
 def one_part(row: Row, where: str) -> Sequence[str]:
@@ -116,6 +128,49 @@ def letter_of(text: str, count: int = len(LETTERS)) -> str:
     if any(letter not in LETTERS[:count] for letter in letters):
         raise RowProblem(f"the gold answer {text[:40]!r} is none of the {count} options")
     return "".join(letters)
+
+
+def gold_letter(text: str, options: Sequence[str]) -> str:
+    """The letter of a gold that is an option letter, or the text of exactly one option."""
+    try:
+        return letter_of(text, len(options) or len(LETTERS))
+    except RowProblem:
+        found = match_option(text, dict(zip(LETTERS, options, strict=False)))
+        if found is None:
+            raise
+        return found
+
+
+def split_options(text: str) -> tuple[str, ...]:
+    """The options of a text that holds nothing else: "A. 60; B. 120", "A．60；B．120", "C. 3;D.1". () for fewer than two.
+
+    The letters run from A; each is looked for after the one before it, so that a letter inside an option starts none.
+    """
+    starts: list[re.Match[str]] = []
+    for letter in LETTERS:
+        after = starts[-1].end() if starts else 0
+        mark = re.compile(rf"(?:^|[;；,，、|\n]|\s)\s{{0,4}}[(（]?{letter}\s?[.．、:：)）]\s{{0,4}}")
+        found = mark.search(text, after)
+        if found is None or (not starts and found.start() > 0 and text[: found.start()].strip()):
+            break
+        starts.append(found)
+    if len(starts) < 2:
+        return ()
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    return tuple(text[match.end() : end].strip(" \t\n;；,，") for match, end in zip(starts, ends, strict=True))
+
+
+def mapping_of(row: Row, name: str) -> Mapping[str, Any]:
+    """A column that holds a mapping, or the text of one as JSON or as Python writes it; {} for anything else."""
+    value = row.get(name)
+    if isinstance(value, str) and len(value) <= MAX_MAPPING:
+        for read in (json.loads, ast.literal_eval):
+            try:
+                value = read(value)
+                break
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    return value if isinstance(value, dict) else {}
 
 
 def listed(options: Sequence[str]) -> str:

@@ -10,9 +10,10 @@ from rap_plugin.evaluation.benchmarks.base import (
     Part,
     Row,
     RowProblem,
+    gold_letter,
     group,
     image_of,
-    letter_of,
+    mapping_of,
     maybe_text,
     text_of,
 )
@@ -47,15 +48,14 @@ def read(row: Row, part: str) -> BenchmarkItem:
         question = IN_IMAGE
     elif not question:
         raise RowProblem("the question is empty (column 'question')")
-    facts = row.get("metadata")
-    metadata = facts if isinstance(facts, dict) else {}
+    metadata = mapping_of(row, "metadata")
     gold = text_of(row, "answer")
     choice = maybe_text(row, "question_type") == "multi-choice"
     options = tuple(parse_options(maybe_text(row, "question_for_eval") or question).values()) if choice else ()
     return BenchmarkItem(
         id=text_of(row, "sample_index"),
         question=question,
-        gold=letter_of(gold) if choice else gold,
+        gold=gold_letter(gold, options) if choice else gold,
         kind="choice" if choice else "maths",
         options=options,
         groups=group(

@@ -10,6 +10,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     RowProblem,
     group,
     image_of,
+    mapping_of,
     maybe_text,
     text_of,
     texts_of,
@@ -51,8 +52,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
         question += " " + form.format(precision=precision, s="" if precision == 1 else "s") if form else ""
         if row.get("answer_type") not in ("integer", "float"):
             kind = "maths"
-    facts = row.get("metadata")
-    metadata = facts if isinstance(facts, dict) else {}
+    metadata = mapping_of(row, "metadata")
     names = ("task", "category", "context", "grade", "source", "skills")
     return BenchmarkItem(
         id=text_of(row, "pid", "id"),

@@ -26,20 +26,24 @@ _OWN_LETTER = re.compile(r"\s*[(（][A-E][)）]\s*")
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
-    """Options come as "(A) text"; the category is "Perception/.." or "Reasoning/..", in the Chinese part too."""
-    options = tuple(_OWN_LETTER.sub("", text, count=1) for text in texts_of(row, "multi-choice options"))
+    """Options come as "(A) text"; the category is "Perception/.." or "Reasoning/..", in the Chinese part too. The
+    owners' JSON gives `Task` and `Subtask` instead, and the image's file name."""
+    listing = texts_of(row, "multi-choice options") or texts_of(row, "Answer choices")
+    options = tuple(_OWN_LETTER.sub("", text, count=1) for text in listing)
     if len(options) < 2:
-        raise RowProblem("no options in column 'multi-choice options'")
-    category = maybe_text(row, "category")
+        raise RowProblem("no options in column 'multi-choice options' or 'Answer choices'")
+    category = maybe_text(row, "category") or f"{maybe_text(row, 'Task')}/{maybe_text(row, 'Subtask')}"
     level = "perception" if "perception" in category.lower() else "reasoning"
     return BenchmarkItem(
         id=text_of(row, "index", "Question_id"),
-        question=f"{text_of(row, 'question')}\n{listed(options)}",
-        gold=letter_of(text_of(row, "answer"), len(options)),
+        question=f"{text_of(row, 'question', 'Text')}\n{listed(options)}",
+        gold=letter_of(text_of(row, "answer", "Ground truth"), len(options)),
         kind="choice",
         options=options,
-        groups=group({"level": level, "domain": category.split("/")[-1], "task": row.get("l2-category")}),
-        image=image_of(row, "bytes", "image"),
+        groups=group(
+            {"level": level, "domain": category.split("/")[-1], "task": row.get("l2-category") or row.get("Category")}
+        ),
+        image=image_of(row, "bytes", "image", "Image"),
     )
 
 

@@ -19,7 +19,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
         gold=text_of(row, "answer"),
         kind="wanted",
         groups=group({"capability": [str(one).strip() for one in needs]}),
-        image=image_of(row, "image"),
+        image=image_of(row, "image", "imagename"),
     )
 
 
@@ -29,7 +29,7 @@ MMVET = Benchmark(
     paper="2308.02490",
     dataset="MMVet",
     parts=(Part("", 218),),
-    sources=(HubSource("lmms-lab/MMVet", "test"),),
+    sources=(HubSource("lmms-lab/MMVet", "test", also=("lmms-lab-encoder/MMVet",)),),
     read=read,
     measures=(
         Measure("at_least", at_least),

@@ -29,14 +29,14 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
-    """Yes or no."""
-    gold = text_of(row, "answer").lower().rstrip(".")
+    """Yes or no. The owners' files give `text`, `label` and the image's file name, the hub's `question` and `answer`."""
+    gold = text_of(row, "answer", "label").lower().rstrip(".")
     if gold not in ("yes", "no"):
         raise RowProblem(f"the gold answer {gold[:40]!r} is neither yes nor no")
     number = text_of(row, "question_id", "id", "index")
     return BenchmarkItem(
         id=f"{part}/{number}",
-        question=text_of(row, "question"),
+        question=text_of(row, "question", "text"),
         gold=gold,
         kind="yes_no",
         groups=group({"image_source": row.get("image_source")}),
@@ -49,7 +49,7 @@ POPE = Benchmark(
     title="POPE",
     paper="2305.10355",
     parts=tuple(Part(setting, 3000) for setting in SETTINGS),
-    sources=(HubSource("lmms-lab/POPE", "test"),),
+    sources=(HubSource("lmms-lab/POPE", "test", also=("lmms-lab-encoder/POPE",)),),
     read=read,
     parts_of=parts_of,
     measures=(
@@ -58,6 +58,7 @@ POPE = Benchmark(
         Measure("f1", f1),
         Measure("yes_ratio", yes_ratio),
     ),
+    files="coco_pope_",
     direct=ONE_PHRASE,
     groups={"pope": SETTINGS},
     pooled=SETTINGS,

@@ -53,7 +53,7 @@ SCIENCEQA = Benchmark(
     paper="2209.09513",
     dataset="ScienceQA_IMG",
     parts=(Part("", 2017),),
-    sources=(HubSource("lmms-lab/ScienceQA", "test", "ScienceQA-IMG"),),
+    sources=(HubSource("lmms-lab/ScienceQA", "test", "ScienceQA-IMG", also=("lmms-lab-encoder/ScienceQA",)),),
     read=read,
     parts_of=parts_of,
     measures=tuple(where("subject", name) for name in ("natural science", "social science", "language science")),

@@ -43,7 +43,7 @@ VSTAR = Benchmark(
     paper="2312.14135",
     dataset="VStar",
     parts=(Part("", 191),),
-    sources=(HubSource("lmms-lab/vstar-bench", "test"),),
+    sources=(HubSource("lmms-lab/vstar-bench", "test", also=("lmms-lab-encoder/vstar-bench",)),),
     read=read,
     measures=(where("category", "direct_attributes"), where("category", "relative_position")),
     direct=LETTER_ONLY,

@@ -11,17 +11,17 @@ from rap_plugin.evaluation.benchmarks.base import (
     group,
     image_of,
     letter_of,
+    split_options,
     text_of,
 )
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import wemath_measure
-from rap_plugin.grading.extract import parse_options
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
-    """A choice; options stand in one text, "A. 60; B. 120; .. E. No correct answer"."""
+    """A choice; options stand in one text, "A. 60; B. 120; .. E. No correct answer", some with full-width marks."""
     listing = text_of(row, "option")
-    options = tuple(parse_options(listing).values())
+    options = split_options(listing)
     if not options:
         raise RowProblem("no options in column 'option'")
     problem, key = text_of(row, "ID"), text_of(row, "key")
