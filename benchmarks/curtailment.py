@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.config import RunConfig, load_config
+from rap_plugin.evidence.rollouts import read_rollouts
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import ArmCounts, EvidenceTable
 from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.selection import compute_scores, load_selection
@@ -43,45 +45,24 @@ CASES: dict[str, dict[str, Any]] = {
 class Replay:
     """The rollouts of a full run as (N, M) arrays, and tables of their first few."""
 
-    def __init__(self, table: EvidenceTable) -> None:
+    def __init__(self, store: EvidenceStore, table: EvidenceTable) -> None:
         self.table = table
         self.rollouts = table.rollouts
-        at = {number: i for i, number in enumerate(table.sample.tolist())}
-        shape = (len(table), table.rollouts)
-        self.right = {arm: np.zeros(shape, bool) for arm in ARMS}
-        self.reward = {arm: np.full(shape, np.nan) for arm in ARMS}
-        self.tokens = {arm: np.zeros(shape, np.int64) for arm in ARMS}
-        self.log_psi = np.full(shape, -np.inf)
-        arms = {probe: arm for arm, probe in table.probes.items()}
-        for sample, probe, rollout, verdict, reward, tokens, psi in table.store.query(
-            "SELECT sample, probe, rollout, verdict, reward, tokens, psi_window_max_10 FROM rollouts WHERE rollout < ?",
-            (table.rollouts,),
-        ):
-            if sample not in at or probe not in arms:
-                continue
-            arm, i = arms[probe], at[sample]
-            self.right[arm][i, rollout] = verdict == "right"
-            self.reward[arm][i, rollout] = np.nan if reward is None else reward
-            self.tokens[arm][i, rollout] = tokens
-            if arm == "image" and psi is not None:
-                self.log_psi[i, rollout] = psi
+        self.read = {arm: read_rollouts(store, table, arm, ["psi_window_max_10"]) for arm in ARMS}
+        self.tokens = {arm: self.read[arm].counts["tokens"] for arm in ARMS}
+        psi = self.read["image"].statistics["psi_window_max_10"]
+        self.log_psi = np.where(np.isnan(psi), -np.inf, psi)
 
     def seen(self, counts: dict[str, Any]) -> EvidenceTable:
         """The table after the first `counts[arm]` rollouts of every sample."""
         arms: dict[Any, ArmCounts] = {}
         for arm in ARMS:
             mask = np.arange(self.rollouts) < np.asarray(counts[arm])[:, None]
-            reward = np.where(mask, self.reward[arm], np.nan)
-            graded = (~np.isnan(reward)).sum(axis=1)
-            right = (self.right[arm] & mask).sum(axis=1)
-            stored = mask.sum(axis=1)
-            arms[arm] = ArmCounts(
-                stored, stored, graded, right, (reward == 1).sum(axis=1), (reward >= 0.9).sum(axis=1), stored
-            )
+            arms[arm] = ArmCounts(**{name: (each * mask).sum(axis=1) for name, each in self.read[arm].counts.items()})
         mask = np.arange(self.rollouts) < np.asarray(counts["image"])[:, None]
         psi = np.where(mask, self.log_psi, -np.inf).max(axis=1)
-        read = {("psi_window_max_10", "max"): np.where(np.isinf(psi), np.nan, psi)}
-        return dataclasses.replace(self.table, arms=arms, read={**self.table.read, **read})
+        seen = {("psi_window_max_10", "max"): np.where(np.isinf(psi), np.nan, psi)}
+        return dataclasses.replace(self.table, arms=arms, statistics={**self.table.statistics, **seen})
 
     def cost(self, counts: dict[str, Any]) -> int:
         """Response tokens of those rollouts."""
@@ -145,7 +126,7 @@ def main() -> None:
     with closing(store):
         if curtailment.stopped(selection.table).any():
             raise SystemExit(f"{arguments.run}: a curtailed run; replay needs a full one")
-        replay = Replay(selection.table)
+        replay = Replay(store, selection.table)
         whole = replay.cost(full(replay))
         print(f"{len(replay.table)} samples, {whole:,} response tokens in full")
         print(f"{'':<28} {'tokens left unsampled':>22} {'at most (floor)':>16}  verdicts")

@@ -11,7 +11,7 @@ from pluggy import HookimplMarker, HookspecMarker
 if TYPE_CHECKING:
     import click
 
-    from rap_plugin.evidence.store import RolloutRecord
+    from rap_plugin.evidence.records import RolloutRecord
     from rap_plugin.samples.sample import Sample
     from rap_plugin.selectors.base import Selection
 

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from rap_plugin.config import RunConfig, load_config
-from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
+from rap_plugin.evidence.records import LedgerEntry
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, VARIANTS
 from rap_plugin.grading.base import Grade
 from rap_plugin.pipeline.finish import finish

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rap_plugin.config import RunConfig, load_config
-from rap_plugin.evidence.table import ArmCounts, EvidenceTable
+from rap_plugin.evidence.table import REDUCE, ArmCounts, EvidenceTable
+from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.scorers import BUILTIN_SCORERS
-
-
-class Statistics:
-    """Stands where the store would be: statistics are given, not read."""
-
-    def __init__(self, log_psi: Sequence[float]) -> None:
-        self.log_psi = np.array(log_psi, dtype=float)
-
-
-class HandMade(EvidenceTable):
-    """A table whose attention statistics are all the given log psi."""
-
-    def statistic(self, column: str, over: str = "max") -> Any:
-        return cast(Statistics, self.store).log_psi
 
 
 def arm(right: Sequence[int], rollouts: int, exact: Sequence[int] | None = None) -> ArmCounts:
@@ -44,9 +32,10 @@ def make_table(
     exact_image: Sequence[int] | None = None,
     exact_blind: Sequence[int] | None = None,
 ) -> EvidenceTable:
-    """`image` and `blind` are right answers out of `rollouts`, per sample."""
+    """`image` and `blind` are right answers out of `rollouts`, per sample; every attention statistic is `log_psi`."""
     n = len(image)
-    return HandMade(
+    psi = np.array(log_psi if log_psi is not None else [-20.0] * n, dtype=float)
+    return EvidenceTable(
         sample=np.arange(n),
         ids=np.array(ids if ids is not None else [f"{i:032x}" for i in range(n)], dtype=object),
         rows=np.arange(n),
@@ -56,8 +45,9 @@ def make_table(
         failed=[],
         incomplete=0,
         pending=0,
-        store=cast(Any, Statistics(log_psi if log_psi is not None else [-20.0] * n)),
         probes={"image": 1, "blind": 2},
+        path=Path("evidence.sqlite"),
+        statistics={(column, over): psi for column in STATISTIC_COLUMNS for over in REDUCE},
     )
 
 

@@ -5,22 +5,25 @@ Samples on which the rollouts disagree are the uncertain ones, and no gold answe
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from rap_plugin import Decision, RunConfig, hookimpl
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import EvidenceTable
 from rap_plugin.selectors.base import blank_verdicts, budget, place
 
 
 def self_consistency(table: EvidenceTable, config: RunConfig) -> Any:
     """Share of the most common answer among a sample's image rollouts, in (0, 1], shape (N,); NaN without answers."""
-    found = table.store.query(
-        "SELECT sample, extracted, count(*) FROM rollouts JOIN responses USING (sample, probe, rollout) "
-        "WHERE probe = ? AND rollout < ? AND status = 'ok' GROUP BY sample, extracted",
-        (table.probes["image"], table.rollouts),
-    )
+    with closing(EvidenceStore(table.path, read_only=True)) as store:
+        found = store.rows(
+            "SELECT sample, extracted, count(*) FROM rollouts JOIN responses USING (sample, probe, rollout) "
+            "WHERE probe = ? AND rollout < ? AND status = 'ok' GROUP BY sample, extracted",
+            (table.probes["image"], table.rollouts),
+        )
     most: dict[int, int] = {}
     total: dict[int, int] = {}
     for sample, _, count in found:

@@ -21,7 +21,7 @@ def command(run: str, opened: bool) -> None:
 
     selection, store = load_selection(run)
     with closing(store):
-        write_report(Path(run), selection, open_pool(selection.config.pool))
+        write_report(Path(run), selection, open_pool(selection.config.pool), store)
     path = Path(run) / files.REPORT
     click.echo(path)
     if opened:

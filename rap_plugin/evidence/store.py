@@ -1,154 +1,36 @@
 """The evidence store: every rollout, in one SQLite file. The only state of a run.
 
+What is written and looked up while a pool is probed stands here; `table` reads the whole as columns.
+
 Writes are transactions: a batch is there whole or not at all, also after kill -9. Rows are inserted
 with `INSERT OR IGNORE` on the evidence key, so a rollout that is sampled twice is stored once.
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import threading
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
+from sqlite3 import Connection
 
 from rap_plugin.errors import RapError
-from rap_plugin.evidence.schema import SCHEMA, SCHEMA_VERSION
+from rap_plugin.evidence.database import Database
+from rap_plugin.evidence.records import LedgerEntry, PoolSample, ProbeKey, RolloutRecord
+from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.grading.base import Grade
-from rap_plugin.rollout import Arm, Attention, ModelIdentity, Response, Sampling
+from rap_plugin.rollout import Arm, Attention, Response
 from rap_plugin.samples.sample import Quarantined, Sample
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeKey:
-    """The part of the evidence key that all rollouts of one arm of a run share."""
-
-    arm: Arm
-    prompt_hash: str
-    model_revision: str
-    sampling: str
-    """Canonical JSON of the settings that change the distribution of responses."""
-    seed: int
-
-    @staticmethod
-    def of(arm: Arm, prompt_hash: str, identity: ModelIdentity, sampling: Sampling) -> ProbeKey:
-        """The key under one model, prompt recipe and sampling setting."""
-        settings = {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_prompt_tokens": sampling.max_prompt_tokens,
-            "max_new_tokens": sampling.max_new_tokens,
-        }
-        return ProbeKey(arm, prompt_hash, identity.revision, json.dumps(settings, sort_keys=True), sampling.seed)
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutRecord:
-    """One stored rollout as people and plugins read it."""
-
-    sample: int
-    arm: Arm
-    rollout: int
-    text: str
-    tokens: int
-    finish: str
-    status: str
-    grader: str | None
-    verdict: str | None
-    reward: float | None
-    error: str = ""
-    extracted: str | None = None
-    log_psi: float | None = None
-    """log psi of the variant that was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSample:
-    """What the store knows of a sample without its images."""
-
-    sample: int
-    row: int
-    id: str
-    question: str
-    images: int
-    pixels: int
-
-
-class EvidenceStore:
+class EvidenceStore(Database):
     """One open `evidence.sqlite`. Safe to use from several threads of one process."""
-
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        try:
-            if read_only:
-                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            else:
-                self._db = sqlite3.connect(path, check_same_thread=False, timeout=60)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._check_version()
-                self._db.executescript(SCHEMA)
-            # 256 MiB of page cache: a decision over a large store then reads each page once.
-            self._db.execute("PRAGMA cache_size=-262144")
-            self._db.execute("SELECT count(*) FROM meta").fetchone()
-        except sqlite3.Error as error:
-            raise RapError(f"{path}: cannot open the evidence store ({error}); is it a run directory of rap?") from None
-
-    def _check_version(self) -> None:
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if tables and version != SCHEMA_VERSION:
-            raise RapError(
-                f"{self.path}: evidence of schema version {version}, this rap reads {SCHEMA_VERSION}; use the rap that wrote it"
-            )
-        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def close(self) -> None:
-        """Ends the connection; stored rows stay."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                with self._db:
-                    yield self._db
-            except sqlite3.OperationalError as error:
-                if "full" in str(error) or "disk I/O" in str(error):
-                    raise RapError(
-                        f"{self.path}: the disk is full; nothing stored is lost: free some space and run the same command again"
-                    ) from None
-                if "locked" in str(error):
-                    raise RapError(
-                        f"{self.path}: another rap process is writing here; wait for it or stop it"
-                    ) from None
-                raise
-
-    # --- facts about the run ---
-
-    def get_meta(self, name: str) -> str | None:
-        """A stored fact, or None."""
-        with self._lock:
-            found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return found[0] if found else None
-
-    def set_meta(self, name: str, value: str) -> None:
-        """Stores a fact."""
-        with self._write() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     # --- the pool ---
 
     def replace_pool(self, items: Iterable[Sample | Quarantined], fingerprint: str) -> None:
         """Records what ingest found, in one transaction; samples that are known keep their number and evidence."""
-        with self._write() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM pool")
             for item in items:
                 if isinstance(item, Quarantined):
@@ -167,27 +49,26 @@ class EvidenceStore:
 
     def pool_counts(self) -> tuple[int, int, int]:
         """(rows, usable samples, usable samples with images)."""
-        with self._lock:
-            rows, usable = self._db.execute("SELECT count(*), count(sample) FROM pool").fetchone()
-            pictured = self._db.execute(
-                "SELECT count(*) FROM pool JOIN samples USING (sample) WHERE images > 0"
-            ).fetchone()[0]
+        found = self.rows(
+            "SELECT count(*), count(sample), coalesce(sum(images > 0), 0) FROM pool LEFT JOIN samples USING (sample)"
+        )
+        rows, usable, pictured = found[0]
         return rows, usable, pictured
 
     def samples(self) -> list[PoolSample]:
         """The usable samples, in pool order."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT sample, row, id, question, images, pixels FROM pool JOIN samples USING (sample) ORDER BY row"
-            ).fetchall()
+        found = self.rows(
+            "SELECT sample, row, id, question, images, pixels FROM pool JOIN samples USING (sample) ORDER BY row"
+        )
         return [PoolSample(*row) for row in found]
+
+    def golds(self) -> dict[int, str]:
+        """The gold answers of all known samples, by number."""
+        return dict(self.rows("SELECT sample, gold FROM samples"))
 
     def quarantine(self) -> list[Quarantined]:
         """The rows that ingest could not use, in pool order."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT row, status, reason, quarantined_id FROM pool WHERE sample IS NULL ORDER BY row"
-            ).fetchall()
+        found = self.rows("SELECT row, status, reason, quarantined_id FROM pool WHERE sample IS NULL ORDER BY row")
         return [Quarantined(*row) for row in found]
 
     # --- probing ---
@@ -199,10 +80,10 @@ class EvidenceStore:
             "arm = ? AND prompt_hash = ? AND model_revision = ? AND sampling = ? AND seed = ? AND schema_version = ?"
         )
         with self._lock:
-            found = self._db.execute(f"SELECT probe FROM probes WHERE {where}", values).fetchone()
+            found = self.rows(f"SELECT probe FROM probes WHERE {where}", values)
             if found:
-                return int(found[0])
-            with self._write() as db:
+                return int(found[0][0])
+            with self.transaction() as db:
                 cursor = db.execute(
                     "INSERT INTO probes (arm, prompt_hash, model_revision, sampling, seed, schema_version) "
                     "VALUES (?, ?, ?, ?, ?, ?)",
@@ -212,10 +93,7 @@ class EvidenceStore:
 
     def finished(self, probe: int) -> dict[int, int]:
         """For every sample with stored rollouts of this probe: a bit set of the rollout indices."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT sample, sum(1 << rollout) FROM rollouts WHERE probe = ? GROUP BY sample", (probe,)
-            ).fetchall()
+        found = self.rows("SELECT sample, sum(1 << rollout) FROM rollouts WHERE probe = ? GROUP BY sample", (probe,))
         return dict(found)
 
     def add_rollouts(
@@ -251,7 +129,7 @@ class EvidenceStore:
                 texts.append((sample, probe, response.rollout, text, ids, response.error, response.reward))
         columns = ", ".join(("attention", *STATISTIC_COLUMNS))
         marks = ", ".join("?" * (8 + len(STATISTIC_COLUMNS)))
-        with self._write() as db:
+        with self.transaction() as db:
             db.executemany(
                 "INSERT OR IGNORE INTO rollouts (sample, probe, rollout, status, finish, prompt_tokens, tokens, "
                 f"{columns}) VALUES ({marks})",
@@ -263,7 +141,7 @@ class EvidenceStore:
                 texts,
             )
             if ledger is not None:
-                ledger.insert(db)
+                _book(db, ledger)
 
     # --- grading ---
 
@@ -284,18 +162,17 @@ class EvidenceStore:
         the look to some samples.
         """
         among = f"AND sample IN ({_marks(samples)})" if samples is not None else ""
-        with self._lock:
-            return self._db.execute(
-                "SELECT sample, probe, rollout, text, gold, question, engine_reward FROM rollouts "
-                "JOIN responses USING (sample, probe, rollout) JOIN samples USING (sample) "
-                f"WHERE (sample, probe, rollout) > (?, ?, ?) AND probe IN ({_marks(probes)}) AND status = 'ok' "
-                f"AND grader IS NOT ? {among} ORDER BY sample, probe, rollout LIMIT ?",
-                (*after, *probes, grader, *(samples or ()), limit),
-            ).fetchall()
+        return self.rows(
+            "SELECT sample, probe, rollout, text, gold, question, engine_reward FROM rollouts "
+            "JOIN responses USING (sample, probe, rollout) JOIN samples USING (sample) "
+            f"WHERE (sample, probe, rollout) > (?, ?, ?) AND probe IN ({_marks(probes)}) AND status = 'ok' "
+            f"AND grader IS NOT ? {among} ORDER BY sample, probe, rollout LIMIT ?",
+            (*after, *probes, grader, *(samples or ()), limit),
+        )
 
     def set_grades(self, grader: str, grades: Sequence[tuple[int, int, int, Grade]], ledger: LedgerEntry) -> None:
         """Stores grades as (sample, probe, rollout, grade), replacing those of another grader."""
-        with self._write() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE rollouts SET grader = ?, verdict = ?, reward = ?, well_formatted = ? "
                 "WHERE sample = ? AND probe = ? AND rollout = ?",
@@ -305,16 +182,15 @@ class EvidenceStore:
                 "UPDATE responses SET extracted = ?, grade_reason = ? WHERE sample = ? AND probe = ? AND rollout = ?",
                 [(_clean(g.extracted), _clean(g.reason), s, p, r) for s, p, r, g in grades],
             )
-            ledger.insert(db)
+            _book(db, ledger)
 
     # --- attention ---
 
     def unmeasured(self, probe: int) -> dict[int, list[int]]:
         """Answered rollouts of a probe whose attention was never looked at: rollout indices by sample."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT sample, rollout FROM rollouts WHERE probe = ? AND status = 'ok' AND attention IS NULL", (probe,)
-            ).fetchall()
+        found = self.rows(
+            "SELECT sample, rollout FROM rollouts WHERE probe = ? AND status = 'ok' AND attention IS NULL", (probe,)
+        )
         wanted: dict[int, list[int]] = {}
         for sample, rollout in found:
             wanted.setdefault(sample, []).append(rollout)
@@ -322,24 +198,23 @@ class EvidenceStore:
 
     def token_ids(self, probe: int, sample: int, rollouts: Sequence[int]) -> list[list[int]]:
         """The sampled tokens of some rollouts of a sample."""
-        with self._lock:
-            found = dict(
-                self._db.execute(
-                    f"SELECT rollout, token_ids FROM responses WHERE probe = ? AND sample = ? AND rollout IN ({_marks(rollouts)})",
-                    (probe, sample, *rollouts),
-                ).fetchall()
+        found = dict(
+            self.rows(
+                f"SELECT rollout, token_ids FROM responses WHERE probe = ? AND sample = ? AND rollout IN ({_marks(rollouts)})",
+                (probe, sample, *rollouts),
             )
+        )
         return [array("i", found[rollout]).tolist() for rollout in rollouts]
 
     def set_attention(self, probe: int, measured: Sequence[tuple[int, int, Attention]], ledger: LedgerEntry) -> None:
         """Stores attention statistics as (sample, rollout, attention)."""
         assignments = ", ".join(f"{column} = ?" for column in ("attention", *STATISTIC_COLUMNS))
-        with self._write() as db:
+        with self.transaction() as db:
             db.executemany(
                 f"UPDATE rollouts SET {assignments} WHERE sample = ? AND probe = ? AND rollout = ?",
                 [(*_attention_values(attention), sample, probe, rollout) for sample, rollout, attention in measured],
             )
-            ledger.insert(db)
+            _book(db, ledger)
 
     # --- reading ---
 
@@ -351,52 +226,46 @@ class EvidenceStore:
         records: list[RolloutRecord] = []
         for start in range(0, len(samples), 500):
             some = samples[start : start + 500]
-            with self._lock:
-                found = self._db.execute(
-                    "SELECT sample, probe, rollout, text, tokens, finish, status, grader, verdict, reward, error, extracted, "
-                    f"{psi or 'NULL'} FROM rollouts JOIN responses USING (sample, probe, rollout) "
-                    f"WHERE sample IN ({_marks(some)}) AND probe IN ({_marks(list(arms))}) ORDER BY sample, probe, rollout",
-                    (*some, *arms),
-                ).fetchall()
+            found = self.rows(
+                "SELECT sample, probe, rollout, text, tokens, finish, status, grader, verdict, reward, error, extracted, "
+                f"{psi or 'NULL'} FROM rollouts JOIN responses USING (sample, probe, rollout) "
+                f"WHERE sample IN ({_marks(some)}) AND probe IN ({_marks(list(arms))}) ORDER BY sample, probe, rollout",
+                (*some, *arms),
+            )
             records += [RolloutRecord(row[0], arms[row[1]], *row[2:]) for row in found]
         return records
 
-    def query(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        """A read-only look at the tables, for the columnar reader."""
-        with self._lock:
-            return self._db.execute(sql, values)
+    def graders(self, probes: Sequence[int]) -> list[str]:
+        """The ids of the graders whose grades are stored, in alphabetical order."""
+        found = self.rows(
+            f"SELECT DISTINCT grader FROM rollouts WHERE grader IS NOT NULL AND probe IN ({_marks(probes)})", probes
+        )
+        return sorted(row[0] for row in found)
+
+    def rollout_count(self) -> int:
+        """All stored rollouts, whatever they were sampled with."""
+        return int(self.rows("SELECT count(*) FROM rollouts")[0][0])
 
     def ledger(self) -> list[tuple[str, float, int, int, int]]:
         """Costs by stage: (stage, seconds, rollouts, prompt tokens, response tokens), summed over all entries."""
-        with self._lock:
-            return self._db.execute(
-                "SELECT stage, sum(seconds), sum(rollouts), sum(prompt_tokens), sum(response_tokens) "
-                "FROM ledger GROUP BY stage ORDER BY min(entry)"
-            ).fetchall()
+        return self.rows(
+            "SELECT stage, sum(seconds), sum(rollouts), sum(prompt_tokens), sum(response_tokens) "
+            "FROM ledger GROUP BY stage ORDER BY min(entry)"
+        )
 
     def add_cost(self, entry: LedgerEntry) -> None:
         """Adds a cost that came with no rows."""
-        with self._write() as db:
-            entry.insert(db)
+        with self.transaction() as db:
+            _book(db, entry)
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """What one step cost: wall seconds and, where the engine worked, rollouts and tokens."""
-
-    stage: str
-    seconds: float
-    rollouts: int = 0
-    prompt_tokens: int = 0
-    response_tokens: int = 0
-
-    def insert(self, db: sqlite3.Connection) -> None:
-        """Adds the entry inside the caller's transaction, so that a row and its cost are stored together."""
-        started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        db.execute(
-            "INSERT INTO ledger (stage, started, seconds, rollouts, prompt_tokens, response_tokens) VALUES (?, ?, ?, ?, ?, ?)",
-            (self.stage, started, self.seconds, self.rollouts, self.prompt_tokens, self.response_tokens),
-        )
+def _book(db: Connection, entry: LedgerEntry) -> None:
+    # Inside the caller's transaction, so that rows and their cost are stored together.
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    db.execute(
+        "INSERT INTO ledger (stage, started, seconds, rollouts, prompt_tokens, response_tokens) VALUES (?, ?, ?, ?, ?, ?)",
+        (entry.stage, started, entry.seconds, entry.rollouts, entry.prompt_tokens, entry.response_tokens),
+    )
 
 
 def _attention_values(attention: Attention | None) -> list[object]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ Counts = NDArray[np.int64]
 HIGH_REWARD = 0.9
 """A reward from which the released RAP code calls a response right: 0.9 * accuracy + 0.1 * format."""
 
+
+StatisticName = tuple[str, str]
+"""An attention statistic of a sample: (column, reduction over its image rollouts, `max` or `mean`)."""
 
 REDUCE = {"max": "max", "mean": "avg"}
 """How SQL calls a reduction over a sample's rollouts."""
@@ -68,10 +72,12 @@ class EvidenceTable:
     """Samples that still lack rollouts or grades; a selection over them would not be final."""
     pending: int
     """Those of them that are not in the table, because an arm has no grade yet."""
-    store: EvidenceStore = field(repr=False)
     probes: Mapping[Arm, int]
-    read: Mapping[tuple[str, str], Numbers] = field(default_factory=dict, repr=False)
-    """Statistics that came with the scan, by (column, over)."""
+    """Numbers of the probes that the counts are of."""
+    path: Path
+    """The evidence store that this was read from."""
+    statistics: Mapping[StatisticName, Numbers] = field(default_factory=dict, repr=False)
+    """(N,) each: those that were asked for when the table was read."""
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -79,18 +85,11 @@ class EvidenceTable:
     def statistic(self, column: str, over: str = "max") -> Numbers:
         """An attention statistic per sample over its image rollouts: the `max`, or the `mean` (of log psi).
 
-        NaN where no rollout was measured.
+        NaN where no rollout was measured. Raises KeyError for one that was not read; `with_statistics` reads more.
         """
-        if column not in STATISTIC_COLUMNS:
-            raise KeyError(f"{column} is not one of {STATISTIC_COLUMNS}")
-        if (column, over) in self.read:
-            return self.read[column, over]
-        found = self.store.query(
-            f"SELECT sample, {REDUCE[over]}({column}) FROM rollouts WHERE probe = ? AND rollout < ? GROUP BY sample ORDER BY sample",
-            (self.probes["image"], self.rollouts),
-        )
-        values = _matrix(found, 2)
-        return _aligned(values[:, 0].astype(np.int64), values[:, 1], self.sample)
+        if (column, over) not in self.statistics:
+            raise KeyError(f"{over} of {column} was not read with this table (evidence.table.with_statistics reads it)")
+        return self.statistics[column, over]
 
     def entropy(self) -> Numbers:
         """Mean attention entropy over the image rollouts, in nats; NaN where not measured."""
@@ -98,16 +97,16 @@ class EvidenceTable:
 
 
 def read_table(
-    store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int, statistics: Sequence[tuple[str, str]] = ()
+    store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int, statistics: Sequence[StatisticName] = ()
 ) -> EvidenceTable:
     """Reads the columns: one scan over the numbers of all rollouts.
 
-    `statistics` names (column, over) pairs that are wanted anyway, so that they come with the same scan.
+    `statistics` come with the same scan.
 
     `rollouts` is M; stored rollouts with an index of M or above are left out, so that a run with a smaller
     M reads the same evidence.
     """
-    pool = store.query("SELECT row, sample, id, images FROM pool JOIN samples USING (sample) ORDER BY row").fetchall()
+    pool = store.rows("SELECT row, sample, id, images FROM pool JOIN samples USING (sample) ORDER BY row")
     rows = np.array([entry[0] for entry in pool], dtype=np.int64)
     numbers = np.array([entry[1] for entry in pool], dtype=np.int64)
     ids = np.array([entry[2] for entry in pool], dtype=object)
@@ -158,12 +157,33 @@ def read_table(
         failed=failed,
         incomplete=int((pictured & ~complete).sum()),
         pending=int((pictured & ~complete & ~usable).sum()),
-        store=store,
         probes=probes,
-        read={
-            wanted: _aligned(image_keys, image_part[:, 10 + i], numbers[keep]) for i, wanted in enumerate(statistics)
+        path=store.path,
+        statistics={
+            name: _aligned(image_keys, image_part[:, 10 + i], numbers[keep]) for i, name in enumerate(statistics)
         },
     )
+
+
+def with_statistics(store: EvidenceStore, table: EvidenceTable, names: Sequence[StatisticName]) -> EvidenceTable:
+    """The table with further attention statistics, read in one scan; those that it has stay as they are."""
+    names = [name for name in names if name not in table.statistics]
+    if not names:
+        return table
+    for column, _ in names:
+        if column not in STATISTIC_COLUMNS:
+            raise KeyError(f"{column} is not one of {STATISTIC_COLUMNS}")
+    columns = ", ".join(f"{REDUCE[over]}({column})" for column, over in names)
+    found = _matrix(
+        store.query(
+            f"SELECT sample, {columns} FROM rollouts WHERE probe = ? AND rollout < ? GROUP BY sample ORDER BY sample",
+            (table.probes["image"], table.rollouts),
+        ),
+        1 + len(names),
+    )
+    keys = found[:, 0].astype(np.int64)
+    read = {name: _aligned(keys, found[:, 1 + i], table.sample) for i, name in enumerate(names)}
+    return replace(table, statistics={**table.statistics, **read})
 
 
 def _failure(
@@ -172,10 +192,11 @@ def _failure(
     arm = next(arm for arm in ARMS if not arms[arm].graded[i])
     if arms[arm].answered[i]:
         return "engine_error", f"no response of the {arm} arm could be graded (ungradable or timed out)"
-    status, error = store.query(
-        "SELECT status, error FROM rollouts JOIN responses USING (sample, probe, rollout) WHERE sample = ? AND probe = ?",
+    status, error = store.rows(
+        "SELECT status, error FROM rollouts JOIN responses USING (sample, probe, rollout) "
+        "WHERE sample = ? AND probe = ? LIMIT 1",
         (sample, probes[arm]),
-    ).fetchone()
+    )[0]
     if status == "overlong":
         return "overlong", f"the prompt of the {arm} arm does not fit sampling.max_prompt_tokens; {error}"
     return "engine_error", f"the engine failed on the {arm} arm: {error}"
@@ -188,11 +209,11 @@ def _matrix(cursor: object, width: int) -> Numbers:
     return np.concatenate(parts) if parts else np.empty((0, width))
 
 
-def _aligned(keys: Counts, values: Numbers, wanted: Counts) -> Numbers:
-    """`values` by ascending `keys`, looked up for `wanted`; NaN where absent."""
-    result = np.full(len(wanted), np.nan)
+def _aligned(keys: Counts, values: Numbers, numbers: Counts) -> Numbers:
+    """`values` by ascending `keys`, looked up for `numbers`; NaN where absent."""
+    result = np.full(len(numbers), np.nan)
     if len(keys):
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        there = keys[at] == wanted
+        at = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
+        there = keys[at] == numbers
         result[there] = values[at[there]]
     return result

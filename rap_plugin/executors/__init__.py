@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import Option, RapError
-from rap_plugin.executors.batches import Batch, Done, Reader
+from rap_plugin.executors.batches import Batch, BatchResult, SampleReader
 from rap_plugin.samples.pool import Pool
 
 __all__ = ["Executor", "open_executor"]
@@ -30,7 +30,7 @@ class Executor(Protocol):
 
     def start(self) -> float | None: ...
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[Done]: ...
+    def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]: ...
 
     def close(self) -> None: ...
 
@@ -53,4 +53,4 @@ def open_executor(config: RunConfig, engine: Engine, pool: Pool, formats: Mappin
         )
     from rap_plugin.executors.local import LocalExecutor
 
-    return LocalExecutor(engine, Reader(pool, config.pool, formats), config)
+    return LocalExecutor(engine, SampleReader(pool, config.pool, formats), config)

@@ -21,7 +21,7 @@ from rap_plugin.samples.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchItem:
     """What a batch asks of one sample."""
 
     sample: int
@@ -41,7 +41,7 @@ class Batch:
     """One engine call."""
 
     arm: Arm
-    items: tuple[Item, ...]
+    items: tuple[BatchItem, ...]
     window: tuple[int, ...]
     """Rows of the pool that this batch and its neighbours need: read in one go, kept for the neighbours."""
     measure: bool = False
@@ -51,7 +51,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class BatchResult:
     """An answered batch: per item, one response and one measurement per rollout."""
 
     batch: Batch
@@ -71,7 +71,7 @@ def make_sampling(config: RunConfig) -> Sampling:
     )
 
 
-class Reader:
+class SampleReader:
     """The samples of batches, with the last window kept in memory."""
 
     def __init__(self, pool: Pool, config: PoolConfig, formats: Mapping[str, Any]) -> None:
@@ -106,7 +106,7 @@ class Reader:
         return sample
 
 
-def answer(batch: Batch, engine: Engine, reader: Reader, config: RunConfig) -> Done:
+def answer(batch: Batch, engine: Engine, reader: SampleReader, config: RunConfig) -> BatchResult:
     """Reads the batch's images and calls the engine, once."""
     sampling = make_sampling(config)
     prompts = [
@@ -115,10 +115,10 @@ def answer(batch: Batch, engine: Engine, reader: Reader, config: RunConfig) -> D
     ]
     started = time.perf_counter()
     if batch.measure:
-        given: list[tuple[Prompt, Any]] = [
+        stored: list[tuple[Prompt, Any]] = [
             (prompt, item.token_ids) for prompt, item in zip(prompts, batch.items, strict=True)
         ]
-        return Done(batch, [], engine.attention(given, sampling), time.perf_counter() - started)
+        return BatchResult(batch, [], engine.attention(stored, sampling), time.perf_counter() - started)
     requests = [Request(prompt, item.rollouts) for prompt, item in zip(prompts, batch.items, strict=True)]
     measured = batch.arm == "image" and config.ace.enabled and engine.measures_attention
     if measured and isinstance(engine, MeasuresWhileSampling):
@@ -127,14 +127,14 @@ def answer(batch: Batch, engine: Engine, reader: Reader, config: RunConfig) -> D
         attention = [[seen for _, seen in row] for row in pairs]
     else:
         responses, attention = engine.generate(requests, sampling), []
-    return Done(batch, responses, attention, time.perf_counter() - started)
+    return BatchResult(batch, responses, attention, time.perf_counter() - started)
 
 
-def failed(batch: Batch, reason: str) -> Done:
+def failed_result(batch: Batch, reason: str) -> BatchResult:
     """The answer to a batch that nobody can answer: every rollout says why."""
     if batch.measure:
-        return Done(batch, [], [[not_measured(reason) for _ in item.rollouts] for item in batch.items])
-    return Done(
+        return BatchResult(batch, [], [[not_measured(reason) for _ in item.rollouts] for item in batch.items])
+    return BatchResult(
         batch,
         [[Response(i, status="engine_error", error=reason) for i in item.rollouts] for item in batch.items],
     )

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine, Starts
-from rap_plugin.executors.batches import Batch, Done, Reader, answer
+from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, answer
 
 
 class LocalExecutor:
     """One engine that the caller has opened, and closes."""
 
-    def __init__(self, engine: Engine, reader: Reader, config: RunConfig) -> None:
+    def __init__(self, engine: Engine, reader: SampleReader, config: RunConfig) -> None:
         self._engine = engine
         self._reader = reader
         self._config = config
@@ -34,7 +34,7 @@ class LocalExecutor:
         self._engine.start()
         return time.perf_counter() - started
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[Done]:
+    def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]:
         """Answers in order."""
         return (answer(batch, self._engine, self._reader, self._config) for batch in batches)
 

@@ -22,25 +22,25 @@ from typing import Any
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import Option, RapError
-from rap_plugin.executors.batches import Batch, Done, failed
-from rap_plugin.executors.queue import SUSPECT, Waiting
-from rap_plugin.executors.worker import Hello, Orders, Worker, package_version
+from rap_plugin.executors.batches import Batch, BatchResult, failed_result
+from rap_plugin.executors.queue import SUSPECT, BatchQueue
+from rap_plugin.executors.worker import Worker, WorkerReady, WorkerSetup, package_version
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2
 """Batches that a worker has at a time: one that it works on, one so that it need not wait for this process."""
 
-DEATHS = 5
+MAX_DEATHS = 5
 """Workers that may die in a row without an answer in between, per place: a lost node takes all of its own at once."""
 
-PATIENCE_S = 60.0
+NOTICE_AFTER_S = 60.0
 """Without a worker and without news for so long, a line says what is being waited for."""
 
-REACH_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
 """For a TCP connection to a cluster's head."""
 
-CLOSE_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
 """That idle workers have to close their engines."""
 
 OBJECT_STORE_BYTES = 128 << 20
@@ -48,13 +48,13 @@ OBJECT_STORE_BYTES = 128 << 20
 
 
 @dataclass(eq=False)
-class _Seat:
+class _RayWorker:
     """One worker and what it has been asked."""
 
-    worker: Any
-    hello: Any
-    """Reference of its greeting; None once that has come."""
-    flying: dict[Any, Batch] = field(default_factory=dict)
+    actor: Any
+    starting: Any
+    """Reference of the report that its engine is open; None once that has come."""
+    running: dict[Any, Batch] = field(default_factory=dict)
     """Batches by the reference of their answers, oldest first."""
     window: tuple[int, ...] = ()
 
@@ -70,12 +70,12 @@ class RayExecutor:
         self._engine = engine
         self._config = config
         self._settings = config.execution
-        self._seats: list[_Seat] = []
-        self._first: Hello | None = None
+        self._workers: list[_RayWorker] = []
+        self._ready: WorkerReady | None = None
         self._deaths = 0
         """Workers lost in a row, without an answer in between."""
-        self._good: Batch | None = None
-        """A sample that a worker has answered."""
+        self._proven: Batch | None = None
+        """A sample that a worker has answered: it shows later whether workers work at all."""
         self._connected = self._joined = self._local = self._keep_logs = False
         self._folder: Path | None = None
         """Of the local cluster's sockets and logs."""
@@ -87,33 +87,33 @@ class RayExecutor:
 
     def start(self) -> float | None:
         """Connects to Ray, starts the workers and waits for the first; returns the seconds that its engine took."""
-        if self._seats:
+        if self._workers:
             return None
         self._connect()
-        self._make = self._job_offer()
-        self._seats = [self._hire() for _ in range(self._settings.workers)]
-        nothing = Waiting(())
-        while self._first is None:
-            for _ in self._round(nothing):
+        self._new_actor = self._actor_factory()
+        self._workers = [self._start_worker() for _ in range(self._settings.workers)]
+        nothing = BatchQueue(())
+        while self._ready is None:
+            for _ in self._next_results(nothing):
                 raise AssertionError("an answer that nobody asked for")
         # The plan is cut by the engine that does the work: this process may lack the workers' GPU.
-        self.batch_size = self._first.batch_size
-        return self._first.seconds
+        self.batch_size = self._ready.batch_size
+        return self._ready.seconds
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[Done]:
+    def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]:
         """Answers as they come; the stream of batches is read only as far as workers have room."""
         self.start()
-        waiting = Waiting(batches)
-        yield from self._work(waiting)
-        if not waiting.condemned:
+        queue = BatchQueue(batches)
+        yield from self._work(queue)
+        if not queue.killers:
             return
         # Is it these samples, or does nothing work any more? One that was answered before shows it.
-        control = Waiting((self._good,) if self._good else ())
+        control = BatchQueue((self._proven,) if self._proven else ())
         if not list(self._work(control)):
-            rows = ", ".join(str(batch.items[0].row) for batch in waiting.condemned[:5])
+            rows = ", ".join(str(batch.items[0].row) for batch in queue.killers[:5])
             raise self._give_up(f"every worker dies that gets row {rows} of the pool, and none is known to work")
-        for batch in waiting.condemned:
-            yield failed(batch, f"{batch.deaths} worker processes died while they worked on this sample")
+        for batch in queue.killers:
+            yield failed_result(batch, f"{batch.deaths} worker processes died while they worked on this sample")
 
     def close(self) -> None:
         """Ends the workers, and a local cluster with them; an existing cluster is left as it was."""
@@ -121,13 +121,15 @@ class RayExecutor:
             return
         import ray
 
-        idle = [seat for seat in self._seats if seat.hello is None and not seat.flying]
-        if idle and len(idle) == len(self._seats):
+        idle = [worker for worker in self._workers if worker.starting is None and not worker.running]
+        if idle and len(idle) == len(self._workers):
             with contextlib.suppress(ray.exceptions.RayError):
-                ray.wait([seat.worker.close.remote() for seat in idle], num_returns=len(idle), timeout=CLOSE_S)
-        for seat in self._seats:
-            _kill(seat)
-        self._seats = []
+                ray.wait(
+                    [worker.actor.close.remote() for worker in idle], num_returns=len(idle), timeout=CLOSE_TIMEOUT_S
+                )
+        for worker in self._workers:
+            _kill(worker)
+        self._workers = []
         if not self._joined:
             ray.shutdown()
         if self._folder is not None and not self._keep_logs:
@@ -136,82 +138,84 @@ class RayExecutor:
 
     # -- batches --------------------------------------------------------------------------------------------------
 
-    def _work(self, waiting: Waiting) -> Iterator[Done]:
+    def _work(self, queue: BatchQueue) -> Iterator[BatchResult]:
         while True:
-            for seat in self._seats:
-                self._feed(seat, waiting)
-            if not waiting and not any(seat.flying for seat in self._seats):
+            for worker in self._workers:
+                self._submit(worker, queue)
+            if not queue and not any(worker.running for worker in self._workers):
                 return
-            yield from self._round(waiting)
+            yield from self._next_results(queue)
 
-    def _feed(self, seat: _Seat, waiting: Waiting) -> None:
-        while seat.hello is None and len(seat.flying) < IN_FLIGHT:
+    def _submit(self, worker: _RayWorker, queue: BatchQueue) -> None:
+        while worker.starting is None and len(worker.running) < IN_FLIGHT:
             # What a worker has died over runs alone, so that the next death says which batch it was: an answer may
             # get lost when the batch behind it kills.
-            if any(batch.deaths for batch in seat.flying.values()):
+            if any(batch.deaths for batch in worker.running.values()):
                 return
-            batch = waiting.take(seat.window, alone=not seat.flying)
+            batch = queue.take(worker.window, alone=not worker.running)
             if batch is None:
                 return
-            seat.window = batch.window
-            seat.flying[seat.worker.answer.remote(batch)] = batch
+            worker.window = batch.window
+            worker.running[worker.actor.answer.remote(batch)] = batch
 
-    def _round(self, waiting: Waiting) -> Iterator[Done]:
-        """Waits for news and deals with it: greetings, answers, deaths."""
+    def _next_results(self, queue: BatchQueue) -> Iterator[BatchResult]:
+        """Waits for what comes next and deals with it: a worker that has started, an answer, a death."""
         import ray
 
-        asked = {ref: seat for seat in self._seats for ref in (seat.hello, *seat.flying) if ref is not None}
-        news, _ = ray.wait(list(asked), num_returns=1, timeout=PATIENCE_S)
-        if not news and self._first is None:
-            log.warning("still waiting for a Ray worker; each asks for %s, free: %s", self._wants(), _free())
-        for ref in news:
-            seat = asked[ref]
+        asked = {
+            ref: worker for worker in self._workers for ref in (worker.starting, *worker.running) if ref is not None
+        }
+        ready, _ = ray.wait(list(asked), num_returns=1, timeout=NOTICE_AFTER_S)
+        if not ready and self._ready is None:
+            log.warning("still waiting for a Ray worker; each asks for %s, free: %s", self._resources(), _free())
+        for ref in ready:
+            worker = asked[ref]
             try:
                 found = ray.get(ref)
             except ray.exceptions.RayTaskError as error:
-                raise RapError(f"a Ray worker failed: {_line(error.cause or error)}") from None
+                raise RapError(f"a Ray worker failed: {_reason(error.cause or error)}") from None
             except ray.exceptions.RayError as error:
-                yield from self._replace(seat, waiting, error)
+                yield from self._replace(worker, queue, error)
                 continue
-            if ref is seat.hello:
-                self._welcome(seat, found)
+            if ref is worker.starting:
+                self._worker_ready(worker, found)
             else:
-                yield self._landed(seat, ref, found)
+                yield self._answered(worker, ref, found)
 
-    def _welcome(self, seat: _Seat, found: Hello | RapError) -> None:
+    def _worker_ready(self, worker: _RayWorker, found: WorkerReady | RapError) -> None:
         if isinstance(found, RapError):
             raise found
-        seat.hello = None
-        self._first = self._first or found
+        worker.starting = None
+        self._ready = self._ready or found
 
-    def _landed(self, seat: _Seat, ref: Any, found: Done | RapError) -> Done:
+    def _answered(self, worker: _RayWorker, ref: Any, found: BatchResult | RapError) -> BatchResult:
         if isinstance(found, RapError):
             raise found
-        batch = seat.flying.pop(ref)
-        self._deaths, self._good = 0, replace(batch, items=batch.items[:1], deaths=0)
+        batch = worker.running.pop(ref)
+        self._deaths, self._proven = 0, replace(batch, items=batch.items[:1], deaths=0)
         return found
 
-    def _replace(self, seat: _Seat, waiting: Waiting, reason: Exception) -> Iterator[Done]:
+    def _replace(self, worker: _RayWorker, queue: BatchQueue, reason: Exception) -> Iterator[BatchResult]:
         """Puts a new worker in the place of a dead one; its finished batches count, the others wait again."""
         import ray
 
-        _kill(seat)  # one that merely cannot be reached must not go on beside its successor
-        self._seats.remove(seat)
+        _kill(worker)  # one that merely cannot be reached must not go on beside its successor
+        self._workers.remove(worker)
         unfinished = []
-        for ref, batch in list(seat.flying.items()):
+        for ref, batch in list(worker.running.items()):
             try:
-                yield self._landed(seat, ref, ray.get(ref, timeout=CLOSE_S))
+                yield self._answered(worker, ref, ray.get(ref, timeout=CLOSE_TIMEOUT_S))
             except ray.exceptions.RayError:
                 unfinished.append(batch)
         # Parts of a batch that is being narrowed down are expected to kill, once it is known that workers can work.
-        if self._good is None or not unfinished or unfinished[0].deaths < SUSPECT:
+        if self._proven is None or not unfinished or unfinished[0].deaths < SUSPECT:
             self._deaths += 1
         for batch in unfinished:
-            waiting.died(batch)
-        if self._deaths >= DEATHS * self._settings.workers:
+            queue.died(batch)
+        if self._deaths >= MAX_DEATHS * self._settings.workers:
             raise self._give_up(f"{self._deaths} Ray workers in a row died without finishing a batch")
-        log.warning("a Ray worker died (%s); another takes its place", _line(reason))
-        self._seats.append(self._hire())
+        log.warning("a Ray worker died (%s); another takes its place", _reason(reason))
+        self._workers.append(self._start_worker())
 
     def _give_up(self, what: str) -> RapError:
         self._keep_logs = self._folder is not None
@@ -220,11 +224,11 @@ class RayExecutor:
 
     # -- workers --------------------------------------------------------------------------------------------------
 
-    def _hire(self) -> _Seat:
-        worker = self._make()
-        return _Seat(worker, worker.open.remote())
+    def _start_worker(self) -> _RayWorker:
+        actor = self._new_actor()
+        return _RayWorker(actor, actor.open.remote())
 
-    def _job_offer(self) -> Callable[[], Any]:
+    def _actor_factory(self) -> Callable[[], Any]:
         """What makes one worker. Raises RapError where the cluster has no room for it."""
         import ray
 
@@ -242,13 +246,13 @@ class RayExecutor:
                     Option("execution.workers"),
                     f" or execution.{kind.lower()}s_per_worker",
                 )
-        orders = Orders(
+        setup = WorkerSetup(
             self._config.model_dump_json(), package_version(), self._engine.identity, os.getcwd(), self._threads()
         )
         actor = ray.remote(Worker).options(
             num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
         )
-        return lambda: actor.remote(orders)
+        return lambda: actor.remote(setup)
 
     def _gpus_per_worker(self, there: float) -> float:
         if self._settings.gpus_per_worker is not None:
@@ -263,7 +267,7 @@ class RayExecutor:
         given = os.environ.get("OMP_NUM_THREADS", "")
         return int(given) if given.isdecimal() else max(1, (os.cpu_count() or 1) // self._settings.workers)
 
-    def _wants(self) -> str:
+    def _resources(self) -> str:
         return f"{self._cpus} CPU" + (f" and {self._gpus:g} GPU" if self._gpus else "")
 
     # -- Ray ------------------------------------------------------------------------------------------------------
@@ -283,7 +287,7 @@ class RayExecutor:
         if self._joined:
             return
         if not self._local:
-            _reach(address)
+            _require_reachable(address)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         if self._local:
             # What an engine has started (vLLM's core) must not outlive a dead worker: it holds the GPU.
@@ -304,26 +308,26 @@ class RayExecutor:
         except (OSError, RuntimeError, ValueError) as error:
             what = "a local Ray cluster cannot be started" if self._local else f"no Ray cluster answers at {address}"
             raise RapError(
-                f"{what} ({_line(error)}); check execution.address, or use ", Option("execution.executor"), " local"
+                f"{what} ({_reason(error)}); check execution.address, or use ", Option("execution.executor"), " local"
             ) from None
 
 
-def _reach(address: str) -> None:
+def _require_reachable(address: str) -> None:
     """Raises RapError where nothing listens: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        raise RapError(f"no Ray cluster answers at {address} ({_line(error)}); check execution.address") from None
+        raise RapError(f"no Ray cluster answers at {address} ({_reason(error)}); check execution.address") from None
 
 
-def _kill(seat: _Seat) -> None:
+def _kill(worker: _RayWorker) -> None:
     import ray
 
     with contextlib.suppress(Exception):  # it is dead, or its cluster is
-        ray.kill(seat.worker, no_restart=True)
+        ray.kill(worker.actor, no_restart=True)
 
 
 def _free() -> str:
@@ -333,7 +337,7 @@ def _free() -> str:
     return ", ".join(f"{free.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU"))
 
 
-def _line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """An exception in one line; of a dead actor what Ray knows of its end."""
     text = " ".join(str(error).split())
     for mark in ("Worker exit detail: ", "The actor is dead because "):

@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rap_plugin.engines.base import Engine, Starts
 from rap_plugin.errors import RapError
-from rap_plugin.executors.batches import Batch, Done, Reader, answer
+from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, answer
 from rap_plugin.rollout import ModelIdentity
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """What a worker says when it is ready."""
+class WorkerReady:
+    """What a worker reports when its engine is open."""
 
     batch_size: int
     seconds: float
@@ -25,7 +25,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class WorkerSetup:
     """What a worker is told once."""
 
     config: str
@@ -42,11 +42,11 @@ class Orders:
 class Worker:
     """The Ray actor. A problem that the user can mend is returned, not raised: it then needs no unwrapping."""
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
         self._engine: Engine | None = None
 
-    def open(self) -> Hello | RapError:
+    def open(self) -> WorkerReady | RapError:
         """Opens the pool and the engine, and starts the engine if it can be told to."""
         started = time.perf_counter()
         try:
@@ -54,9 +54,9 @@ class Worker:
         except RapError as error:
             return self._here(error)
         assert self._engine is not None
-        return Hello(self._engine.batch_size, time.perf_counter() - started)
+        return WorkerReady(self._engine.batch_size, time.perf_counter() - started)
 
-    def answer(self, batch: Batch) -> Done | RapError:
+    def answer(self, batch: Batch) -> BatchResult | RapError:
         """Reads the batch's images and answers it."""
         assert self._engine is not None
         try:
@@ -74,23 +74,23 @@ class Worker:
 
     def _open(self) -> None:
         # Read by torch when it is imported, which nothing above has done.
-        os.environ["OMP_NUM_THREADS"] = str(self._orders.threads)
+        os.environ["OMP_NUM_THREADS"] = str(self._setup.threads)
         found = package_version()
-        if found != self._orders.version:
-            raise RapError(f"rap-plugin is {found}, not {self._orders.version}; install the same version everywhere")
+        if found != self._setup.version:
+            raise RapError(f"rap-plugin is {found}, not {self._setup.version}; install the same version everywhere")
         with contextlib.suppress(OSError):  # another node may lack the folder, and every path may be absolute
-            os.chdir(self._orders.folder)
+            os.chdir(self._setup.folder)
         from rap_plugin.config import RunConfig
         from rap_plugin.plugins import get_plugins, load_plugin_files
         from rap_plugin.samples.opening import open_pool
 
-        self._config = RunConfig.model_validate_json(self._orders.config)
+        self._config = RunConfig.model_validate_json(self._setup.config)
         load_plugin_files(self._config.plugins)
         registry = get_plugins().registry()
         pool = open_pool(self._config.pool)
-        self._reader = Reader(pool, self._config.pool, registry.things["formats"])
+        self._reader = SampleReader(pool, self._config.pool, registry.things["formats"])
         engine: Engine = registry.get("engines", self._config.model.engine)(self._config.model)
-        wanted = self._orders.identity
+        wanted = self._setup.identity
         if (engine.identity.revision, engine.identity.weights_hash) != (wanted.revision, wanted.weights_hash):
             raise RapError(
                 f"{self._config.model.id}: other weights ({engine.identity.revision}) than where the command was called "

@@ -244,7 +244,7 @@ class RolloutEngine:
         assert self._actors is not None
         try:
             with closing(EvidenceStore(self._run / files.EVIDENCE, read_only=True)) as store:
-                kept = store.query("SELECT count(*) FROM rollouts").fetchone()[0]
+                kept = store.rollout_count()
         except RapError:
             kept = 0
         return RapError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rap_plugin.errors import Option, RapError
-from rap_plugin.evidence.table import HIGH_REWARD, ArmCounts, EvidenceTable, Numbers
+from rap_plugin.evidence.rollouts import RolloutColumns, read_rollouts
+from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.evidence.table import ArmCounts, Numbers
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.pipeline.selection import compute_scores, load_selection
 from rap_plugin.plugins import get_plugins
@@ -111,7 +113,7 @@ def compare_runs(
                     int(decision.chosen.sum()),
                     decision.counts(),
                     decision.thresholds,
-                    resample(selection, draws, seed, on_draw) if draws else None,
+                    resample(store, selection, draws, seed, on_draw) if draws else None,
                     selection,
                 )
             )
@@ -166,23 +168,12 @@ def _ranks(values: Numbers) -> Numbers:
     return means
 
 
-@dataclass(frozen=True)
-class _Rollouts:
-    """The M rollouts of one arm, one row per sample, shape (N, M) each."""
-
-    columns: Mapping[str, NDArray[np.int64]]
-    """By field of ArmCounts."""
-    statistics: Mapping[str, Numbers]
-
-    def drawn(self, picks: NDArray[np.int64]) -> ArmCounts:
-        """Counts over the picked rollouts."""
-        return ArmCounts(
-            **{name: np.take_along_axis(values, picks, axis=1).sum(axis=1) for name, values in self.columns.items()}
-        )
-
-
 def resample(
-    selection: Selection, draws: int = DRAWS, seed: int = 0, on_draw: Callable[[int], None] | None = None
+    store: EvidenceStore,
+    selection: Selection,
+    draws: int = DRAWS,
+    seed: int = 0,
+    on_draw: Callable[[int], None] | None = None,
 ) -> Stability:
     """Draws each sample's M rollouts of each arm again from themselves, with replacement, and decides again.
 
@@ -195,7 +186,7 @@ def resample(
     selector = registry.get("selectors", config.selection.selector)
     ace = config.ace
     wanted = {Variant(ace.reduction, ace.heads, ace.window).column: ace.over_rollouts, ENTROPY_COLUMN: "mean"}
-    rollouts: dict[Arm, _Rollouts] = {arm: _read(table, arm, list(wanted)) for arm in ARMS}
+    rollouts = {arm: read_rollouts(store, table, arm, list(wanted)) for arm in ARMS}
     order = np.argsort(table.ids, kind="stable")
     chosen = selection.decision.chosen
     times = np.zeros(len(table), dtype=np.int64)
@@ -208,8 +199,8 @@ def resample(
             picks[arm][order] = random.integers(0, table.rollouts, (len(table), table.rollouts))
         again = replace(
             table,
-            arms={arm: rollouts[arm].drawn(picks[arm]) for arm in ARMS},
-            read={
+            arms={arm: _drawn(rollouts[arm], picks[arm]) for arm in ARMS},
+            statistics={
                 (column, over): _reduced(
                     np.take_along_axis(rollouts["image"].statistics[column], picks["image"], axis=1), over
                 )
@@ -236,6 +227,13 @@ def resample(
     )
 
 
+def _drawn(rollouts: RolloutColumns, picks: NDArray[np.int64]) -> ArmCounts:
+    """Counts over the picked rollouts, (N, M) indices."""
+    return ArmCounts(
+        **{name: np.take_along_axis(values, picks, axis=1).sum(axis=1) for name, values in rollouts.counts.items()}
+    )
+
+
 def _interval(values: Numbers) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975]).tolist()
     return low, high
@@ -251,38 +249,6 @@ def _reduced(values: Numbers, over: str) -> Numbers:
         found = np.where(measured, values, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
     found[none] = np.nan
     return found
-
-
-def _read(table: EvidenceTable, arm: Arm, statistics: list[str]) -> _Rollouts:
-    columns = {
-        "stored": "1",
-        "answered": "status = 'ok'",
-        "graded": "reward IS NOT NULL",
-        "right": "coalesce(verdict = 'right', 0)",
-        "exact": "coalesce(reward = 1.0, 0)",
-        "high": f"coalesce(reward >= {HIGH_REWARD}, 0)",
-        "tokens": "tokens",
-    }
-    found = table.store.query(
-        f"SELECT sample, rollout, {', '.join((*columns.values(), *statistics))} FROM rollouts WHERE probe = ? AND rollout < ?",
-        (table.probes[arm], table.rollouts),
-    )
-    shape = (len(table), table.rollouts)
-    counts = {name: np.zeros(shape, dtype=np.int64) for name in columns}
-    measured = {name: np.full(shape, np.nan) for name in statistics}
-    by_number = np.argsort(table.sample)
-    numbers = table.sample[by_number]
-    while chunk := found.fetchmany(65536):
-        values = np.array(chunk, dtype=np.float64)
-        sample, rollout = values[:, 0].astype(np.int64), values[:, 1].astype(np.int64)
-        near = np.minimum(np.searchsorted(numbers, sample), max(len(numbers) - 1, 0))
-        there = numbers[near] == sample if len(numbers) else np.zeros(len(sample), dtype=bool)
-        at = by_number[near[there]], rollout[there]
-        for i, counted in enumerate(counts.values()):
-            counted[at] = values[there, 2 + i].astype(np.int64)
-        for i, statistic in enumerate(measured.values()):
-            statistic[at] = values[there, 2 + len(columns) + i]
-    return _Rollouts(counts, measured)
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

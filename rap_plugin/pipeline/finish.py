@@ -21,7 +21,7 @@ def finish(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, *,
     if report:
         from rap_plugin.report import write_report
 
-        write_report(run, selection, pool)
+        write_report(run, selection, pool, store)
     get_plugins().manager.hook.rap_selection_made(run=run, selection=selection)
     if not selection.decision.chosen.any():
         raise _why_empty(selection)

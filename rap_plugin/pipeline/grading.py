@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rap_plugin.config import RunConfig
-from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
+from rap_plugin.evidence.records import LedgerEntry
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.grading import GradeItem, Grader, GradingOptions, open_grader
 from rap_plugin.plugins import Registry
 from rap_plugin.rollout import Arm

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.evidence.store import EvidenceStore, LedgerEntry, PoolSample, ProbeKey
+from rap_plugin.evidence.records import LedgerEntry, PoolSample, ProbeKey
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor
-from rap_plugin.executors.batches import Batch, Done, Item, Reader, make_sampling
+from rap_plugin.executors.batches import Batch, BatchItem, BatchResult, SampleReader, make_sampling
 from rap_plugin.executors.prompts import partners, prompt_hash
 from rap_plugin.grading.base import Grader
 from rap_plugin.pipeline.grading import grade_pending
@@ -36,7 +37,7 @@ class Prober:
     config: RunConfig
     executor: Executor
     grader: Grader
-    reader: Reader
+    reader: SampleReader
     """For plugins that want to see the samples that were probed."""
     hook: Any
     """The plugin manager's hook relay."""
@@ -123,7 +124,7 @@ def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Ma
                         other = by_id[partner_of[sample.id]]
                         partner = (other.row, other.id)
                     if rollouts:
-                        items.append(Item(sample.sample, sample.row, sample.id, rollouts, partner))
+                        items.append(BatchItem(sample.sample, sample.row, sample.id, rollouts, partner))
                 if items:
                     yield Batch(arm, tuple(items), rows)
 
@@ -142,7 +143,7 @@ def _sample(
         _announce(prober, probes, graded.result())
 
 
-def _keep(prober: Prober, probe: int, done: Done) -> int:
+def _keep(prober: Prober, probe: int, done: BatchResult) -> int:
     """Stores an answered batch with its cost; returns the rollouts."""
     items = done.batch.items
     attention: dict[tuple[int, int], Attention] = {}
@@ -199,7 +200,7 @@ def _measure_plan(
         rows = tuple(sample.row for sample in window if sample.sample in wanted)
         for group in _groups(prober, window):
             items = tuple(
-                Item(
+                BatchItem(
                     sample.sample,
                     sample.row,
                     sample.id,

@@ -17,7 +17,8 @@ from typing import Any
 
 from rap_plugin.config import PoolConfig, load_config
 from rap_plugin.errors import Option, RapError
-from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
+from rap_plugin.evidence.records import LedgerEntry
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import HIGH_REWARD
 from rap_plugin.grading.base import Grade
 from rap_plugin.pipeline.finish import finish
@@ -142,7 +143,7 @@ def _ingest(store: EvidenceStore, pool: Pool, config: PoolConfig, quiet: bool) -
             ingest(pool, config, formats=formats, on_progress=lambda done: advance(1)), pool.fingerprint()
         )
     numbers = {known.row: known.sample for known in store.samples()}
-    golds = dict(store.query("SELECT sample, gold FROM samples").fetchall())
+    golds = store.golds()
     found = _Known({}, {}, {}, {}, frozenset())
     quarantined = set()
     for start in range(0, len(pool), CHUNK):

@@ -13,9 +13,10 @@ from pathlib import Path
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import Option, RapError
-from rap_plugin.evidence.store import EvidenceStore, LedgerEntry
+from rap_plugin.evidence.records import LedgerEntry
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor, open_executor
-from rap_plugin.executors.batches import Reader
+from rap_plugin.executors.batches import SampleReader
 from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.grading import Grader
 from rap_plugin.pipeline import curtailment
@@ -84,7 +85,7 @@ def select_with(
     started = time.perf_counter()
     run = Path(out)
     registry = get_plugins().registry()
-    reader = Reader(pool, config.pool, registry.things["formats"])
+    reader = SampleReader(pool, config.pool, registry.things["formats"])
     if executor is None:
         if config.execution.executor != "local":
             raise RapError(

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rap_plugin.evidence.store import EvidenceStore
     from rap_plugin.samples.pool import Pool
     from rap_plugin.selectors.base import Selection
 
 __all__ = ["write_report"]
 
 
-def write_report(run: Path, selection: Selection, pool: Pool) -> None:
+def write_report(run: Path, selection: Selection, pool: Pool, store: EvidenceStore) -> None:
     """Writes `report.html`, self-contained and without scripts, and the dataset card `README.md`.
 
     Raises RapError where the folder cannot be written.
@@ -22,7 +23,7 @@ def write_report(run: Path, selection: Selection, pool: Pool) -> None:
     from rap_plugin.run_dir import files
 
     for name, text in (
-        (files.REPORT, render_page(run, selection, pool)),
+        (files.REPORT, render_page(run, selection, pool, store)),
         (files.CARD, render_card(run, selection, pool)),
     ):
         with files.replacing(run / name) as draft:

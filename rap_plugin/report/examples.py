@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.errors import RapError
-from rap_plugin.evidence.store import RolloutRecord
+from rap_plugin.evidence.records import RolloutRecord
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.samples.images import open_image
 from rap_plugin.samples.ingest import load_samples
@@ -78,7 +79,9 @@ class Example:
     arms: tuple[ArmView, ...]
 
 
-def find_examples(selection: Selection, pool: Pool, formats: Mapping[str, Any]) -> dict[str, list[Example]]:
+def find_examples(
+    store: EvidenceStore, selection: Selection, pool: Pool, formats: Mapping[str, Any]
+) -> dict[str, list[Example]]:
     """Up to four samples of every verdict: those with the lowest ids, which are hashes, so nobody picked them."""
     verdicts, ids = selection.decision.verdicts, selection.table.ids
     order = np.argsort(ids, kind="stable")
@@ -87,7 +90,7 @@ def find_examples(selection: Selection, pool: Pool, formats: Mapping[str, Any]) 
     samples = _load(selection, pool, every, formats)
     numbers = {int(selection.table.sample[i]): i for i in every}
     records: dict[int, list[RolloutRecord]] = {i: [] for i in every}
-    for record in selection.table.store.records(selection.table.probes, list(numbers)):
+    for record in store.records(selection.table.probes, list(numbers)):
         if record.rollout < selection.table.rollouts:
             records[numbers[record.sample]].append(record)
     return {

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.plugins import get_plugins
 from rap_plugin.report import charts
 from rap_plugin.report.examples import find_examples, shorten
@@ -81,11 +82,11 @@ class CrossTable:
     """(value, counts in the order of the verdicts, sum, share selected)"""
 
 
-def render_page(run: Path, selection: Selection, pool: Pool) -> str:
+def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStore) -> str:
     """The report as one HTML text, with no script and no reference to anything outside it."""
     style = stylesheet()
     formats = get_plugins().registry().things["formats"]
-    sensitivity = measure_sensitivity(selection)
+    sensitivity = measure_sensitivity(store, selection)
     flow = build_flow(selection)
     verdicts = verdict_rows(selection)
     chosen = int(selection.decision.chosen.sum())
@@ -112,12 +113,12 @@ def render_page(run: Path, selection: Selection, pool: Pool) -> str:
             sensitivity=sensitivity,
             lambda_c_chart=charts.outcome_chart(sensitivity.lambda_c, "λc") if sensitivity.lambda_c else "",
             lambda_a_chart=charts.outcome_chart(sensitivity.lambda_a, "λa") if sensitivity.lambda_a else "",
-            examples=find_examples(selection, pool, formats),
+            examples=find_examples(store, selection, pool, formats),
             quarantine=quarantine_groups(selection.quarantine),
             cross=cross_table(selection, pool),
-            costs=stage_costs(tables.cost_of(selection.table.store)),
-            cost_total=tables.cost_of(selection.table.store)["total"],
-            grader=_graders(selection),
+            costs=stage_costs(tables.cost_of(store)),
+            cost_total=tables.cost_of(store)["total"],
+            grader=", ".join(store.graders(list(selection.table.probes.values()))),
             pool_facts=pool_facts(pool),
             configuration=json.dumps(selection.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
         )
@@ -291,12 +292,3 @@ def stage_costs(cost: Mapping[str, Any]) -> list[StageCost]:
 def pool_facts(pool: Pool) -> Mapping[str, str]:
     """What names the pool: its path, kind and fingerprint."""
     return {"path": pool.path, "kind": pool.kind, "rows": f"{len(pool):,}", "fingerprint": pool.fingerprint()}
-
-
-def _graders(selection: Selection) -> str:
-    probes = list(selection.table.probes.values())
-    marks = ", ".join("?" * len(probes))
-    found = selection.table.store.query(
-        f"SELECT DISTINCT grader FROM rollouts WHERE grader IS NOT NULL AND probe IN ({marks})", probes
-    ).fetchall()
-    return ", ".join(sorted(row[0] for row in found))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.config import RunConfig
-from rap_plugin.evidence.table import Numbers
+from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.evidence.table import Numbers, with_statistics
 from rap_plugin.evidence.variants import VARIANTS, Variant
 from rap_plugin.scorers.attention import log_psi
 from rap_plugin.selectors.base import Decision, Selection
@@ -49,7 +50,7 @@ class Sensitivity:
         return bool(self.lambda_c or self.lambda_a or self.variants)
 
 
-def measure_sensitivity(selection: Selection) -> Sensitivity:
+def measure_sensitivity(store: EvidenceStore, selection: Selection) -> Sensitivity:
     """Moves lambda_c, lambda_a, and ACE's reduction, heads and w, one after the other, all else equal.
 
     Only the paper's rule has them. Thresholds that a budget found are moved without the budget.
@@ -61,7 +62,7 @@ def measure_sensitivity(selection: Selection) -> Sensitivity:
     return Sensitivity(
         _lambda_c(selection) if options.cde else [],
         _lambda_a(selection) if measured else [],
-        _variants(selection) if measured else [],
+        _variants(store, selection) if measured else [],
     )
 
 
@@ -85,8 +86,10 @@ def _lambda_a(selection: Selection) -> list[Outcome]:
     return [_outcome(selection, label, {**budget, "lambda_a": step}, own=step == own) for label, step in steps]
 
 
-def _variants(selection: Selection) -> list[Outcome]:
+def _variants(store: EvidenceStore, selection: Selection) -> list[Outcome]:
     ace = selection.config.ace
+    every = [(variant.column, ace.over_rollouts) for variant in VARIANTS]
+    table = with_statistics(store, selection.table, every)
     outcomes = []
     for variant in VARIANTS:
         # Evidence of the suffix reduction holds for one sigma only.
@@ -95,8 +98,8 @@ def _variants(selection: Selection) -> list[Outcome]:
         own = variant == Variant(ace.reduction, ace.heads, ace.window)
         changed = {"reduction": variant.reduction, "heads": variant.heads, "window": variant.window}
         config = _changed(selection.config, "ace", changed)
-        scores = {**selection.scores, "log_psi": log_psi(selection.table, config)}
-        decision = select_rap(selection.table, scores, config)
+        scores = {**selection.scores, "log_psi": log_psi(table, config)}
+        decision = select_rap(table, scores, config)
         outcomes.append(_judged(selection, variant.column, decision, scores["log_psi"], own=own, variant=variant))
     return outcomes
 

@@ -30,8 +30,8 @@ MAX_IMAGES = 64
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A format with its columns, settled for one pool."""
+class RowReader:
+    """Reads the rows of one pool: its format and its columns."""
 
     format: Format
     columns: ColumnChoice
@@ -65,7 +65,7 @@ class _Loaded:
     sizes: tuple[tuple[int, int], ...]
 
 
-def settle_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format]) -> Reader:
+def choose_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format]) -> RowReader:
     """Finds the format and the columns of a pool, by name or from its first rows.
 
     Formats that plugins brought are asked first (they know their pool better), the plain one last. Raises RapError for
@@ -86,7 +86,7 @@ def settle_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format])
         columns = chosen.choose(pool.columns, rows, given)
     except RapError as error:
         raise RapError(f"{pool.path}: ", error) from None
-    return Reader(chosen, columns, pool.root, config.allow_urls)
+    return RowReader(chosen, columns, pool.root, config.allow_urls)
 
 
 def ingest(
@@ -105,7 +105,7 @@ def ingest(
     and gold answer the first stays. `on_progress` is called with the number of rows done. RapError for what the user
     must mend comes before the first row; after that one bad row never stops the stream.
     """
-    reader = settle_format(pool, config, formats)
+    reader = choose_format(pool, config, formats)
     count = min(len(pool), config.limit or len(pool))
     threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
     return _stream(pool, reader, count, config.max_pixels, check_gold, on_progress, threads)
@@ -123,7 +123,7 @@ def load_samples(
     With `ids`, the samples' known ids, a changed row is noticed. Raises RapError that names a row which has changed or
     vanished.
     """
-    reader = settle_format(pool, config, formats)
+    reader = choose_format(pool, config, formats)
 
     def load(number: int, row: Row) -> Sample:
         try:
@@ -162,7 +162,7 @@ def placed(question: str, images: int) -> str:
 
 def _stream(
     pool: Pool,
-    reader: Reader,
+    reader: RowReader,
     count: int,
     max_pixels: int,
     check_gold: CheckGold | None,
@@ -193,7 +193,7 @@ def _stream(
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _load(reader: Reader, row: Row, max_pixels: int) -> _Loaded:
+def _load(reader: RowReader, row: Row, max_pixels: int) -> _Loaded:
     raw = reader.raw(row)
     if not raw.gold:
         raise RowProblem("the gold answer is empty", "ungradable_gold")

@@ -16,7 +16,7 @@ from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, read_run
 from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.samples.images import image_bytes
-from rap_plugin.samples.ingest import settle_format
+from rap_plugin.samples.ingest import choose_format
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import ImageProblem, sample_id
@@ -112,11 +112,11 @@ def _hashed(pool: Pool, config: PoolConfig) -> Iterator[str | None]:
         config = config.model_copy(update={"format": "auto", "question": None, "answer": None, "images": None})
     formats = get_plugins().registry().things["formats"]
     try:
-        reader = settle_format(pool, config, formats)
+        reader = choose_format(pool, config, formats)
     except RapError:
         if config.format == "auto":
             raise
-        reader = settle_format(pool, config.model_copy(update={"format": "auto"}), formats)
+        reader = choose_format(pool, config.model_copy(update={"format": "auto"}), formats)
     for rows in _chunks(len(pool)):
         for row in pool.rows(rows):
             try:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from rap_plugin.errors import RapError
-from rap_plugin.evidence.store import EvidenceStore, LedgerEntry, ProbeKey
+from rap_plugin.evidence.records import LedgerEntry, ProbeKey
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.grading import Grade
 from rap_plugin.rollout import Attention, ModelIdentity, Response, Sampling
 from rap_plugin.run_dir import arrow

@@ -8,8 +8,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rap_plugin.executors.batches import Batch, Item, failed, halves
-from rap_plugin.executors.queue import Waiting
+from rap_plugin.executors.batches import Batch, BatchItem, failed_result, halves
+from rap_plugin.executors.queue import BatchQueue
 
 
 def make_batches(windows: int, per_window: int, size: int) -> list[Batch]:
@@ -17,25 +17,25 @@ def make_batches(windows: int, per_window: int, size: int) -> list[Batch]:
     for window in range(windows):
         rows = tuple(range(window * 100, window * 100 + per_window * size))
         for start in range(0, len(rows), size):
-            items = tuple(Item(row, row, f"id{row}", (0, 1)) for row in rows[start : start + size])
+            items = tuple(BatchItem(row, row, f"id{row}", (0, 1)) for row in rows[start : start + size])
             batches.append(Batch("image" if number % 2 else "blind", items, rows))
             number += 1
     return batches
 
 
 def test_a_worker_stays_in_its_window_and_helps_elsewhere_when_it_is_through() -> None:
-    waiting = Waiting(make_batches(2, 3, 2))
-    first = waiting.take(())
-    second = waiting.take(())
+    queue = BatchQueue(make_batches(2, 3, 2))
+    first = queue.take(())
+    second = queue.take(())
     assert first is not None
     assert second is not None
     assert first.window != second.window
-    assert [waiting.take(first.window).window for _ in range(2)] == [first.window] * 2  # type: ignore[union-attr]
-    assert waiting.take(first.window).window == second.window  # type: ignore[union-attr]
-    assert waiting
-    assert waiting.take(second.window) is not None
-    assert not waiting
-    assert waiting.take(()) is None
+    assert [queue.take(first.window).window for _ in range(2)] == [first.window] * 2  # type: ignore[union-attr]
+    assert queue.take(first.window).window == second.window  # type: ignore[union-attr]
+    assert queue
+    assert queue.take(second.window) is not None
+    assert not queue
+    assert queue.take(()) is None
 
 
 def test_the_stream_is_read_one_window_ahead_at_most() -> None:
@@ -46,28 +46,28 @@ def test_the_stream_is_read_one_window_ahead_at_most() -> None:
             read[batch.window] += 1
             yield batch
 
-    waiting = Waiting(stream())
-    waiting.take(())
+    queue = BatchQueue(stream())
+    queue.take(())
     assert sum(read.values()) == 3  # a window of two, and the batch that shows its end
 
 
 def test_a_batch_runs_again_as_it_was_and_is_halved_after_the_second_death() -> None:
     batches = make_batches(1, 2, 4)
-    waiting = Waiting(batches)
-    one = waiting.take(())
+    queue = BatchQueue(batches)
+    one = queue.take(())
     assert one is not None
-    waiting.died(one)
-    again = waiting.take(())
+    queue.died(one)
+    again = queue.take(())
     assert again is not None
     assert (again.items, again.deaths) == (one.items, 1)
-    waiting.died(again)
-    other = waiting.take(())
+    queue.died(again)
+    other = queue.take(())
     assert other is not None
     assert other.items == batches[1].items  # the suspect waits behind everything else
-    parts = [waiting.take(()), waiting.take(())]
-    assert not any(waiting.take((), alone=False) for _ in range(2))
+    parts = [queue.take(()), queue.take(())]
+    assert not any(queue.take((), alone=False) for _ in range(2))
     assert [part.items for part in parts if part] == [one.items[:2], one.items[2:]]
-    assert not waiting
+    assert not queue
 
 
 @settings(deadline=None)
@@ -83,30 +83,30 @@ def test_every_sample_is_answered_once_or_kills_alone(
 ) -> None:
     batches = make_batches(windows, per_window, size)
     everything = sorted(item.row for batch in batches for item in batch.items)
-    waiting, draws, answered = Waiting(batches), random.Random(seed), Counter[int]()
+    queue, draws, answered = BatchQueue(batches), random.Random(seed), Counter[int]()
     held: list[Batch] = []
-    while waiting or held:
-        if waiting and (not held or draws.random() < 0.6):
-            taken = waiting.take(draws.choice([(), batches[0].window, batches[-1].window]))
+    while queue or held:
+        if queue and (not held or draws.random() < 0.6):
+            taken = queue.take(draws.choice([(), batches[0].window, batches[-1].window]))
             assert taken is not None
             held.append(taken)
             continue
         batch = held.pop(draws.randrange(len(held)))
         if any(item.row in poison for item in batch.items):
-            waiting.died(batch)
+            queue.died(batch)
         elif not batch.deaths and draws.random() < 0.2:
-            waiting.died(batch)  # bystanders of a death, which then run alone
+            queue.died(batch)  # bystanders of a death, which then run alone
         else:
             answered.update(item.row for item in batch.items)
-    condemned = [item.row for batch in waiting.condemned for item in batch.items]
-    assert sorted([*answered.elements(), *condemned]) == everything
-    assert set(condemned) == poison & set(everything)
+    killers = [item.row for batch in queue.killers for item in batch.items]
+    assert sorted([*answered.elements(), *killers]) == everything
+    assert set(killers) == poison & set(everything)
 
 
 def test_halves_hold_everything_once_and_a_failed_batch_answers_for_every_rollout() -> None:
     batch = make_batches(1, 1, 5)[0]
     one, two = halves(batch)
     assert one.items + two.items == batch.items
-    done = failed(batch, "died")
+    done = failed_result(batch, "died")
     assert [[r.status for r in row] for row in done.responses] == [["engine_error"] * 2] * 5
     assert {response.error for row in done.responses for response in row} == {"died"}

@@ -92,7 +92,7 @@ def test_the_bootstrap_is_the_one_that_plain_python_makes(tmp_path: Path) -> Non
     made = fabricate(tmp_path, 40, seed=4, broken=0)
     with closing(made.store):
         table = made.selection.table
-        stability = resample(made.selection, draws=7, seed=11)
+        stability = resample(made.store, made.selection, draws=7, seed=11)
         order = np.argsort(table.ids, kind="stable")
         expected = np.zeros(len(table))
         records: dict[tuple[int, str], list[tuple[bool, float | None]]] = {}
@@ -112,7 +112,9 @@ def test_the_bootstrap_is_the_one_that_plain_python_makes(tmp_path: Path) -> Non
             for number in table.sample.tolist():
                 psi.append(max(records[number, "image"][i][1] for i in picks["image"][number]))
             arms = {arm: replace(table.arms[arm], right=rights[arm]) for arm in ("image", "blind")}
-            again = replace(table, arms=arms, read={("psi_window_max_10", "max"): np.array(psi)})
+            again = replace(
+                table, arms=arms, statistics={**table.statistics, ("psi_window_max_10", "max"): np.array(psi)}
+            )
             from rap_plugin.selectors.rap import select_rap
 
             gain, wrong = (rights["image"] - rights["blind"]) / 5, (5 - rights["image"]) / 5
@@ -133,7 +135,7 @@ def test_the_bootstrap_does_not_depend_on_row_order(tmp_path: Path) -> None:
     made = fabricate(tmp_path / "a", pool=pool, seed=3)
     table = made.selection.table
     with closing(made.store):
-        forward = resample(made.selection, draws=5, seed=0)
+        forward = resample(made.store, made.selection, draws=5, seed=0)
         turn = np.arange(len(table))[::-1]
         turned = replace(
             table,
@@ -142,17 +144,17 @@ def test_the_bootstrap_does_not_depend_on_row_order(tmp_path: Path) -> None:
                 arm: replace(counts, **{name: getattr(counts, name)[turn] for name in counts.__dataclass_fields__})
                 for arm, counts in table.arms.items()
             },
-            read={key: values[turn] for key, values in table.read.items()},
+            statistics={key: values[turn] for key, values in table.statistics.items()},
         )
         decision = replace(made.selection.decision, verdicts=made.selection.decision.verdicts[turn])
-        backward = resample(replace(made.selection, table=turned, decision=decision), draws=5, seed=0)
+        backward = resample(made.store, replace(made.selection, table=turned, decision=decision), draws=5, seed=0)
     assert np.array_equal(forward.probability, backward.probability[turn])
     assert forward.agreement == backward.agreement
 
 
 def test_the_bootstrap_is_sure_where_every_rollout_agrees(tmp_path: Path) -> None:
     with closing((made := fabricate(tmp_path, 80, seed=6)).store):
-        stability = resample(made.selection, draws=20, seed=0)
+        stability = resample(made.store, made.selection, draws=20, seed=0)
         never = made.selection.decision.verdicts == "unsolved"
         assert never.any()
         assert (stability.probability[never] == 0).all()
@@ -164,7 +166,7 @@ def test_the_bootstrap_is_sure_where_every_rollout_agrees(tmp_path: Path) -> Non
 def test_another_seed_draws_other_rollouts_and_the_same_seed_the_same(pair: tuple[Path, Path]) -> None:
     selection, store = load_selection(pair[0])
     with closing(store):
-        first, again, other = (resample(selection, draws=6, seed=seed).probability for seed in (1, 1, 2))
+        first, again, other = (resample(store, selection, draws=6, seed=seed).probability for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 

@@ -18,7 +18,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fabricated]:
     """A run over 240 samples, all verdicts of preset paper, three broken rows, hostile responses; with its report."""
     made = fabricate(tmp_path_factory.mktemp("report"), 240, broken=3, text=HOSTILE)
     with closing(made.store):
-        write_report(made.run, made.selection, made.pool)
+        write_report(made.run, made.selection, made.pool, made.store)
         yield made
 
 

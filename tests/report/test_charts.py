@@ -15,7 +15,7 @@ from tests.fabricate import Fabricated, fabricate
 
 
 def every_chart(made: Fabricated) -> list[str]:
-    sensitivity = measure_sensitivity(made.selection)
+    sensitivity = measure_sensitivity(made.store, made.selection)
     return [
         *(chart for _, _, chart in figures(made.selection)),
         charts.outcome_chart(sensitivity.lambda_c, "a"),

@@ -19,7 +19,7 @@ from tests.fabricate import Fabricated, fabricate
 
 
 def examples_of(made: Fabricated) -> dict[str, list[Example]]:
-    return find_examples(made.selection, made.pool, get_plugins().registry().things["formats"])
+    return find_examples(made.store, made.selection, made.pool, get_plugins().registry().things["formats"])
 
 
 def encoded(size: tuple[int, int], kind: str = "PNG") -> bytes:

@@ -90,7 +90,7 @@ def test_questions_answers_roles_and_names_are_shown_as_text(tmp_path: Path) -> 
     with closing(made.store):
         about = (made.run / "run.json").read_text()
         (made.run / "run.json").write_text(about.replace('"fabricated"', '"<script>alert(3)</script>"'))
-        page = render_page(made.run, made.selection, made.pool)
+        page = render_page(made.run, made.selection, made.pool, made.store)
     elements = check_harmless(page)
     assert "<script>alert(3)</script>" in elements.text
     assert sum(tag == "img" for tag, _ in elements.found) > 0
@@ -99,7 +99,7 @@ def test_questions_answers_roles_and_names_are_shown_as_text(tmp_path: Path) -> 
 def test_lone_surrogates_and_control_characters_do_not_stop_the_report(tmp_path: Path) -> None:
     made = fabricate(tmp_path, 30, text="\x00\x1b[31m\u202e\ud800 end")
     with closing(made.store):
-        write_report(made.run, made.selection, made.pool)
+        write_report(made.run, made.selection, made.pool, made.store)
     page = (made.run / "report.html").read_text(encoding="utf-8")
     assert "\x1b" not in page
     assert "\x00" not in page
@@ -121,16 +121,16 @@ def test_the_page_stays_small(made: Fabricated) -> None:
 
 
 def test_the_same_evidence_gives_the_same_bytes(made: Fabricated, page: str) -> None:
-    assert render_page(made.run, made.selection, made.pool) == page
+    assert render_page(made.run, made.selection, made.pool, made.store) == page
     selection, store = load_selection(made.run)
     with closing(store):
-        assert render_page(made.run, selection, made.pool) == page
+        assert render_page(made.run, selection, made.pool, made.store) == page
 
 
 @pytest.mark.parametrize(("lambda_a", "note"), [(1e9, "ACE is inert"), (3e-4, "ACE is degenerate")])
 def test_notes_of_the_selector_stand_on_the_page(tmp_path: Path, lambda_a: float, note: str) -> None:
     with closing((made := fabricate(tmp_path, 120, selection__lambda_a=lambda_a)).store):
-        assert note in render_page(made.run, made.selection, made.pool)
+        assert note in render_page(made.run, made.selection, made.pool, made.store)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_every_selector_and_option_has_a_page(tmp_path: Path, options: dict[str,
     options = {name: value for name, value in options.items() if name != "sampling__rollouts"}
     made = fabricate(tmp_path, 50, **rollouts, **options)  # type: ignore[arg-type]
     with closing(made.store):
-        elements = check_harmless(render_page(made.run, made.selection, made.pool))
+        elements = check_harmless(render_page(made.run, made.selection, made.pool, made.store))
     assert f"of {50} samples" in " ".join(elements.text.split())
     assert sum(tag == "svg" for tag, _ in elements.found) > 5
 
@@ -167,7 +167,7 @@ def test_a_pool_without_a_usable_row_still_has_a_page(tmp_path: Path) -> None:
         made.store.replace_pool([Quarantined(i, "unreadable_image", "cut short") for i in range(30)], "other")
     selection, store = load_selection(made.run)
     with closing(store):
-        page = render_page(made.run, selection, made.pool)
+        page = render_page(made.run, selection, made.pool, store)
     assert "0 of 30 samples" in " ".join(Elements(page).text.split())
     check_harmless(page)
 

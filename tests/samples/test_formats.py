@@ -14,7 +14,7 @@ from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.samples.formats import BUILTIN_FORMATS, Format, RowProblem
 from rap_plugin.samples.formats.mulberry import final_answer
-from rap_plugin.samples.ingest import ingest, settle_format
+from rap_plugin.samples.ingest import choose_format, ingest
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.sample import Quarantined, RawSample, Sample
 
@@ -42,7 +42,7 @@ def write_parquet(folder: Path, row: dict[str, Any], images: bool = True) -> Pat
 
 def format_of(path: Path, **options: Any) -> str:
     config = PoolConfig(path=str(path), **options)
-    return settle_format(open_pool(config), config, BUILTIN_FORMATS).format.name
+    return choose_format(open_pool(config), config, BUILTIN_FORMATS).format.name
 
 
 def check(path: Path, name: str, question: str, gold: str, images: tuple[bytes, ...], source: str = "") -> Sample:
