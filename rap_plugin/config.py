@@ -47,6 +47,16 @@ class ModelConfig(Section):
     batch_size: int | None = Field(
         None, ge=1, description="responses handed to the engine at a time; default: the engine's own"
     )
+    min_pixels: int | None = Field(
+        None,
+        ge=1,
+        description="images are enlarged to at least so many pixels for the model; default: its processor's own",
+    )
+    max_pixels: int | None = Field(
+        None,
+        ge=1,
+        description="images are reduced to at most so many pixels for the model; default: its processor's own",
+    )
     trust_remote_code: bool = Field(False, description="run code that the model's repository brings")
     options: dict[str, Any] = Field(default_factory=dict, description="further options of the chosen engine")
 

@@ -29,15 +29,15 @@ def tiny_folder(tmp_path_factory):
 
 @pytest.fixture
 def open_tiny(tiny_folder):
-    """`open_tiny(family, batch_size=.., **build options)`: engine hf over a tiny model."""
+    """`open_tiny(family, batch_size=.., config={..}, **build options)`: engine hf over a tiny model."""
     from rap_plugin.config import ModelConfig
     from rap_plugin.engines.hf.engine import open_hf
 
     opened = []
 
-    def get(family, batch_size=None, **options):
-        config = ModelConfig(id=str(tiny_folder(family, **options)), device="cpu", batch_size=batch_size)
-        opened.append(open_hf(config))
+    def get(family, batch_size=None, config=None, **options):
+        folder = str(tiny_folder(family, **options))
+        opened.append(open_hf(ModelConfig(id=folder, device="cpu", batch_size=batch_size, **(config or {}))))
         return opened[-1]
 
     yield get

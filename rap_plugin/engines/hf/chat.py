@@ -91,3 +91,18 @@ def _positions(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tensor
     given |= {name: value[None] for name, value in aligned.items() if name in known}
     positions, _ = rope_index(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], **given)
     return positions[:, 0]
+
+
+def image_tokens(inputs: ModelInputs, processor: Any, model: Any) -> int:
+    """How many of a prompt's tokens stand for images; 0 where the model's image token is not known."""
+    if not inputs.visual:
+        return 0
+    for owner, name in (
+        (model.config, "image_token_id"),
+        (model.config, "image_token_index"),
+        (processor, "image_token_id"),
+    ):
+        token = getattr(owner, name, None)
+        if isinstance(token, int):
+            return int((inputs.ids == token).sum())
+    return 0

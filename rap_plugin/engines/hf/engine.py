@@ -8,10 +8,12 @@ an edge: rare in float32, less so in bfloat16.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
+from rap_plugin.engines.pixels import bound_processor, pixel_bounds, processor_bounds, resized, too_many_tokens
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
@@ -47,6 +49,8 @@ class HFEngine:
 
     name = "hf"
     measures_attention = True
+    _resize_to: tuple[int, int] | None = None
+    """(least, most) pixels of an image, where the processor has no bounds of its own to be set."""
 
     def __init__(self, config: ModelConfig) -> None:
         if config.options:
@@ -58,6 +62,9 @@ class HFEngine:
         self._folder = folder
         self.identity: ModelIdentity = identify(config.id, folder)
         self._processor = loading.load_processor(config, folder)
+        bounds = pixel_bounds(config)
+        if bounds is not None and not bound_processor(self._processor.image_processor, config):
+            self._resize_to = bounds
         self._start(config.batch_size)
 
     def _start(self, batch_size: int | None) -> None:
@@ -190,12 +197,18 @@ class HFEngine:
 
     def _prepare(self, prompt: Prompt, sampling: Sampling) -> ModelInputs | Response:
         """The prompt's tensors, or the response that says why there are none."""
+        sizes = [image.size for image in prompt.images]
         try:
+            if self._resize_to is not None:
+                prompt = replace(prompt, images=tuple(resized(image, self._resize_to) for image in prompt.images))
             prepared = self.prepare_prompt(prompt, self._processor, self._model().network)
         except Exception as error:
             return Response(0, status="engine_error", error=f"the processor failed: {one_line(error)}")
         if prepared.length > sampling.max_prompt_tokens:
-            reason = f"the prompt has {prepared.length} tokens, max_prompt_tokens is {sampling.max_prompt_tokens}"
+            of_images = chat.image_tokens(prepared, self._processor, self._model().network)
+            bounds = processor_bounds(getattr(self._processor, "image_processor", None))
+            most = None if bounds is None else bounds[1]
+            reason = too_many_tokens(prepared.length, of_images, sampling.max_prompt_tokens, sizes, most)
             return Response(0, prompt_tokens=prepared.length, status="overlong", error=reason)
         return prepared
 
