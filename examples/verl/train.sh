@@ -2,7 +2,7 @@
 # GRPO with verl on the rows that a run of `rap select` selected, with the settings of the paper (arXiv 2506.04755).
 #
 #     RUN=run/ DATA=pool.parquet VALIDATION=test.parquet MODEL=Qwen/Qwen2.5-VL-7B-Instruct bash train.sh
-#     REWEIGHT=1 RUN=run/ ... bash train.sh                               # rows drawn again by fresh evidence
+#     REWEIGHT=1 RUN=run/ ... bash train.sh                               # rows drawn by what training samples
 #     DRY_RUN=1 RUN=run/ ... bash train.sh                                # prints the command only
 #
 # DATA is the pool that was selected from, in verl's layout, or what `rap export RUN --to verl` writes. What follows

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from rap_plugin.errors import Option, RapError
-from rap_plugin.exports.rows import Source, open_source
+from rap_plugin.exports.rows import SelectedPool, open_selected
 
 MARK = "rap_export.json"
 """In every export: what it is of. A folder without it is never replaced."""
@@ -47,9 +47,9 @@ def export_run(run: str | Path, to: str, out: str | Path | None = None) -> Expor
     """
     if to not in TARGETS:
         raise RapError(f"--to {to}: unknown target; known: {', '.join(TARGETS)}")
-    source = open_source(Path(run))
+    source = open_selected(Path(run))
     folder = (Path(out) if out is not None else Path(run) / f"export-{to}").absolute()
-    write: Callable[[Source, Path, Path], Exported] = import_module(f"rap_plugin.exports.{to}").write
+    write: Callable[[SelectedPool, Path, Path], Exported] = import_module(f"rap_plugin.exports.{to}").write
     with _replacing_folder(folder) as draft:
         exported = write(source, draft, folder)
         mark = {"target": to, "run": str(Path(run).absolute()), "rows": exported.rows}

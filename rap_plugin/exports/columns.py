@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rap_plugin.exports.rows import CHUNK, Source
+from rap_plugin.exports.rows import CHUNK, SelectedPool
 
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 IMAGES = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))
 
 
-def extra_fields(source: Source) -> list[pa.Field]:
+def extra_fields(source: SelectedPool) -> list[pa.Field]:
     """The fields of the `rap_*` columns, as `selected.parquet` has them."""
     schema = source.pool.table([]).schema
     return [pa.field(name, schema.field(name).type) for name in source.extra]

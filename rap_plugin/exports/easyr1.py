@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from rap_plugin.exports import Exported
 from rap_plugin.exports.columns import IMAGES, extra_fields, write_parquet
-from rap_plugin.exports.rows import Source
+from rap_plugin.exports.rows import SelectedPool
 
 FILE = "train.parquet"
 
 
-def write(source: Source, draft: Path, folder: Path) -> Exported:
+def write(source: SelectedPool, draft: Path, folder: Path) -> Exported:
     """`train.parquet` with problem (the bare question), answer, images and the rap columns.
 
     EasyR1 adds its own instruction from `data.format_prompt`, so the run's is left out.

@@ -8,12 +8,12 @@ from typing import Any
 
 from rap_plugin.exports import Exported
 from rap_plugin.exports.files import write_image, write_jsonl
-from rap_plugin.exports.rows import Source
+from rap_plugin.exports.rows import SelectedPool
 
 FILE = "train.jsonl"
 
 
-def write(source: Source, draft: Path, folder: Path) -> Exported:
+def write(source: SelectedPool, draft: Path, folder: Path) -> Exported:
     """`train.jsonl` with question, answer, images (paths beside it), source and the rap columns, and an images folder."""
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -36,7 +36,7 @@ class ExportRow:
 
 
 @dataclass(frozen=True)
-class Source:
+class SelectedPool:
     """The selection of a run, opened."""
 
     run: Path
@@ -66,7 +66,7 @@ class Source:
         return [*system, {"role": "user", "content": text}]
 
 
-def open_source(run: Path) -> Source:
+def open_selected(run: Path) -> SelectedPool:
     """Opens `selected.parquet` as a pool of its own, read the way the run's pool was."""
     config = config_of(read_run(run), run)
     load_plugin_files(config.plugins)
@@ -85,7 +85,7 @@ def open_source(run: Path) -> Source:
     extra = tuple(name for name in pool.columns if name.startswith("rap_"))
     if "rap_id" not in extra:
         raise RapError(f"{selected}: has no column rap_id; `rap decide {run}` writes the file again")
-    return Source(run, pool, there, config.prompt, extra)
+    return SelectedPool(run, pool, there, config.prompt, extra)
 
 
 def _root_of(config: PoolConfig) -> Path:

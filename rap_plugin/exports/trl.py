@@ -13,11 +13,11 @@ import pyarrow as pa
 from rap_plugin.errors import RapError
 from rap_plugin.exports import Exported
 from rap_plugin.exports.columns import extra_fields
-from rap_plugin.exports.rows import CHUNK, Source
+from rap_plugin.exports.rows import CHUNK, SelectedPool
 from rap_plugin.samples.sample import IMAGE
 
 
-def write(source: Source, draft: Path, folder: Path) -> Exported:
+def write(source: SelectedPool, draft: Path, folder: Path) -> Exported:
     """A `datasets` folder with prompt (messages of image and text parts), images, solution and the rap columns.
 
     Reward functions of TRL get `solution` and the rap columns by name. Images keep their bytes; `datasets` decodes them
@@ -66,7 +66,7 @@ def write(source: Source, draft: Path, folder: Path) -> Exported:
     return Exported(folder, count, f'train_dataset=datasets.load_from_disk("{folder}")')
 
 
-def _values(source: Source) -> list[pa.Field]:
+def _values(source: SelectedPool) -> list[pa.Field]:
     return [
         field.with_type(pa.float64()) if pa.types.is_floating(field.type) else field for field in extra_fields(source)
     ]

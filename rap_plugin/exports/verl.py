@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from rap_plugin.exports import Exported
 from rap_plugin.exports.columns import IMAGES, MESSAGES, extra_fields, write_parquet
-from rap_plugin.exports.rows import Source
+from rap_plugin.exports.rows import SelectedPool
 
 FILE = "train.parquet"
 REWARD = pa.struct({"style": pa.string(), "ground_truth": pa.string()})
 INFO = pa.struct({"split": pa.string(), "index": pa.int64(), "answer": pa.string(), "question": pa.string()})
 
 
-def write(source: Source, draft: Path, folder: Path) -> Exported:
+def write(source: SelectedPool, draft: Path, folder: Path) -> Exported:
     """`train.parquet` with data_source, prompt, images, ability, reward_model, extra_info and the rap columns."""
     schema = pa.schema(
         [

@@ -1,4 +1,4 @@
-"""Whether a host still has what our rooms lean on: functions, their parameters, and the names that their code uses."""
+"""Whether a host still has what our code needs of it: functions, their parameters, and the names that their code uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from rap_plugin.errors import RapError
 
-Leans = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+Requirements = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 """module:name -> (parameters that are used, names and texts that its code still has to hold)"""
 
 
@@ -25,7 +25,7 @@ class Host:
     tested: tuple[str, ...]
     """Versions that the tests drive. Others run if nothing has moved."""
     ours: str
-    """What of ours leans on it."""
+    """What of ours needs it."""
     instead: str
     """The way around it."""
 
@@ -49,12 +49,12 @@ def refuse(host: Host, problems: Sequence[str]) -> None:
     )
 
 
-def moved(leans: Leans) -> list[str]:
-    """Everything that is not as it is expected; empty where all is."""
-    return [problem for name, wanted in leans.items() if (problem := _look_up(name, *wanted))]
+def unmet(requirements: Requirements) -> list[str]:
+    """What the installed host no longer has, one line each; empty where all is there."""
+    return [problem for name, needed in requirements.items() if (problem := _look_up(name, *needed))]
 
 
-def examine(shown: str, thing: Any, parameters: Sequence[str] = (), uses: Sequence[str] = ()) -> str | None:
+def check_function(shown: str, thing: Any, parameters: Sequence[str] = (), uses: Sequence[str] = ()) -> str | None:
     """What is wrong with a function, None if nothing."""
     if not callable(thing):
         return f"{shown} is gone"
@@ -75,7 +75,7 @@ def _look_up(name: str, parameters: Sequence[str], uses: Sequence[str]) -> str |
             thing = getattr(thing, part)
     except (ImportError, AttributeError) as error:
         return f"{shown} is gone ({error})"
-    return examine(shown, thing, parameters, uses)
+    return check_function(shown, thing, parameters, uses)
 
 
 def _words(code: CodeType) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What of OpenRLHF the data filter leans on, name by name, so that a moved one is found before training starts."""
+"""What the data filter needs of OpenRLHF, name by name, so that a change there is found before training starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rap_plugin.hosts import contract
-from rap_plugin.hosts.contract import Host, Leans, examine, refuse
+from rap_plugin.hosts.contract import Host, Requirements, check_function, refuse
 
 OPENRLHF = Host(
     name="OpenRLHF",
@@ -48,7 +48,7 @@ ARGUMENTS = (
 )
 """Flags of the PPO command whose values are read."""
 
-CALLS: Leans = {
+CALLS: Requirements = {
     f"{ENGINES}:create_vllm_engines": ((), ("RolloutRayActor", "worker_extension_cls")),
     f"{ENGINES}:batch_vllm_engine_call": (("engines", "method_name"), ()),
     "openrlhf.datasets.utils:blending_datasets": (
@@ -70,7 +70,7 @@ CALLS: Leans = {
 }
 """Functions that are called, waited for or wrapped."""
 
-ACTOR: Leans = {
+ACTOR: Requirements = {
     "__init__": (("args", "kwargs", "agent_func_path", "remote_rm_url"), ("executor", "llm")),
     "generate": (("prompt_token_ids", "sampling_params", "multi_modal_data"), ()),
     "sleep": ((), ()),
@@ -86,15 +86,17 @@ def actor_class() -> type:
     return found
 
 
-def moved() -> list[str]:
-    """Everything of the installed OpenRLHF that is not as it is expected; empty for a version that fits."""
-    found = contract.moved(CALLS)
+def unmet() -> list[str]:
+    """What the installed OpenRLHF no longer has; empty for a version that fits."""
+    found = contract.unmet(CALLS)
     name = f"{ENGINES}.RolloutRayActor"
     try:
         kind = actor_class()
     except (ImportError, AttributeError) as error:
         return [*found, f"{name} is not a Ray actor class ({error})"]
-    methods = (examine(f"{name}.{method}", getattr(kind, method, None), *wanted) for method, wanted in ACTOR.items())
+    methods = (
+        check_function(f"{name}.{method}", getattr(kind, method, None), *needed) for method, needed in ACTOR.items()
+    )
     return found + [problem for problem in methods if problem]
 
 
@@ -105,7 +107,7 @@ def require(command: Mapping[str, Any]) -> None:
         for name in ("train", "create_vllm_engines")
         if not callable(command.get(name))
     ]
-    refuse(OPENRLHF, problems or moved())
+    refuse(OPENRLHF, problems or unmet())
 
 
 def require_arguments(args: Any) -> None:

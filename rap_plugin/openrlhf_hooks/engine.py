@@ -11,7 +11,8 @@ from typing import Any
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
-from rap_plugin.openrlhf_hooks.prompting import Recipe
+from rap_plugin.hosts.pool import row_numbers
+from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.run_dir import files
 
@@ -23,7 +24,7 @@ PROMPTS_IN_FLIGHT = 128
 
 
 @dataclass(frozen=True)
-class Settings:
+class RolloutSettings:
     """What the run's arguments say about its engines."""
 
     max_len: int
@@ -48,8 +49,8 @@ class RolloutEngine:
     def __init__(
         self,
         identity: ModelIdentity,
-        recipe: Recipe,
-        settings: Settings,
+        prompts: OpenRLHFPrompts,
+        settings: RolloutSettings,
         rows: Any,
         run: Path,
         count: int,
@@ -60,7 +61,7 @@ class RolloutEngine:
         self.batch_size = RESPONSES_PER_ENGINE * count
         self.measure = not settings.agent
         """Whether the actors are made with workers that can show their attention; set before the first call."""
-        self._recipe, self._settings, self._rows, self._run = recipe, settings, rows, run
+        self._prompts, self._settings, self._rows, self._run = prompts, settings, rows, run
         self._make_actors = make_actors
         self._numbers: dict[str, int] = {}
         self._actors: list[Any] | None = None
@@ -88,7 +89,7 @@ class RolloutEngine:
         self.start()
         calls = []
         for prompt, responses in prompts:
-            text, _, images = self._recipe.build(self._row(prompt.sample_id), prompt)
+            text, _, images = self._prompts.build(self._row(prompt.sample_id), prompt)
             calls.append(("rap_attention", (text, images, [list(ids) for ids in responses], self._settings.max_len)))
         if self.unreadable:
             return [[_attention(self.unreadable) for _ in responses] for _, responses in prompts]
@@ -120,7 +121,7 @@ class RolloutEngine:
         if self._settings.sleeps:
             self._all("wake_up")
         # Once into the object store, not with every prompt: a processor is megabytes.
-        self._processor = ray.put(self._recipe.processor)
+        self._processor = ray.put(self._prompts.processor)
         reasons = self._all("rap_begin", self._processor, self._end_ids(), self.measure)
         self.unreadable = next(filter(None, reasons), "")
         self.measures_attention = self.measure and not self.unreadable
@@ -144,7 +145,7 @@ class RolloutEngine:
         for at, request in enumerate(requests):
             prompt = request.prompt
             try:
-                text, label, images = self._recipe.build(self._row(prompt.sample_id), prompt)
+                text, label, images = self._prompts.build(self._row(prompt.sample_id), prompt)
             except RapError:
                 raise
             except Exception as error:
@@ -175,8 +176,7 @@ class RolloutEngine:
 
     def _row(self, sample_id: str) -> Mapping[str, Any]:
         if not self._numbers:
-            with closing(EvidenceStore(self._run / files.EVIDENCE, read_only=True)) as store:
-                self._numbers = {sample.id: sample.row for sample in store.samples()}
+            self._numbers = row_numbers(self._run)
         row: Mapping[str, Any] = self._rows[self._numbers[sample_id]]
         return row
 
@@ -189,7 +189,7 @@ class RolloutEngine:
             ends = GenerationConfig.from_pretrained(self.identity.name).eos_token_id
         except OSError:
             ends = None
-        tokenizer = getattr(self._recipe.processor, "tokenizer", self._recipe.processor)
+        tokenizer = getattr(self._prompts.processor, "tokenizer", self._prompts.processor)
         found = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         return sorted(token for token in found if token is not None)
 

@@ -13,10 +13,11 @@ from rap_plugin.config import RunConfig
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.hosts.pool import open_run, save_pool
 from rap_plugin.openrlhf_hooks import contract, dataset
-from rap_plugin.openrlhf_hooks.engine import RolloutEngine, Settings
+from rap_plugin.openrlhf_hooks.engine import RolloutEngine, RolloutSettings
 from rap_plugin.openrlhf_hooks.flags import read_config
-from rap_plugin.openrlhf_hooks.prompting import Recipe
+from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
 from rap_plugin.pipeline.select import RunResult, select_with
 from rap_plugin.run_dir import files
 from rap_plugin.samples.opening import open_pool
@@ -35,7 +36,7 @@ class Filter:
         contract.require_arguments(args)
         self.args, self.given = args, given
         self.run_dir = Path(given["run_dir"] or Path(args.ckpt.output_dir) / "rap").resolve()
-        # Checked with what is known now; the recipe's hash needs the processor, and comes later.
+        # Checked with what is known now; the prompts's hash needs the processor, and comes later.
         read_config(given["data_filter"], given, self._defaults())
         self._check()
         self.rows = dataset.read_dataset(args)
@@ -46,12 +47,12 @@ class Filter:
 
         With `--rap.select_only` the program ends here. Raises RapError.
         """
-        _open_run(self.run_dir)
-        folder = dataset.save_pool(self.rows, self.run_dir)
+        open_run(self.run_dir)
+        folder = save_pool(self.rows, self.run_dir)
         rows = dataset.load_rows(folder)
-        recipe = Recipe.of(self.args, _processor(self.args))
-        config = self._config(recipe, folder, rows)
-        engine = self._engine(recipe, config, rows, start)
+        prompts = OpenRLHFPrompts.of(self.args, _processor(self.args))
+        config = self._config(prompts, folder, rows)
+        engine = self._engine(prompts, config, rows, start)
         with closing(engine):
             result = self._select(engine, config)
         self._report(result, engine)
@@ -101,7 +102,7 @@ class Filter:
 
     # -- while the engines are up ---------------------------------------------------------------------------------
 
-    def _config(self, recipe: Recipe, folder: Path, rows: Any) -> RunConfig:
+    def _config(self, prompts: OpenRLHFPrompts, folder: Path, rows: Any) -> RunConfig:
         data = self.args.data
         about = {
             "pool.path": str(folder),
@@ -111,13 +112,13 @@ class Filter:
             "pool.images": data.image_key,
             "pool.allow_urls": True,  # OpenRLHF fetches them itself
             "pool.image_root": str(Path.cwd()) if _has_relative_paths(rows, data.image_key) else None,
-            "prompt.host_recipe": recipe.hash(self.args.train.agent_func_path),
+            "prompt.host_recipe": prompts.hash(self.args.train.agent_func_path),
         }
         return read_config(self.given["data_filter"], self.given, {**self._defaults(), **about})
 
-    def _engine(self, recipe: Recipe, config: RunConfig, rows: Any, start: Start) -> RolloutEngine:
+    def _engine(self, prompts: OpenRLHFPrompts, config: RunConfig, rows: Any, start: Start) -> RolloutEngine:
         model = self.args.actor.model_name_or_path
-        settings = Settings(
+        settings = RolloutSettings(
             max_len=self.args.data.max_len,
             max_new_tokens=self._max_new_tokens(config),
             sleeps=bool(self.args.vllm.enable_sleep),
@@ -125,7 +126,7 @@ class Filter:
         )
         engine = RolloutEngine(
             identity=identify(model, find_model(model)),
-            recipe=recipe,
+            prompts=prompts,
             settings=settings,
             rows=rows,
             run=self.run_dir,
@@ -239,17 +240,6 @@ def _has_relative_paths(rows: Any, image_key: str) -> bool:
             if isinstance(reference, str) and len(reference) < 4096 and "://" not in reference:
                 return not reference.startswith(("/", "data:"))
     return False
-
-
-def _open_run(run: Path) -> None:
-    """Makes the run directory with an empty evidence store, which is what marks it as one."""
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RapError(f"--rap.run_dir {run}: cannot be made ({error.strerror})") from None
-    if not (run / files.EVIDENCE).exists() and any(run.iterdir()):
-        raise RapError(f"--rap.run_dir {run}: not empty and not a run directory of rap; choose another")
-    EvidenceStore(run / files.EVIDENCE).close()
 
 
 def _same_reward(run: Path, url: Any) -> None:

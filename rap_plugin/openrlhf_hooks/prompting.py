@@ -15,7 +15,7 @@ from typing import Any
 from rap_plugin.executors.prompts import without_placeholders
 from rap_plugin.rollout import Prompt
 
-RECIPE = 1
+PROMPT_VERSION = 1
 """Raised when the text of a blind prompt changes for the same arguments."""
 
 IMAGE_PARTS = frozenset(("image", "image_url", "input_image"))
@@ -31,7 +31,7 @@ WRAPPERS = (
 
 
 @dataclass(frozen=True)
-class Recipe:
+class OpenRLHFPrompts:
     """Everything that makes a row of the dataset a prompt: the run's arguments and its processor."""
 
     processor: Any
@@ -42,10 +42,10 @@ class Recipe:
     chat: bool
 
     @staticmethod
-    def of(args: SimpleNamespace, processor: Any) -> Recipe:
-        """The recipe of a training run."""
+    def of(args: SimpleNamespace, processor: Any) -> OpenRLHFPrompts:
+        """The prompts of a training run."""
         data = args.data
-        return Recipe(
+        return OpenRLHFPrompts(
             processor,
             data.input_key,
             data.label_key,
@@ -57,7 +57,7 @@ class Recipe:
     def hash(self, agent: str | None = None) -> str:
         """16 hexadecimal digits that change with the prompts, or with the agent file that answers them."""
         content = {
-            "recipe": RECIPE,
+            "recipe": PROMPT_VERSION,
             "input_template": self.input_template,
             "chat_template": getattr(self.processor, "chat_template", None) if self.chat else None,
             "agent": hashlib.sha256(Path(agent).read_bytes()).hexdigest() if agent else None,

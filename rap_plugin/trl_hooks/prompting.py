@@ -6,16 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rap_plugin.errors import RapError
+from rap_plugin.hosts.pool import row_numbers
 from rap_plugin.rollout import Prompt
 from rap_plugin.samples.sample import IMAGE
 
 if TYPE_CHECKING:
     from rap_plugin.engines.hf.chat import ModelInputs
 
-RECIPE = 1
+PROMPT_VERSION = 1
 """Raised when the prompt of the same row changes: old evidence is then not mixed in."""
 
 IMAGE_COLUMNS = ("images", "image")
@@ -26,20 +28,22 @@ HEAD = 8
 
 
 @dataclass
-class Recipe:
+class TRLPrompts:
     """Everything that makes a row a prompt."""
 
     dataset: Any
     image_column: str
     template_options: Mapping[str, Any] = field(default_factory=dict)
     """The trainer's `chat_template_kwargs`."""
+    run: Path | None = None
+    """The run directory, whose store knows the row of each sample once the pool is read."""
     rows: Mapping[str, int] = field(default_factory=dict)
-    """Row number by sample id, known once the pool is read."""
+    """Row number by sample id; read from `run` at the first prompt where it is empty."""
 
     def hash(self, processor: Any) -> str:
         """16 hexadecimal digits that change with the prompts of the same questions."""
         content = {
-            "recipe": RECIPE,
+            "recipe": PROMPT_VERSION,
             "trl": True,
             "chat_template": getattr(processor, "chat_template", None),
             "options": dict(self.template_options),
@@ -53,14 +57,16 @@ class Recipe:
         """The tensors of one arm: the row's own images, those of the intervention, or none."""
         from rap_plugin.engines.hf import chat
 
+        if not self.rows and self.run is not None:
+            self.rows = row_numbers(self.run)
         messages = chat_of(self.dataset[self.rows[prompt.sample_id]], self.image_column)
         if prompt.arm == "blind":
             messages = with_images(messages, list(prompt.images))
         return chat.prepare_messages(messages, processor, network, self.template_options)
 
 
-def read_recipe(dataset: Any, template_options: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe of a data set in a shape that TRL's GRPOTrainer and RLOOTrainer train a vision-language model on.
+def read_prompts(dataset: Any, template_options: Mapping[str, Any] | None = None) -> TRLPrompts:
+    """The prompts of a data set in a shape that TRL's GRPOTrainer and RLOOTrainer train a vision-language model on.
 
     Raises RapError where TRL would refuse it later, with what to change.
     """
@@ -81,7 +87,7 @@ def read_recipe(dataset: Any, template_options: Mapping[str, Any] | None = None)
             f"the data set has no column images or image, and the selection is about images; columns: {', '.join(columns)}"
         )
     _check_head(dataset.with_format(None))
-    return Recipe(dataset.with_format(None), column, dict(template_options or {}))
+    return TRLPrompts(dataset.with_format(None), column, dict(template_options or {}))
 
 
 def chat_of(row: Mapping[str, Any], image_column: str) -> list[dict[str, Any]]:
@@ -141,8 +147,6 @@ def _picture(value: Any) -> Any:
     """A picture from what `datasets` gives: PIL where the column is an Image, else {bytes, path}."""
     if not isinstance(value, Mapping):
         return value
-    from pathlib import Path
-
     from rap_plugin.samples.images import image_bytes, open_image
 
     return open_image(image_bytes(value, Path.cwd(), allow_urls=False))

@@ -21,8 +21,8 @@ from rap_plugin.errors import EmptySelection, RapError
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.run_dir import files
 from rap_plugin.selectors.base import CHOSEN, Selection
-from rap_plugin.trl_hooks.prompting import read_recipe
-from rap_plugin.trl_hooks.select import Settings, save_pool, select_rows
+from rap_plugin.trl_hooks.prompting import read_prompts
+from rap_plugin.trl_hooks.select import SelectionSettings, save_quietly, select_rows
 
 
 class Reselection:
@@ -57,19 +57,19 @@ class Reselection:
         import datasets
 
         self.out, self.every_steps = Path(out), every_steps
-        self._settings = Settings(processing_class, args, config, extend=False, quiet=quiet, options=options)
-        given = read_recipe(dataset)
+        self._settings = SelectionSettings(processing_class, args, config, extend=False, quiet=quiet, options=options)
+        given = read_prompts(dataset)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RapError(f"{self.out}: cannot be made ({error.strerror}); choose another out") from None
-        self._pool = save_pool(given.dataset, self.out)
+        self._pool = save_quietly(given.dataset, self.out)
         # Read from the saved rows, memory-mapped: what data loader workers are sent is then a path.
-        self._recipe = read_recipe(
+        self._prompts = read_prompts(
             datasets.load_from_disk(str(self._pool)), getattr(args, "chat_template_kwargs", None)
         )
         self.rounds: list[Round] = []
-        self._places = Places(self._recipe.dataset, [])
+        self._places = Places(self._prompts.dataset, [])
         self.select(model, 0)
         self._places.rows = spread(self.rounds[-1].rows, size or len(self.rounds[-1].rows), 0)
         self.dataset = datasets.Dataset.from_dict({"place": list(range(len(self.rows)))}).with_transform(self._places)
@@ -90,7 +90,7 @@ class Reselection:
         if processing_class is not None:
             settings = replace(settings, processing_class=processing_class)
         try:
-            found = select_rows(self._recipe, model, folder, settings, self._pool)
+            found = select_rows(self._prompts, model, folder, settings, self._pool)
             selection, rows, seconds = found.result.selection, found.rows, found.result.seconds
         except EmptySelection:
             if not self.rounds:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,23 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
-from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.hosts.options import spelled
+from rap_plugin.hosts.pool import open_run, save_pool
 from rap_plugin.pipeline.select import RunResult, select_with
-from rap_plugin.run_dir import files, tables
+from rap_plugin.run_dir import tables
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import Selection
 from rap_plugin.trl_hooks.options import read_options, spelling
-from rap_plugin.trl_hooks.prompting import Recipe, read_recipe
+from rap_plugin.trl_hooks.prompting import TRLPrompts, read_prompts
 
 if TYPE_CHECKING:
     from rap_plugin.engines.hf.engine import HFEngine
-
-POOL = "pool"
-"""Folder of the saved data set, below the run directory."""
-
-SOURCE = "source.json"
-"""Beside the saved data set: what it was made from."""
 
 
 def select_dataset(
@@ -57,10 +49,10 @@ def select_dataset(
     settings nothing is sampled again. With `scores` the rows get the `rap_*` columns. Raises RapError, one line.
     """
     found = select_rows(
-        read_recipe(dataset, getattr(args, "chat_template_kwargs", None)),
+        read_prompts(dataset, getattr(args, "chat_template_kwargs", None)),
         model,
         Path(out),
-        Settings(processing_class, args, config, extend, quiet, options),
+        SelectionSettings(processing_class, args, config, extend, quiet, options),
     )
     if not quiet:
         from rap_plugin.pipeline.summary import print_summary
@@ -71,7 +63,7 @@ def select_dataset(
 
 
 @dataclass(frozen=True)
-class Settings:
+class SelectionSettings:
     """What the caller says about a selection besides data, model and place."""
 
     processing_class: Any
@@ -83,40 +75,43 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Found:
+class SelectedRows:
     """A selection and the numbers of its rows in the data set, ascending."""
 
     result: RunResult
     rows: list[int]
 
 
-def select_rows(recipe: Recipe, model: Any, run: Path, settings: Settings, pool: Path | None = None) -> Found:
+def select_rows(
+    prompts: TRLPrompts, model: Any, run: Path, settings: SelectionSettings, pool: Path | None = None
+) -> SelectedRows:
     """Samples what is missing and decides. `pool` is the saved data set, by default saved below `run`."""
     _one_process()
-    _open_run(run)
-    folder = save_pool(recipe.dataset, run) if pool is None else pool
+    with spelled(spelling()):
+        open_run(run)
+    folder = save_quietly(prompts.dataset, run) if pool is None else pool
     with open_engine(model, settings) as engine:
-        engine.prepare_prompt = recipe.prepare
+        engine.prepare_prompt = prompts.prepare
         about = {
             "pool.path": str(folder.absolute()),
             "pool.format": "chat",
             "pool.question": "prompt",
-            "pool.images": recipe.image_column,
+            "pool.images": prompts.image_column,
             "model.id": engine.identity.name,
-            "prompt.host_recipe": recipe.hash(engine.processor),
+            "prompt.host_recipe": prompts.hash(engine.processor),
         }
         wanted = read_options(settings.options, about, settings.args, settings.config)
-        recipe.rows = _Rows(run)
+        prompts.run, prompts.rows = run, {}
         with spelled(spelling()):
             result = select_with(
                 engine, open_pool(wanted.pool), wanted, run, extend=settings.extend, quiet=settings.quiet
             )
     chosen = result.selection.decision.chosen
-    return Found(result, sorted(result.selection.table.rows[chosen].tolist()))
+    return SelectedRows(result, sorted(result.selection.table.rows[chosen].tolist()))
 
 
 @contextmanager
-def open_engine(model: Any, settings: Settings) -> Iterator[HFEngine]:
+def open_engine(model: Any, settings: SelectionSettings) -> Iterator[HFEngine]:
     """Engine `hf` over a folder, a hub id, or a model in memory, which is sampled in eval mode and left as it was."""
     from rap_plugin.engines import open_hf
 
@@ -151,50 +146,10 @@ def open_engine(model: Any, settings: Settings) -> Iterator[HFEngine]:
             module.training = training
 
 
-def save_pool(dataset: Any, run: Path) -> Path:
-    """Saves a data set below `run`, images inside, unless exactly it is there; returns its folder."""
-    folder = run / POOL
-    source = json.dumps({"fingerprint": dataset._fingerprint, "rows": len(dataset), "columns": dataset.column_names})
-    mark = folder / SOURCE
-    if mark.is_file() and mark.read_text(encoding="utf-8") == source:
-        return folder
-    draft = run / f".{POOL}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        with _silent():
-            dataset.save_to_disk(str(draft))
-        (draft / SOURCE).write_text(source, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(draft, folder)
-    except OSError as error:
-        raise RapError(f"{folder}: cannot be written ({error.strerror or error}); free some space there") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder
-
-
-class _Rows(Mapping[str, int]):
-    """Row numbers by sample id, read from the store at the first question: ingest has filled it by then."""
-
-    def __init__(self, run: Path) -> None:
-        self._path = run / files.EVIDENCE
-        self._found: dict[str, int] = {}
-
-    def _known(self) -> dict[str, int]:
-        if not self._found:
-            with closing(EvidenceStore(self._path, read_only=True)) as store:
-                self._found = {sample.id: sample.row for sample in store.samples()}
-        return self._found
-
-    def __getitem__(self, sample_id: str) -> int:
-        return self._known()[sample_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known())
-
-    def __len__(self) -> int:
-        return len(self._known())
+def save_quietly(dataset: Any, run: Path) -> Path:
+    """`save_pool` without the progress bars of `datasets`."""
+    with _silent():
+        return save_pool(dataset, run)
 
 
 def _plain_network(model: Any) -> Any:
@@ -221,17 +176,6 @@ def _with_scores(chosen: Any, selection: Selection) -> Any:
     kept = chosen.remove_columns([name for name in columns.column_names if name in chosen.column_names])
     with _silent():
         return datasets.concatenate_datasets([kept, datasets.Dataset(columns)], axis=1)
-
-
-def _open_run(run: Path) -> None:
-    """Makes the run directory with an empty evidence store, which is what marks it as one."""
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RapError(f"{run}: cannot be made ({error.strerror}); choose another out") from None
-    if not (run / files.EVIDENCE).exists() and any(run.iterdir()):
-        raise RapError(f"{run}: not empty and not a run directory of rap; choose another out")
-    EvidenceStore(run / files.EVIDENCE).close()
 
 
 def _one_process() -> None:

@@ -1,4 +1,4 @@
-"""verl: a data set of the selected rows, drawn again by fresh evidence, and the reward of our graders.
+"""verl: a data set of the selected rows, drawn by the training's own rollouts, and the reward of our graders.
 
 `data.custom_cls.path=pkg://rap_plugin.verl_hooks data.custom_cls.name=RapDataset`. Importing this package does not
 import verl; asking for one of the names that subclass or wrap verl's does.

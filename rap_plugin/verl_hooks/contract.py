@@ -1,8 +1,8 @@
-"""What of verl this room leans on, name by name, so that a moved one is found before training starts."""
+"""What our data set and replay buffer need of verl, name by name, so that a change there is found before training starts."""
 
 from __future__ import annotations
 
-from rap_plugin.hosts.contract import Host, Leans, moved, refuse
+from rap_plugin.hosts.contract import Host, Requirements, refuse, unmet
 
 VERL = Host(
     name="verl",
@@ -16,7 +16,7 @@ _DATASET = "verl.utils.dataset.rl_dataset:RLHFDataset"
 _TRAINER = "verl.trainer.ppo.v1.trainer_base:PPOTrainer"
 _BUFFER = "verl.trainer.ppo.v1.replay_buffer:ReplayBuffer"
 
-DATASET: Leans = {
+DATASET: Requirements = {
     f"{_DATASET}.__init__": (
         ("data_files", "tokenizer", "config", "processor", "max_samples"),
         ("_read_files_and_tokenize", "filter_overlong_prompts", "shuffle", "seed"),
@@ -26,7 +26,7 @@ DATASET: Leans = {
 }
 """What `RapDataset` overrides and relies on."""
 
-TRAINER: Leans = {
+TRAINER: Requirements = {
     f"{_TRAINER}._build_replay_buffer": ((), ("custom_sampler", "_add_prompts_to_generate")),
     f"{_TRAINER}._init_dataloader": ((), ("train_dataset", "create_rl_dataset", "create_rl_sampler")),
     f"{_BUFFER}.sample": (("global_steps", "partition_id", "batch_size"), ("_evict_terminal_groups",)),
@@ -36,6 +36,6 @@ TRAINER: Leans = {
 """What `RapReplayBuffer` wraps and reads."""
 
 
-def require(leans: Leans) -> None:
-    """Raises RapError, one line, that names the first thing that moved and the way around it."""
-    refuse(VERL, moved(leans))
+def require(requirements: Requirements) -> None:
+    """Raises RapError, one line, that names the first thing that verl no longer has, and the way around it."""
+    refuse(VERL, unmet(requirements))

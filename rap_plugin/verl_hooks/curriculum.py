@@ -1,7 +1,7 @@
 """Which row comes next, by how much its rollouts still disagree.
 
 A GRPO group whose rollouts are all right or all wrong has no advantage and gives no gradient. The weight of a row is
-the chance that two fresh rollouts of it differ, E[2 p (1 - p)], with p known from the selection's rollouts at first
+the chance that two new rollouts of it differ, E[2 p (1 - p)], with p known from the selection's rollouts at first
 and from those of the training itself later.
 """
 
@@ -48,7 +48,7 @@ class Curriculum:
         self._point = np.random.default_rng(seed).random(len(self.ids))
         self._share = self._shares()
         self.learned = False
-        """Whether any fresh evidence has come in."""
+        """Whether any rollouts of the training have come in."""
 
     @property
     def weights(self) -> Floats:
@@ -69,7 +69,7 @@ class Curriculum:
         return row
 
     def learn(self, groups: Mapping[str, tuple[int, int]]) -> None:
-        """Takes in fresh rollouts: id -> (right, wrong). Earlier counts of those rows fade, since the model has moved.
+        """Takes in rollouts of the training: id -> (right, wrong). Earlier counts of those rows fade: the model has changed.
 
         Rows that are not of this data set are left out.
         """
@@ -100,7 +100,7 @@ class Curriculum:
         if state.get("rows") != _fingerprint(self.ids):
             raise RapError(
                 "the checkpoint's data state is of other rows than data.rap.run_dir selects now; decide the run as it "
-                "was, or start from a fresh trainer.default_local_dir"
+                "was, or start with a new trainer.default_local_dir"
             )
         self.seed, self.learned = int(state["seed"]), bool(state["learned"])
         self._right, self._wrong = np.array(state["right"]), np.array(state["wrong"])

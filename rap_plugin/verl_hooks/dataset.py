@@ -102,7 +102,7 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
             item = self.curriculum.draw()
             if self.curriculum.draws == 2 * len(self) and not self.curriculum.learned:
                 logger.warning(
-                    "rap: two epochs without fresh evidence: reweight needs RapReplayBuffer, see docs/verl.md"
+                    "rap: two epochs without rollouts from training: reweight needs RapReplayBuffer, see docs/verl.md"
                 )
         return super().__getitem__(item)
 
@@ -112,7 +112,7 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
             self.learn(groups_of_batch(batch, self.rap.right_at))
 
     def learn(self, groups: Mapping[str, tuple[int, int]]) -> None:
-        """Takes in fresh rollouts: id -> (right, wrong)."""
+        """Takes in rollouts of the training itself: id -> (right, wrong)."""
         if self.curriculum is not None:
             self.curriculum.learn(groups)
 
@@ -121,6 +121,6 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         return {} if self.curriculum is None else {"curriculum": self.curriculum.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The other way. A checkpoint of a run without `reweight` leaves the curriculum at the selection's evidence."""
+        """Takes up a saved state. A checkpoint of a run without `reweight` leaves the curriculum at the selection's evidence."""
         if self.curriculum is not None and "curriculum" in state:
             self.curriculum.load_state_dict(state["curriculum"])

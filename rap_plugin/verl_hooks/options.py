@@ -15,9 +15,9 @@ class VerlOptions(Section):
     """The section `data.rap` of verl's configuration; given as `+data.rap.NAME=VALUE`."""
 
     run_dir: str = Field(min_length=1, description="run directory of `rap select`, on every node")
-    reweight: bool = Field(False, description="draw rows by the fresh rollouts' disagreement")
+    reweight: bool = Field(False, description="draw rows by how much their rollouts disagree, counted while training")
     right_at: float = Field(0.5, description="reward from which a rollout is right, where the reward gives no `acc`")
-    fade: float = Field(0.5, ge=0, le=1, description="what is left of a row's earlier counts at each fresh group")
+    fade: float = Field(0.5, ge=0, le=1, description="what is left of a row's earlier counts when it is sampled again")
 
 
 def read_options(config: Mapping[str, Any]) -> VerlOptions:
@@ -36,8 +36,8 @@ def read_options(config: Mapping[str, Any]) -> VerlOptions:
     workers = config.get("dataloader_num_workers", 0)
     if options.reweight and workers:
         raise RapError(
-            f"data.rap.reweight needs data.dataloader_num_workers=0, not {workers}: workers fetch rows before the fresh "
-            "evidence is there"
+            f"data.rap.reweight needs data.dataloader_num_workers=0, not {workers}: workers fetch rows "
+            "before the last rollouts are counted"
         )
     return options
 

@@ -34,7 +34,7 @@ def RapReplayBuffer(refill_fn: Callable[[int], int], **given: Any) -> Any:
     model = trainer.config.reward.reward_model
     if model.enable and not model.enable_resource_pool:
         raise RapError(
-            "RapReplayBuffer: a colocated reward model gives rewards after sampling, too late for fresh evidence; "
+            "RapReplayBuffer: a colocated reward model gives rewards after sampling, too late to count its rollouts; "
             "add reward.reward_model.enable_resource_pool=True, or leave RapReplayBuffer out"
         )
     buffer = _without_custom_sampler(trainer)

@@ -1,4 +1,4 @@
-"""Fresh evidence: how many rollouts of a batch were right, per sample."""
+"""How many rollouts of a batch were right, per sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def groups_of_batch(batch: Any, right_at: float) -> Groups:
     columns = batch.non_tensor_batch
     if "rap_id" not in columns:
         raise RapError(
-            "the batch has no column rap_id, so fresh evidence is lost; is RapDataset the training data set?"
+            "the batch has no column rap_id, so its rollouts cannot be counted; is RapDataset the training data set?"
         )
     rewards = batch.batch["token_level_scores"].sum(-1).tolist()
     said = [

@@ -28,7 +28,7 @@ COUNTS = ("rap_right_image", "rap_rollouts_image")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenRows:
     """The selection of a finished run."""
 
     run: Path
@@ -40,7 +40,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Found:
+class MatchedRows:
     """The selected rows of some training files."""
 
     numbers: list[int]
@@ -49,7 +49,7 @@ class Found:
     """The sample id of every row; None where it is not selected."""
 
 
-def read_chosen(run: Path) -> Chosen:
+def read_chosen(run: Path) -> ChosenRows:
     """Reads what a run selected. Raises RapError where it is not finished, empty, or not a run."""
     config = config_of(read_run(run), run)
     load_plugin_files(config.plugins)
@@ -63,10 +63,10 @@ def read_chosen(run: Path) -> Chosen:
     if not rows:
         raise RapError(f"{run}: the selection is empty, so there is nothing to train on; loosen it with `rap decide`")
     counts = {row["rap_id"]: (row[COUNTS[0]], row[COUNTS[1]] - row[COUNTS[0]]) for row in rows}
-    return Chosen(run, config.pool, _pool_fingerprint(run), counts)
+    return ChosenRows(run, config.pool, _pool_fingerprint(run), counts)
 
 
-def find_rows(files: Sequence[str], chosen: Chosen) -> Found:
+def find_rows(files: Sequence[str], chosen: ChosenRows) -> MatchedRows:
     """The rows of these files whose samples are selected, each sample once.
 
     Rows are known by their column `rap_id` (exports of rap), else by their number where the file is the very pool that
@@ -88,10 +88,10 @@ def find_rows(files: Sequence[str], chosen: Chosen) -> Found:
             f"{', '.join(files)}: none of {len(ids)} rows is one of the {len(chosen.counts)} selected in {chosen.run}; train "
             f"on the pool that it was selected from, or on what `rap export {chosen.run} --to verl` writes"
         )
-    return Found(numbers, ids)
+    return MatchedRows(numbers, ids)
 
 
-def _ids_of(file: str, chosen: Chosen) -> Iterator[str | None]:
+def _ids_of(file: str, chosen: ChosenRows) -> Iterator[str | None]:
     """The sample id of every row of a file; None for rows that are no sample, or surely not a selected one."""
     config = chosen.pool.model_copy(update={"path": file, "limit": None, "split": None})
     pool = open_pool(config)

@@ -3,7 +3,7 @@
 import pytest
 
 from rap_plugin.errors import RapError
-from rap_plugin.hosts.contract import Host, examine, installed, moved, refuse
+from rap_plugin.hosts.contract import Host, check_function, installed, refuse, unmet
 
 HOST = Host("Host", "no-such-distribution", ("1.0",), "our hook", "export instead")
 
@@ -16,7 +16,7 @@ def _function(first, second):
 
 
 def test_a_function_that_has_everything_is_no_problem():
-    assert examine("f", _function, ("first", "second"), ("outer", "deep", "text")) is None
+    assert check_function("f", _function, ("first", "second"), ("outer", "deep", "text")) is None
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ def test_a_function_that_has_everything_is_no_problem():
     ],
 )
 def test_what_is_missing_of_a_function_is_named(thing, parameters, uses, message):
-    assert examine("f", thing, parameters, uses) == message
+    assert check_function("f", thing, parameters, uses) == message
 
 
 def test_modules_and_attributes_that_are_gone_are_named():
-    found = moved({"json:loads": (("s",), ()), "json:nothing.here": ((), ()), "no_such_module:f": ((), ())})
+    found = unmet({"json:loads": (("s",), ()), "json:nothing.here": ((), ()), "no_such_module:f": ((), ())})
     assert [problem.split(" (")[0] for problem in found] == ["json.nothing.here is gone", "no_such_module.f is gone"]
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
+from rap_plugin.hosts.pool import save_pool
 from rap_plugin.openrlhf_hooks import dataset
 from rap_plugin.samples.opening import open_pool
 
@@ -66,12 +67,12 @@ def test_a_dataset_that_cannot_be_read_is_one_line(wrong):
 
 def test_the_saved_pool_is_written_once_and_again_when_the_data_change(tmp_path, write_chat_pool):
     file = write_chat_pool(6)
-    folder = dataset.save_pool(dataset.read_dataset(args_of(file)), tmp_path)
+    folder = save_pool(dataset.read_dataset(args_of(file)), tmp_path)
     before = open_pool(PoolConfig(path=str(folder))).fingerprint()
     marks = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert dataset.save_pool(dataset.read_dataset(args_of(file)), tmp_path) == folder
+    assert save_pool(dataset.read_dataset(args_of(file)), tmp_path) == folder
     assert marks == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    dataset.save_pool(dataset.read_dataset(args_of(write_chat_pool(7))), tmp_path)
+    save_pool(dataset.read_dataset(args_of(write_chat_pool(7))), tmp_path)
     pool = open_pool(PoolConfig(path=str(folder)))
     assert (len(pool), pool.fingerprint() == before) == (7, False)
 
@@ -89,7 +90,7 @@ def test_the_trainer_reads_the_chosen_rows_with_their_columns_types_and_order(tm
     ]
     Dataset.from_list(rows, features=features).save_to_disk(str(tmp_path / "source"))
     args = args_of(tmp_path / "source")
-    pool = dataset.save_pool(dataset.read_dataset(args), tmp_path)
+    pool = save_pool(dataset.read_dataset(args), tmp_path)
     folder = dataset.save_train_rows(pool, [1, 4, 5], tmp_path)
     read = trainers_rows(args_of(folder))
     assert read.features == features

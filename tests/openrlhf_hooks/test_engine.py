@@ -12,8 +12,8 @@ from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.openrlhf_hooks import engine as engines
-from rap_plugin.openrlhf_hooks.engine import RolloutEngine, Settings
-from rap_plugin.openrlhf_hooks.prompting import Recipe
+from rap_plugin.openrlhf_hooks.engine import RolloutEngine, RolloutSettings
+from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
 from rap_plugin.rollout import ModelIdentity, Prompt, Request, Sampling, rollout_seed
 from rap_plugin.samples.sample import Sample, sample_id
 
@@ -44,8 +44,8 @@ def opened(stand_ins, processor, tiny_model, tmp_path):
 
         engine = RolloutEngine(
             ModelIdentity(str(tiny_model), "revision"),
-            Recipe(processor, "prompt", "label", "images", None, chat=False),
-            Settings(**{"max_len": 256, "max_new_tokens": 24, "sleeps": False, "agent": False, **settings}),
+            OpenRLHFPrompts(processor, "prompt", "label", "images", None, chat=False),
+            RolloutSettings(**{"max_len": 256, "max_new_tokens": 24, "sleeps": False, "agent": False, **settings}),
             [row(number) for number in range(n)],
             Path(tmp_path),
             len(actors),

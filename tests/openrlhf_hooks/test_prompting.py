@@ -10,7 +10,7 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
 from PIL import Image
 
-from rap_plugin.openrlhf_hooks.prompting import Recipe, without_image_tokens, without_images
+from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts, without_image_tokens, without_images
 from rap_plugin.rollout import Prompt
 
 PICTURE = Image.new("RGB", (8, 8))
@@ -45,7 +45,7 @@ def trainers(row, args, processor):
 @pytest.mark.parametrize("kind", ROWS)
 def test_the_image_arm_is_what_the_trainer_sends(processor, kind):
     args = args_of()
-    built = Recipe.of(args, processor).build(ROWS[kind], Prompt("id", "image", ""))
+    built = OpenRLHFPrompts.of(args, processor).build(ROWS[kind], Prompt("id", "image", ""))
     assert built == trainers(ROWS[kind], args, processor)
     assert built[0].count("<|image_pad|>") == 1
 
@@ -53,17 +53,17 @@ def test_the_image_arm_is_what_the_trainer_sends(processor, kind):
 def test_the_image_arm_without_a_chat_template_is_what_the_trainer_sends(processor):
     row = {"prompt": "<|vision_start|><|image_pad|><|vision_end|>\nFind x.", "label": "3", "images": [PICTURE]}
     args = args_of(apply_chat_template=False, input_template="Q: {}\nA:")
-    recipe = Recipe.of(args, processor)
-    assert recipe.build(row, Prompt("id", "image", "")) == trainers(row, args, processor)
-    assert recipe.build(row, Prompt("id", "blind", "")) == ("Q: Find x.\nA:", "3", None)
+    prompts = OpenRLHFPrompts.of(args, processor)
+    assert prompts.build(row, Prompt("id", "image", "")) == trainers(row, args, processor)
+    assert prompts.build(row, Prompt("id", "blind", "")) == ("Q: Find x.\nA:", "3", None)
 
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_the_blind_arm_is_the_same_prompt_without_image_and_its_tokens(processor, kind):
     row = ROWS[kind]
-    recipe = Recipe.of(args_of(), processor)
-    seen, label, _ = recipe.build(row, Prompt("id", "image", ""))
-    text, blind_label, images = recipe.build(row, Prompt("id", "blind", ""))
+    prompts = OpenRLHFPrompts.of(args_of(), processor)
+    seen, label, _ = prompts.build(row, Prompt("id", "image", ""))
+    text, blind_label, images = prompts.build(row, Prompt("id", "blind", ""))
     assert images is None
     assert blind_label == label
     assert "vision" not in text
@@ -74,10 +74,10 @@ def test_the_blind_arm_is_the_same_prompt_without_image_and_its_tokens(processor
 
 
 def test_another_intervention_keeps_the_prompt_and_replaces_the_images(processor):
-    recipe = Recipe.of(args_of(), processor)
+    prompts = OpenRLHFPrompts.of(args_of(), processor)
     grey = Image.new("RGB", (8, 8), (127, 127, 127))
-    text, _, images = recipe.build(ROWS["text"], Prompt("id", "blind", "", (grey,)))
-    assert text == recipe.build(ROWS["text"], Prompt("id", "image", ""))[0]
+    text, _, images = prompts.build(ROWS["text"], Prompt("id", "blind", "", (grey,)))
+    assert text == prompts.build(ROWS["text"], Prompt("id", "image", ""))[0]
     assert images == [grey]
 
 
@@ -101,14 +101,14 @@ def test_image_tokens_of_ready_made_prompts_are_taken_out(text, token, expected)
     assert without_image_tokens(text, token) == expected
 
 
-def test_the_recipes_hash_changes_with_what_changes_prompts_alone(processor, tmp_path):
+def test_the_prompts_hash_changes_with_what_changes_prompts_alone(processor, tmp_path):
     agent = tmp_path / "agent.py"
     agent.write_text("AgentExecutor = 1")
-    base = Recipe.of(args_of(), processor)
-    other = Recipe.of(args_of(input_template="{}!"), processor)
-    plain = Recipe.of(args_of(apply_chat_template=False), processor)
+    base = OpenRLHFPrompts.of(args_of(), processor)
+    other = OpenRLHFPrompts.of(args_of(input_template="{}!"), processor)
+    plain = OpenRLHFPrompts.of(args_of(apply_chat_template=False), processor)
     hashes = [base.hash(), other.hash(), plain.hash(), base.hash(str(agent))]
     assert len(set(hashes)) == 4
-    assert Recipe.of(args_of(label_key="gold"), processor).hash() == base.hash()
+    assert OpenRLHFPrompts.of(args_of(label_key="gold"), processor).hash() == base.hash()
     agent.write_text("AgentExecutor = 2")
     assert base.hash(str(agent)) != hashes[3]

@@ -9,7 +9,7 @@ import pytest
 
 from rap_plugin.errors import RapError
 from rap_plugin.rollout import Prompt
-from rap_plugin.trl_hooks.prompting import chat_of, read_recipe
+from rap_plugin.trl_hooks.prompting import chat_of, read_prompts
 from tests.trl_hooks.conftest import SYSTEM
 
 
@@ -40,9 +40,9 @@ def rows(request: pytest.FixtureRequest, digits: Callable[..., Any]) -> Any:
 
 
 def prepared(rows: Any, processor: Any, model: Any, arm: str, **options: Any) -> list[Any]:
-    recipe = read_recipe(rows, options)
-    recipe.rows = {str(number): number for number in range(len(rows))}
-    return [recipe.prepare(Prompt(key, arm, ""), processor, model) for key in recipe.rows]  # type: ignore[arg-type]
+    prompts = read_prompts(rows, options)
+    prompts.rows = {str(number): number for number in range(len(rows))}
+    return [prompts.prepare(Prompt(key, arm, ""), processor, model) for key in prompts.rows]  # type: ignore[arg-type]
 
 
 def test_the_image_arm_has_the_tokens_and_pixels_that_the_trainer_gives_the_model(
@@ -86,11 +86,11 @@ def test_an_intervention_puts_its_images_where_the_own_ones_were(rows: Any, proc
     import torch
     from PIL import Image
 
-    recipe = read_recipe(rows)
-    recipe.rows = {"0": 0}
+    prompts = read_prompts(rows)
+    prompts.rows = {"0": 0}
     grey = Image.new("RGB", (48, 48), (127, 127, 127))
-    blank = recipe.prepare(Prompt("0", "blind", "", (grey,)), processor, model)
-    own = recipe.prepare(Prompt("0", "image", ""), processor, model)
+    blank = prompts.prepare(Prompt("0", "blind", "", (grey,)), processor, model)
+    own = prompts.prepare(Prompt("0", "image", ""), processor, model)
     assert blank.ids.tolist() == own.ids.tolist()
     assert not torch.equal(blank.visual["pixel_values"], own.visual["pixel_values"])
 
@@ -105,16 +105,14 @@ def test_bytes_that_are_not_decoded_are_the_same_picture(digits: Callable[..., A
     assert own.tobytes() == ours.tobytes()
 
 
-def test_the_recipe_changes_with_template_options_and_system_messages(
-    digits: Callable[..., Any], processor: Any
-) -> None:
+def test_the_hash_changes_with_template_options_and_system_messages(digits: Callable[..., Any], processor: Any) -> None:
     hashes = {
-        read_recipe(rows, options).hash(processor)
+        read_prompts(rows, options).hash(processor)
         for rows in (digits(3), digits(3, system=SYSTEM))
         for options in (None, {"enable_thinking": True})
     }
     assert len(hashes) == 4
-    assert read_recipe(digits(3)).hash(processor) in hashes
+    assert read_prompts(digits(3)).hash(processor) in hashes
 
 
 def without(column: str) -> Callable[[Any], Any]:
@@ -148,6 +146,6 @@ def test_what_trl_would_refuse_later_is_refused_first(
     change: Callable[[Any], Any], message: str, digits: Callable[..., Any]
 ) -> None:
     with pytest.raises(RapError) as raised:
-        read_recipe(change(digits(3)))
+        read_prompts(change(digits(3)))
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)

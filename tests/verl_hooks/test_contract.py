@@ -1,4 +1,4 @@
-"""The names of verl that this room leans on are where they are expected; a moved one is named."""
+"""The names of verl that our data set and replay buffer need are where they are expected; one that is gone is named."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 pytest.importorskip("verl", reason="verl is not installed")
 
 from rap_plugin.errors import RapError
-from rap_plugin.hosts.contract import installed, moved
+from rap_plugin.hosts.contract import installed, unmet
 from rap_plugin.verl_hooks import contract
 
 
 def test_the_installed_version_has_everything() -> None:
-    assert moved(contract.DATASET) == []
+    assert unmet(contract.DATASET) == []
     pytest.importorskip("transfer_queue", reason="verl's default trainer needs TransferQueue")
-    assert moved(contract.TRAINER) == []
+    assert unmet(contract.TRAINER) == []
 
 
 def test_the_installed_version_is_one_that_is_tested() -> None:
