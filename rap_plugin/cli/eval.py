@@ -50,3 +50,38 @@ def compare(results: tuple[str, ...], against: str | None, out: str | None) -> N
         ):
             (folder / name).write_text(content, "utf-8")
         click.echo(f"written to {folder}")
+
+
+OUTCOMES = ("read", "unread", "contradictory")
+
+
+@command.command("read")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="Only answers with this outcome.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them.")
+def read(file: Path, outcome: str | None, limit: int | None) -> None:
+    """Print what was read in every answer of FILE, by which rule, and the words that decided.
+
+    FILE is *_samples_*.jsonl of lmms-eval, a prediction file of rap-vlmeval or its *_rap_scores.json, or JSON lines with
+    `response` and `answer` (and `question`, `options`, `kind`, where there are any).
+    """
+    from collections import Counter
+
+    from rap_plugin.evaluation.shown_answers import read_answers
+
+    counts: Counter[str] = Counter()
+    printed = 0
+    for answer in read_answers(file):
+        counts[answer.outcome] += 1
+        if outcome not in (None, answer.outcome) or (limit is not None and printed >= limit):
+            continue
+        printed += 1
+        record = answer.record
+        value = f" {record['said']!r}" if record["said"] else ""
+        click.secho(f"{record['id']}  {record['status']}  gold {record['gold']!r}  ", nl=False, bold=True)
+        click.echo(f"{answer.outcome}{value}  {record['reason'] and '(' + record['reason'] + ')'}".rstrip())
+        before, decided, after = answer.context()
+        shown = click.style(f"[{decided}]", fg="green", bold=True) if decided else ""
+        click.echo(f"    {before}{shown}{after}")
+    said = ", ".join(f"{counts[name]:,} {name}" for name in OUTCOMES)
+    click.echo(f"{sum(counts.values()):,} answers: {said}")

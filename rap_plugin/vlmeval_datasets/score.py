@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import Benchmark, find_benchmark
 from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.judge import Judge, JudgeName, judge_from_environment
 from rap_plugin.evaluation.measures import COMMON, record_of, rule_errors
+from rap_plugin.evaluation.predictions import read_predictions
 from rap_plugin.evaluation.prepare import require_part
 from rap_plugin.evaluation.prepared_data import read_items
 from rap_plugin.evaluation.prompts import PROMPT_HASH
@@ -77,30 +77,6 @@ def _primary_metric_note(
     if measures[benchmark.headline] is None:
         return f"{only}, which leaves no whole set for {benchmark.headline}: the primary metric here is accuracy"
     return f"{only}: {benchmark.headline} is over the whole sets among them"
-
-
-def read_predictions(path: Path) -> list[tuple[int, str]]:
-    """(index, response) of a prediction file, every response as text: a plain `load` makes a number of "42" and
-    nothing of "None"."""
-    import pandas
-
-    try:
-        if path.suffix == ".xlsx":
-            table = pandas.read_excel(path, dtype=str, keep_default_na=False)
-        elif path.suffix == ".tsv":
-            table = pandas.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-        elif path.suffix == ".json":
-            table = pandas.DataFrame(json.loads(path.read_text("utf-8")))
-        else:
-            raise RapError(f"{path}: no prediction file (.xlsx, .tsv or .json)")
-        return [(int(index), _text(said)) for index, said in zip(table["index"], table["prediction"], strict=True)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        line = one_line(error)
-        raise RapError(f"{path}: no predictions can be read ({line}); is it a file of `rap-vlmeval`?") from None
-
-
-def _text(value: Any) -> str:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
 def _judge(options: Mapping[str, Any]) -> Judge | None:

@@ -11,8 +11,10 @@ import pytest
 
 from rap_plugin.cli.path import PATHS
 from rap_plugin.evaluation.benchmarks import find_task
+from rap_plugin.evaluation.grade import SCORER
 from rap_plugin.evaluation.prepared_data import item_of, part_file, read_items
 from rap_plugin.evaluation.scoring import score_response
+from rap_plugin.evaluation.shown_answers import read_answers
 from rap_plugin.evaluation.task_names import split_name
 from tests.lmms_tasks.conftest import REAL_LOGICVISTA, Lmms
 
@@ -48,7 +50,7 @@ def test_the_reported_group_runs_offline_and_writes_results(reported: Path) -> N
             assert 0 <= results["results"][name]["accuracy,none"] <= 1
             assert results["configs"][name]["metadata"]["judge"] == "none"
             assert len(results["configs"][name]["metadata"]["content_sha256"]) == 64
-            assert results["versions"][name] == "1"
+            assert results["versions"][name] == SCORER
     assert "score_strict,none" in results["results"]["rap_wemath"]
 
 
@@ -62,6 +64,14 @@ def test_logged_records_are_what_the_scorer_says_of_the_logged_responses(reporte
             record = row["accuracy"]
             grade = score_response(items[record["id"]], row["filtered_resps"])
             assert (record.get("score"), record["status"]) == (grade.score, grade.verdict)
+
+
+def test_rap_eval_read_shows_the_logged_responses_with_their_records(reported: Path) -> None:
+    (path,) = reported.rglob("*_samples_rap_mathvista.jsonl")
+    shown = list(read_answers(path))
+    assert [one.record["id"] for one in shown] == [row["accuracy"]["id"] for row in read(reported, "rap_mathvista")]
+    assert all(isinstance(one.response, str) for one in shown)
+    assert any(one.response for one in shown)
 
 
 def test_logicvista_runs_on_real_rows(reported: Path) -> None:

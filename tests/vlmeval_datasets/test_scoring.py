@@ -10,9 +10,11 @@ import pytest
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, find_benchmark
+from rap_plugin.evaluation.predictions import read_predictions
 from rap_plugin.evaluation.prepared_data import part_file, read_items
+from rap_plugin.evaluation.shown_answers import read_answers
 from rap_plugin.evaluation.task_names import DATASETS
-from rap_plugin.vlmeval_datasets.score import read_predictions, score_file
+from rap_plugin.vlmeval_datasets.score import score_file
 from rap_plugin.vlmeval_datasets.tsv import write_tsv
 
 pandas = pytest.importorskip("pandas", reason="pandas comes with VLMEvalKit")
@@ -84,6 +86,15 @@ def test_predictions_score_the_same_with_any_number_of_threads(prepared: Path, t
     assert [record["score"] for record in held["records"]] == [1.0, 1.0, 1.0, 0.0, 1.0]
     assert held["facts"]["judge"] == "none"
     assert len(held["facts"]["content_sha256"]) == 64
+
+
+def test_rap_eval_read_shows_predictions_with_their_scores_from_either_file(prepared: Path, tmp_path: Path) -> None:
+    path = predictions(tmp_path / "m_RAP_MMVP.tsv", ["\\boxed{A}", "The answer is (b).", "", "B", "(a)", "(b)"])
+    score_file("RAP_MMVP", path, {})
+    shown = list(read_answers(path))
+    assert [one.response for one in shown][:3] == ["\\boxed{A}", "The answer is (b).", ""]
+    assert [one.record["said"] for one in shown] == ["A", "B", "", "B", "A", "B"]
+    assert list(read_answers(tmp_path / "m_RAP_MMVP_rap_scores.json")) == shown
 
 
 def test_a_failed_response_is_unread_and_the_headline_comes_first(prepared: Path, tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""`rap eval read`: what was read in each answer, by which rule, in its context."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from rap_plugin.cli import cli
+from rap_plugin.errors import RapError
+from rap_plugin.evaluation.item import BenchmarkItem
+from rap_plugin.evaluation.measures import record_of
+from rap_plugin.evaluation.scoring import score_response
+from rap_plugin.evaluation.shown_answers import ShownAnswer, item_of_row, read_answers
+
+GLOVE = BenchmarkItem("7", "Which?\n(A) rubber\n(B) kevlar", "B", "choice", ("rubber", "kevlar"))
+RESPONSES = ("It is woven.\nThe answer is (B).", "I am sorry, I see no glove.", "\\boxed{A}")
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("\n".join(["not JSON", "[]", *map(json.dumps, rows)]))
+    return path
+
+
+def run(*arguments: str) -> list[str]:
+    done = CliRunner().invoke(cli, ["eval", "read", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+def test_plain_json_lines_are_scored_and_shown_with_what_decided(tmp_path: Path) -> None:
+    rows = [
+        {"id": i, "question": GLOVE.question, "answer": "kevlar", "response": text} for i, text in enumerate(RESPONSES)
+    ]
+    output = run(str(lines(tmp_path / "a.jsonl", rows)))
+    assert output[0].startswith("0  right  gold 'B'  read 'B'")
+    assert "The answer is" in output[1]
+    assert output[2].startswith("1  unread  gold 'B'  unread")
+    assert output[4].startswith("2  wrong  gold 'B'  read 'A'")
+    assert output[-1] == "3 answers: 2 read, 1 unread, 0 contradictory"
+
+
+def test_an_outcome_and_a_limit_choose_what_is_printed_and_all_are_counted(tmp_path: Path) -> None:
+    rows = [{"question": GLOVE.question, "answer": "B", "response": text} for text in RESPONSES * 5]
+    path = str(lines(tmp_path / "a.jsonl", rows))
+    assert [line[:12] for line in run(path, "--outcome", "unread", "--limit", "2")][:4:2] == [
+        "4  unread  g",
+        "7  unread  g",
+    ]
+    assert len(run(path, "--outcome", "unread", "--limit", "2")) == 5
+    assert run(path, "--outcome", "contradictory") == ["15 answers: 10 read, 5 unread, 0 contradictory"]
+
+
+def test_samples_of_lmms_eval_show_the_record_that_they_hold(tmp_path: Path) -> None:
+    rows = []
+    for response in RESPONSES:
+        record = record_of(GLOVE, [score_response(GLOVE, response)])
+        rows.append({"doc_id": 0, "filtered_resps": [response], "accuracy": {**record, "said": record["said"] + "!"}})
+    shown = list(read_answers(lines(tmp_path / "x_samples_rap_vstar.jsonl", rows)))
+    assert [one.response for one in shown] == list(RESPONSES)
+    assert [one.record["said"] for one in shown] == ["B!", "!", "A!"]
+    assert [one.outcome for one in shown] == ["read", "unread", "read"]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "gold"),
+    [
+        ({"question": "Is it?", "answer": "Yes"}, "yes_no", "yes"),
+        ({"question": "Which? (A) Yes (B) No", "answer": "No"}, "choice", "B"),
+        ({"question": "Which?", "answer": "red", "options": ["blue", "red"]}, "choice", "B"),
+        ({"question": "What is the area?", "answer": "9\\pi"}, "maths", "9\\pi"),
+        ({"question": "What is the area?", "gold": 9}, "maths", "9"),
+        ({"question": "Which? (A) x (B) y"}, "choice", ""),
+        ({"question": "What does it say?", "answer": "stop<OR>halt", "kind": "wanted"}, "wanted", "stop<OR>halt"),
+    ],
+)
+def test_a_line_of_json_is_of_the_kind_that_its_gold_and_options_ask_for(
+    row: dict[str, Any], kind: str, gold: str
+) -> None:
+    item = item_of_row(row, "1")
+    assert (item.kind, item.gold) == (kind, gold)
+
+
+def test_the_context_of_a_long_answer_is_cut_and_printable() -> None:
+    response = "x" * 500 + "\x1b[31m\nB" + "y" * 500
+    before, decided, after = ShownAnswer({"span": [506, 507]}, response).context()
+    assert (decided, after) == ("B", "y" * 90)
+    assert before.startswith("…x")
+    assert "\x1b" not in before
+    assert ShownAnswer({"span": None}, response).context()[0].endswith("y")
+
+
+def test_a_file_without_answers_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RapError, match="no line of it is an answer"):
+        list(read_answers(lines(tmp_path / "a.jsonl", [{"text": "x"}])))
+    (tmp_path / "b.tsv").write_text("index\tprediction\n")
+    with pytest.raises(RapError, match="no answers to read"):
+        list(read_answers(tmp_path / "b.tsv"))
+    (tmp_path / "m_RAP_VStar_rap_scores.json").write_text("{}")
+    with pytest.raises(RapError, match="are not beside it"):
+        list(read_answers(tmp_path / "m_RAP_VStar_rap_scores.json"))
