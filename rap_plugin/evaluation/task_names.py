@@ -23,7 +23,7 @@ def task_name(task: str, variant: Variant = "") -> str:
 
 
 def split_name(name: str) -> tuple[str, Variant]:
-    """(task, variant) of a task's name; KeyError for a name that is none of ours."""
+    """(task, variant) of a task's name; KeyError for the name of another task."""
     bare = name.removeprefix(PREFIX)
     for variant in ("blind", "direct"):
         if bare.endswith(f"_{variant}") and bare != name:

@@ -54,5 +54,5 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def finite(value: Any) -> Any:
-    """The value, or None for a number that is none."""
+    """The value, or None in the place of NaN and infinity, which JSON cannot hold."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -22,7 +22,7 @@ _MENTIONS = re.compile(
 
 
 def _longest_run(matches: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The longest run A, B, C, .. of neighbours; a later one wins a draw, since options come last."""
+    """The longest run A, B, C, .. of neighbours; of two equally long ones the later, since options come last."""
     best: list[re.Match[str]] = []
     run: list[re.Match[str]] = []
     for match in matches:
