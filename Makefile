@@ -37,7 +37,7 @@ $(VENV)/.trl: pyproject.toml $(VENV)/.core
 	  -e ".[trl]" trl==1.16.0 scikit-learn
 	touch $@
 
-$(VENV)/.hosts: pyproject.toml scripts/setup_hosts.sh scripts/host_shims.py scripts/constraints.txt | $(VENV)/bin/python
+$(VENV)/.hosts: pyproject.toml scripts/setup_hosts.sh scripts/host_shims.py scripts/constraints.txt scripts/hosts-py311.txt | $(VENV)/bin/python
 	scripts/setup_hosts.sh $(VENV)
 	touch $@ $(VENV)/.core
 

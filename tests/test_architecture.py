@@ -33,10 +33,10 @@ ARROWS: dict[str, set[str]] = {
     "scorers": WORDS | {"evidence"},
     "selectors": WORDS | {"evidence", "samples", "scorers"},
     "engines": WORDS | {"evidence", "samples"},
-    "hookspecs": WORDS | {"evidence", "samples", "selectors"},
+    "hookspecs": WORDS,
     "builtins": {"engines", "grading", "hookspecs", "samples", "scorers", "selectors"},
     "plugins": {"builtins", "errors", "hookspecs"},
-    "executors": WORDS | {"engines", "evidence", "plugins", "samples"},
+    "executors": WORDS | {"engines", "plugins", "samples"},
     "run_dir": WORDS | {"evidence", "samples", "selectors"},
     "report": WORDS | {"evidence", "plugins", "run_dir", "samples", "scorers", "selectors"},
     "pipeline": WORDS
@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     | {"selectors"},
     "exports": WORDS | {"plugins", "run_dir", "samples"},
     "evaluation": WORDS | {"grading", "progress", "samples"},
-    "hosts": WORDS | {"evidence", "pipeline", "plugins", "run_dir", "samples", "selectors"},
+    "hosts": WORDS | {"evidence", "run_dir"},
     "openrlhf_hooks": WORDS
     | {
         "engines",
@@ -58,13 +58,11 @@ ARROWS: dict[str, set[str]] = {
         "samples",
         "selectors",
     },
-    "trl_hooks": WORDS
-    | {"engines", "evidence", "grading", "hosts", "pipeline", "plugins", "run_dir", "samples", "selectors"},
+    "trl_hooks": WORDS | {"engines", "grading", "hosts", "pipeline", "plugins", "run_dir", "samples", "selectors"},
     "verl_hooks": WORDS | {"grading", "hosts", "pipeline", "plugins", "run_dir", "samples"},
     "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples"},
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
-    "cli": WORDS
-    | {"demo", "evaluation", "exports", "grading", "pipeline", "plugins", "progress", "report", "run_dir", "samples"},
+    "cli": WORDS | {"demo", "evaluation", "exports", "pipeline", "plugins", "progress", "report", "run_dir", "samples"},
 }
 """Every room, from the ground up, and the rooms that it may import. What is not here may not be."""
 

@@ -42,6 +42,8 @@ def command() -> None:
     problem = grading_problem()
     broken += problem is not None
     click.echo(f"grading     {problem or 'math-verify parses and compares'}")
+    if conflict := lmms_eval_conflict():
+        click.echo(f"lmms-eval   {conflict}")
     from rap_plugin.plugins import get_plugins
 
     plugins = get_plugins()
@@ -71,6 +73,15 @@ def grading_problem() -> str | None:
         return (
             f"math-verify cannot be used ({type(error).__name__}: {error}); pip install --force-reinstall math-verify"
         )
+
+
+def lmms_eval_conflict() -> str | None:
+    """Why an installed lmms-eval cannot start beside the other packages here, or None."""
+    host, filelock = _installed("lmms-eval"), _installed("filelock")
+    if host is None or filelock is None or int(filelock.split(".")[0]) < 4:
+        return None
+    # lmms_eval/evaluator.py imports filelock._api, which version 4 does not have.
+    return f"{host} does not start with filelock {filelock}; mend with: pip install 'filelock<4'"
 
 
 def _installed(name: str) -> str | None:

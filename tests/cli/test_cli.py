@@ -131,6 +131,18 @@ def test_doctor_names_the_antlr_conflict_that_lmms_eval_brings(monkeypatch: pyte
     assert "pip install" in problem
 
 
+def test_doctor_names_the_filelock_under_which_lmms_eval_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rap_plugin.cli import doctor
+
+    versions = {"lmms-eval": "0.7.3", "filelock": "4.3.1"}
+    monkeypatch.setattr(doctor, "version", versions.__getitem__)
+    conflict = doctor.lmms_eval_conflict()
+    assert conflict is not None
+    assert "pip install 'filelock<4'" in conflict
+    versions["filelock"] = "3.32.7"
+    assert doctor.lmms_eval_conflict() is None
+
+
 def test_doctor_passes_here() -> None:
     done = rap("doctor")
     assert done.returncode == 0, done.stdout
