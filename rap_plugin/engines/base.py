@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling
 
@@ -17,7 +18,8 @@ class Engine(Protocol):
     raises for one bad request: that request's responses carry a status. The draws of a rollout depend only on
     `rollout_seed(...)` and the model, not on what else is in the batch.
     `attention` takes a prompt with the token ids of some of its responses, and returns one list per
-    prompt, one `Attention` per response. Two abilities are optional: see `Starts` and `MeasuresWhileSampling`.
+    prompt, one `Attention` per response. Three abilities are optional: see `Starts`,
+    `MeasuresWhileSampling` and `ChecksAttention`.
     """
 
     name: str
@@ -54,6 +56,31 @@ class MeasuresWhileSampling(Protocol):
     ) -> list[list[tuple[Response, Attention]]]:
         """`generate`, each response with its attention."""
         ...
+
+
+@runtime_checkable
+class ChecksAttention(Protocol):
+    """An engine that knows before sampling whether the model's attention can be measured."""
+
+    def attention_problem(self, sampling: Sampling) -> str:
+        """Loads the model; says why its attention cannot be measured, nothing where it can."""
+        ...
+
+
+def require_attention(engine: Engine, sampling: Sampling) -> None:
+    """Raises RapError, before anything is sampled, where attention is wanted and this model's cannot be measured.
+
+    Going on without it would make another selection: that is the user's choice.
+    """
+    if not (engine.measures_attention and isinstance(engine, ChecksAttention)):
+        return
+    problem = engine.attention_problem(sampling)
+    if problem:
+        raise RapError(
+            f"engine {engine.name} cannot measure this model's attention ({problem}); to decide without ACE, set ",
+            Option("ace.enabled"),
+            "=false",
+        )
 
 
 def not_measured(reason: str) -> Attention:

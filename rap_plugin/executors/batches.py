@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rap_plugin.config import PoolConfig, RunConfig
-from rap_plugin.engines.base import Engine, MeasuresWhileSampling, not_measured
+from rap_plugin.engines.base import Engine, MeasuresWhileSampling, Starts, not_measured, require_attention
 from rap_plugin.errors import Command, RapError
 from rap_plugin.executors.prompts import make_prompt
 from rap_plugin.rollout import Arm, Attention, Prompt, Request, Response, Sampling
@@ -69,6 +69,16 @@ def make_sampling(config: RunConfig) -> Sampling:
     return Sampling(
         settings.temperature, settings.top_p, settings.max_prompt_tokens, settings.max_new_tokens, settings.seed
     )
+
+
+def start_engine(engine: Engine, config: RunConfig) -> float:
+    """Gets an engine ready to answer; returns the seconds. Raises RapError where it cannot do what is configured."""
+    started = time.perf_counter()
+    if isinstance(engine, Starts):
+        engine.start()
+    if config.ace.enabled:
+        require_attention(engine, make_sampling(config))
+    return time.perf_counter() - started
 
 
 class SampleReader:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 
 from rap_plugin.config import RunConfig
-from rap_plugin.engines.base import Engine, Starts
-from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, answer
+from rap_plugin.engines.base import ChecksAttention, Engine, Starts
+from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, answer, start_engine
 
 
 class LocalExecutor:
@@ -17,6 +16,7 @@ class LocalExecutor:
         self._engine = engine
         self._reader = reader
         self._config = config
+        self._started = False
 
     @property
     def measures_attention(self) -> bool:
@@ -28,11 +28,10 @@ class LocalExecutor:
 
     def start(self) -> float | None:
         """Starts an engine that can be told to, so that the ledger does not book its start to the first batch."""
-        if not isinstance(self._engine, Starts):
+        if self._started or not isinstance(self._engine, (Starts, ChecksAttention)):
             return None
-        started = time.perf_counter()
-        self._engine.start()
-        return time.perf_counter() - started
+        self._started = True
+        return start_engine(self._engine, self._config)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]:
         """Answers in order."""

@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from rap_plugin.engines.base import Engine, Starts
+from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError
-from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, answer
+from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, answer, start_engine
 from rap_plugin.rollout import ModelIdentity
 
 
@@ -96,8 +96,7 @@ class Worker:
                 f"{self._config.model.id}: other weights ({engine.identity.revision}) than where the command was called "
                 f"({wanted.revision}); give every node the same model"
             )
-        if isinstance(engine, Starts):
-            engine.start()
+        start_engine(engine, self._config)
         self._engine = engine
 
     def _here(self, error: RapError) -> RapError:

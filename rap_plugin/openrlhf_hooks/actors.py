@@ -71,14 +71,18 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         answers = await self.llm.collective_rpc("rap_attention_start")
         reason: str = next((answer["reason"] for answer in answers if answer["reason"]), "")
         if reason:
-            await self.llm.collective_rpc("rap_attention_stop")
+            await self.rap_stop_measuring()
         return reason
+
+    async def rap_stop_measuring(self) -> None:
+        """Takes the hooks off and frees the mirrors of keys; does nothing where there are none."""
+        await self.llm.collective_rpc("rap_attention_stop")
 
     async def rap_end(self, measure: bool) -> None:
         """Scoring is over: frees what it kept."""
         self._rap_processor = None
         if measure:
-            await self.llm.collective_rpc("rap_attention_stop")
+            await self.rap_stop_measuring()
 
     async def rap_sample(
         self, prompt: str, label: Any, images: Any, seeds: list[int], params: Any, max_length: int, measure: bool

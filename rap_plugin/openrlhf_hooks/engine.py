@@ -124,8 +124,15 @@ class RolloutEngine:
         self._processor = ray.put(self._prompts.processor)
         reasons = self._all("rap_begin", self._processor, self._end_ids(), self.measure)
         self.unreadable = next(filter(None, reasons), "")
-        self.measures_attention = self.measure and not self.unreadable
+        if self.unreadable:
+            # Those that could measure let their hooks and key mirrors go: what cannot be measured everywhere is not.
+            self._all("rap_stop_measuring")
         self._awake = True
+
+    def attention_problem(self, sampling: Sampling) -> str:
+        """Why the actors cannot show their attention, empty where they can."""
+        self.start()
+        return self.unreadable if self.measure else ""
 
     def actors(self) -> list[Any] | None:
         """The actors that scoring has made; None where nothing was missing and so none were needed."""

@@ -47,6 +47,8 @@ class Filter:
 
         With `--rap.select_only` the program ends here. Raises RapError.
         """
+        from rap_plugin.pipeline.summary import print_summary
+
         open_run(self.run_dir)
         folder = save_pool(self.rows, self.run_dir)
         rows = dataset.load_rows(folder)
@@ -55,7 +57,7 @@ class Filter:
         engine = self._engine(prompts, config, rows, start)
         with closing(engine):
             result = self._select(engine, config)
-        self._report(result, engine)
+        print_summary(result)
         self._point_at_selection(result.selection, folder)
         if self.given["select_only"]:
             print("rap-plugin: selected; --rap.select_only ends the program before training", flush=True)
@@ -146,13 +148,6 @@ class Filter:
             _same_reward(self.run_dir, self.args.reward.remote_url)
         print(f"rap-plugin: selecting with {config.selection.selector} from {config.pool.path}", flush=True)
         return select_with(engine, open_pool(config.pool), config, self.run_dir, extend=self.given["extend"])
-
-    def _report(self, result: RunResult, engine: RolloutEngine) -> None:
-        from rap_plugin.pipeline.summary import print_summary
-
-        print_summary(result)
-        if engine.unreadable:
-            print(f"rap-plugin: attention could not be read ({engine.unreadable}); ACE judged nothing", file=sys.stderr)
 
     def _point_at_selection(self, selection: Selection, pool: Path) -> None:
         numbers = chosen_rows(selection, repeats=self.args.data.prompt_probs is not None)

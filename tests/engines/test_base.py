@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rap_plugin.config import RunConfig
-from rap_plugin.engines.base import Engine, MeasuresWhileSampling, Starts
-from rap_plugin.executors.batches import Reader
+from rap_plugin.engines.base import ChecksAttention, Engine, MeasuresWhileSampling, Starts
+from rap_plugin.errors import RapError
+from rap_plugin.executors.batches import SampleReader
 from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.rollout import ModelIdentity
 
@@ -36,6 +39,11 @@ class Measuring(Plain):
         return []
 
 
+class Unreadable(Plain):
+    def attention_problem(self, sampling):
+        return "its last layer has a sliding window"
+
+
 def test_an_engine_without_the_optional_abilities_is_an_engine():
     assert isinstance(Plain(), Engine)
     assert not isinstance(Plain(), Starts)
@@ -46,11 +54,20 @@ def test_an_ability_is_there_where_its_method_is():
     assert isinstance(Starting(), Starts)
     assert isinstance(Measuring(), MeasuresWhileSampling)
     assert not isinstance(Measuring(), Starts)
+    assert isinstance(Unreadable(), ChecksAttention)
 
 
 def test_an_executor_starts_the_engines_that_can_be_started():
     engine = Starting()
-    reader: Reader = None  # nothing is read
+    reader: SampleReader = None  # nothing is read
     assert LocalExecutor(engine, reader, RunConfig()).start() >= 0
     assert engine.started == 1
     assert LocalExecutor(Plain(), reader, RunConfig()).start() is None
+
+
+def test_attention_that_cannot_be_measured_is_a_choice_before_anything_is_sampled():
+    reader: SampleReader = None  # nothing is read
+    with pytest.raises(RapError, match=r"sliding window.*ace.enabled=false"):
+        LocalExecutor(Unreadable(), reader, RunConfig()).start()
+    config = RunConfig.model_validate({"ace": {"enabled": False}})
+    assert LocalExecutor(Unreadable(), reader, config).start() >= 0

@@ -28,6 +28,9 @@ class StandIn:
         self.log.append(("begin", type(processor).__name__, end_ids, measure))
         return self.unreadable if measure else ""
 
+    def rap_stop_measuring(self):
+        self.log.append(("stop_measuring",))
+
     def rap_end(self, measure):
         self.log.append(("end", measure))
 

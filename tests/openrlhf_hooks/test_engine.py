@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
+from rap_plugin.engines.base import require_attention
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
@@ -142,12 +143,15 @@ def test_stored_responses_are_measured_without_sampling(ray_here, opened):
     assert not calls(ray_here, actor, "sample")
 
 
-def test_attention_that_cannot_be_read_is_left_unmeasured_with_its_reason(opened):
-    engine, _, requests = opened([{"unreadable": "no memory for a mirror of keys"}])
-    engine.start()
-    assert not engine.measures_attention
-    assert engine.unreadable == "no memory for a mirror of keys"
-    assert engine.generate(requests[:1], Sampling())[0][0].status == "ok"
+def test_attention_that_one_engine_cannot_read_stops_before_sampling_and_the_others_let_go(ray_here, opened):
+    engine, actors, requests = opened([{}, {"unreadable": "no memory for a mirror of keys"}])
+    with pytest.raises(RapError, match=r"no memory for a mirror of keys.*ace.enabled=false"):
+        require_attention(engine, Sampling())
+    for actor in actors:
+        assert [entry[0] for entry in calls(ray_here, actor)] == ["begin", "stop_measuring"]
+    # Asked all the same, it samples and measures nothing.
+    pairs = engine.generate_with_attention(requests[:1], Sampling())
+    assert {(response.status, seen.error) for response, seen in pairs[0]} == {("ok", "no memory for a mirror of keys")}
 
 
 def test_agents_are_not_measured(opened):

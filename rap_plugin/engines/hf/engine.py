@@ -141,6 +141,10 @@ class HFEngine:
         self._batches.run(jobs, tokens, run, fail, cap=FORCED_TOKENS)
         return [[seen or not_measured("not measured") for seen in row] for row in out]
 
+    def attention_problem(self, sampling: Sampling) -> str:
+        """Loads the model; why its last layer cannot be seen, empty where it can."""
+        return self._model().last_layer.reason
+
     def close(self) -> None:
         """Lets the weights go, and takes back the one name that was registered with Transformers."""
         if self._loaded is not None:

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rap_plugin.engines.vllm.last_layer import LastAttention, UnreadableAttention, find_last_layer
+from rap_plugin.engines.vllm.options import KEPT_GB
 from rap_plugin.engines.vllm.ranks import Ranks
 from rap_plugin.engines.vllm.reduction import AttentionShape, Measured, measure_all
 from rap_plugin.engines.vllm.row_pool import RowPool
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 REQUEST = "rap_attention"
 """`SamplingParams.extra_args[REQUEST] = [key, first]`: keep this request's queries from position `first` on."""
 
-KEPT_BYTES = 2 * 2**30
+KEPT_BYTES = int(KEPT_GB * 2**30)
 """Queries and keys kept per rank, beside the mirror; requests beyond it are left to a pass of their own."""
 
 

@@ -1,18 +1,18 @@
 """Engine `vllm`: vLLM's offline engine in a process of its own, on GPUs or with its CPU build.
 
 Attention is read inside vLLM's workers while responses are sampled (`capture`); a response that was not seen
-then, and stored responses, get a prefill of prompt + response (`reading`). Where the architecture cannot be read, the
-`hf` engine measures, and a warning says so.
+then, and stored responses, get a prefill of prompt + response (`reading`). Whether the architecture can be read is known
+before anything is sampled.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.base import Engine, not_measured
+from rap_plugin.engines.base import not_measured
 from rap_plugin.engines.vllm.loading import load_vllm, needed_length
 from rap_plugin.engines.vllm.options import OPTIONS
 from rap_plugin.engines.vllm.reading import read_attention
@@ -22,7 +22,8 @@ from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from rap_plugin.engines.hf.engine import HFEngine
 
 BATCH_SIZE = 512
 """Responses handed over at a time: enough that the scheduler's running batch stays full."""
@@ -51,7 +52,7 @@ class VLLMEngine:
         self.batch_size: int = config.batch_size or BATCH_SIZE
         self._running: RunningVLLM | None = None
         self._asleep = False
-        self._fallback: Engine | None = None
+        self._copy: HFEngine | None = None
 
     # -- the contract ---------------------------------------------------------------------------------------------
 
@@ -85,15 +86,24 @@ class VLLMEngine:
             return []
         vllm = self._start(sampling)
         unreadable = vllm.start_capture()
-        if unreadable:
-            return self._hf(unreadable).attention(prompts, sampling)
-        return read_attention(vllm, prompts, sampling)
+        if not unreadable:
+            return read_attention(vllm, prompts, sampling)
+        if self._config.options.get("second_copy"):
+            return self._second_copy().attention(prompts, sampling)
+        return [[not_measured(unreadable) for _ in responses] for _, responses in prompts]
+
+    def attention_problem(self, sampling: Sampling) -> str:
+        """Starts vLLM; why attention cannot be measured, empty where it can."""
+        unreadable = self._start(sampling).start_capture()
+        if unreadable and self._config.options.get("second_copy"):
+            return self._second_copy().attention_problem(sampling)
+        return f"{unreadable}; or set model.options.second_copy=true" if unreadable else ""
 
     def close(self) -> None:
         """Ends vLLM's processes and gives its memory back."""
-        if self._fallback is not None:
-            self._fallback.close()
-            self._fallback = None
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
         if self._running is not None:
             self._running.stop()
             self._running = None
@@ -145,11 +155,10 @@ class VLLMEngine:
             for one, attention in zip(row, found, strict=True):
                 one.attention = attention
 
-    def _hf(self, reason: str) -> Engine:
-        """The engine that measures where vLLM's attention cannot be read: the same weights, a second time."""
-        if self._fallback is None:
-            log.warning("vLLM's attention cannot be read (%s); engine hf measures it with a second copy", reason)
+    def _second_copy(self) -> HFEngine:
+        """Engine hf over the same weights, which measures where vLLM's attention cannot be read."""
+        if self._copy is None:
             from rap_plugin.engines.hf.engine import open_hf
 
-            self._fallback = open_hf(self._config.model_copy(update={"options": {}, "engine": "hf"}))
-        return self._fallback
+            self._copy = open_hf(self._config.model_copy(update={"options": {}, "engine": "hf"}))
+        return self._copy

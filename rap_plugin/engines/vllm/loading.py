@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.vllm.options import context_length, engine_arguments
+from rap_plugin.engines.vllm.options import KEPT_GB, context_length, engine_arguments
 from rap_plugin.engines.vllm.running import RunningVLLM
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Sampling
@@ -48,7 +48,8 @@ def load_vllm(config: ModelConfig, folder: Path, length: int) -> RunningVLLM:
     except Exception as error:
         reason = one_line(first_cause(error))
         raise RapError(f"{config.id}: vLLM cannot start it ({reason}); see model.options, or engine hf") from error
-    return RunningVLLM(llm, length, processor, end_tokens(folder, processor))
+    kept = int(float(config.options.get("attention_gb", KEPT_GB)) * 2**30)
+    return RunningVLLM(llm, length, processor, end_tokens(folder, processor), kept)
 
 
 def end_tokens(folder: Path, processor: Any) -> frozenset[int]:

@@ -18,6 +18,9 @@ CPU_STEP_TOKENS = 4096
 GPU_SHARE = 0.88
 """Of a GPU's memory for vLLM (its own default is 0.92): the rest holds the mirror of keys and the queries kept."""
 
+KEPT_GB = 2.0
+"""Per rank, for the queries and keys of responses that are sampled or not yet reduced."""
+
 OPTIONS: dict[str, str] = {
     "tensor_parallel_size": "GPUs that share each layer (default 1)",
     "gpu_memory_utilization": f"share of each GPU's memory for vLLM (default {GPU_SHARE})",
@@ -26,6 +29,8 @@ OPTIONS: dict[str, str] = {
     "max_num_seqs": "responses decoded together (default: vLLM's)",
     "max_num_batched_tokens": "tokens read in one step (default: vLLM's)",
     "enforce_eager": "true: no compilation and no CUDA graphs; starts faster, samples slower (default false; CPU: true)",
+    "attention_gb": f"GB per GPU for the queries and keys of ACE; responses beyond it are read again (default {KEPT_GB:g})",
+    "second_copy": "true: engine hf measures attention where vLLM cannot, with a copy of the weights (default false)",
     "sleep": "true: `sleep` gives the GPU's memory to others until `wake` (default false)",
     "engine_args": "mapping of further arguments of vLLM's EngineArgs, taken as they are",
 }

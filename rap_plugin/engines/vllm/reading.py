@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,12 +37,30 @@ def read_attention(
         row = [_prepare(vllm, rendered, ids) for ids in responses]
         rows.append([distinct.setdefault(one.token_ids, one) if isinstance(one, GivenResponse) else one for one in row])
         by_prompt.append(list(distinct.values()))
-    # First with the prefix cache, which shares a prompt between its responses; responses that begin alike share
-    # more than the prompt, and their rows are not computed again: those follow without the cache.
-    for use_cache in (True, False):
-        _read(vllm, by_prompt, sampling, use_cache=use_cache)
-        by_prompt = [[one for one in group if one.attention is None] for group in by_prompt]
+    for group in _that_fit(vllm, by_prompt):
+        # First with the prefix cache, which shares a prompt between its responses; responses that begin alike share
+        # more than the prompt, and their rows are not computed again: those follow without the cache.
+        for use_cache in (True, False):
+            _read(vllm, [one for one in group if one.attention is None], sampling, use_cache=use_cache)
     return [[_result(one) for one in row] for row in rows]
+
+
+def _that_fit(vllm: RunningVLLM, by_prompt: Sequence[Sequence[GivenResponse]]) -> Iterator[list[GivenResponse]]:
+    """Responses in groups whose queries and keys the workers can keep at a time; prompts stay together."""
+    group: list[GivenResponse] = []
+    taken = 0
+    for one in (one for responses in by_prompt for one in responses):
+        needed = vllm.needed_rows(one.prompt.length, len(one.token_ids))
+        if needed > vllm.room:
+            one.error = "prompt and response alone need more than model.options.attention_gb"
+            continue
+        if group and taken + needed > vllm.room:
+            yield group
+            group, taken = [], 0
+        group.append(one)
+        taken += needed
+    if group:
+        yield group
 
 
 def _prepare(vllm: RunningVLLM, prompt: RenderedPrompt | Response, ids: Sequence[int]) -> GivenResponse | Attention:
@@ -58,26 +76,23 @@ def _prepare(vllm: RunningVLLM, prompt: RenderedPrompt | Response, ids: Sequence
     return GivenResponse(prompt, tuple(ids[:stop]))
 
 
-def _read(
-    vllm: RunningVLLM, by_prompt: Sequence[Sequence[GivenResponse]], sampling: Sampling, *, use_cache: bool
-) -> None:
+def _read(vllm: RunningVLLM, responses: Sequence[GivenResponse], sampling: Sampling, *, use_cache: bool) -> None:
     """One prefill for every response; those that were seen get their attention."""
     greedy = replace(sampling, temperature=0.0, top_p=1.0)
     parameters: dict[str, Any] = {"max_tokens": 1, "skip_reading_prefix_cache": None if use_cache else True}
     running: dict[str, GivenResponse] = {}
-    for group in by_prompt:
-        salt = vllm.new_key()
-        for one in group:
-            inputs = dict(one.prompt.inputs)
-            inputs["prompt_token_ids"] = [*one.prompt.inputs["prompt_token_ids"], *one.token_ids]
-            # A name of its own keeps blocks that sampling has left in the cache out of this pass.
-            inputs["cache_salt"] = salt
-            try:
-                key = vllm.add(inputs, greedy, first_row=one.prompt.length + 1, **parameters)
-            except Exception as error:
-                one.error = one_line(error)
-            else:
-                running[key] = one
+    salts: dict[int, str] = {}
+    for one in responses:
+        inputs = dict(one.prompt.inputs)
+        inputs["prompt_token_ids"] = [*one.prompt.inputs["prompt_token_ids"], *one.token_ids]
+        # A name of its own per prompt keeps blocks that sampling has left in the cache out of this pass.
+        inputs["cache_salt"] = salts.setdefault(id(one.prompt), vllm.new_key())
+        try:
+            key = vllm.add(inputs, greedy, first_row=one.prompt.length + 1, **parameters)
+        except Exception as error:
+            one.error = one_line(error)
+        else:
+            running[key] = one
     collector = AttentionCollector(vllm)
     for finished in vllm.finished():
         if finished.key in running:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rap_plugin.engines.base import not_measured
-from rap_plugin.engines.vllm.capture import REQUEST
+from rap_plugin.engines.vllm.capture import KEPT_BYTES, REQUEST
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Attention, Sampling
 
@@ -33,7 +34,9 @@ class FinishedRequest:
 class RunningVLLM:
     """One started `LLM` with what is known about its model, and the capture in its workers."""
 
-    def __init__(self, llm: Any, length: int, processor: Any, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self, llm: Any, length: int, processor: Any, end_ids: frozenset[int], kept_bytes: int = KEPT_BYTES
+    ) -> None:
         self.llm = llm
         self.length = length
         """max_model_len."""
@@ -45,6 +48,10 @@ class RunningVLLM:
         """Why attention cannot be read in vLLM; empty where it can, and before `start_capture`."""
         self.missed: Counter[str] = Counter()
         """Why attention of finished requests was not seen, and how often."""
+        self.room = 0
+        """Rows that every worker can keep at a time: one per response token, and some for keys (see `needed_rows`)."""
+        self._key_share = 0.0
+        self._kept_bytes = kept_bytes
         self._capturing = False
         self._count = 0
 
@@ -110,8 +117,10 @@ class RunningVLLM:
             return self.unreadable
         # Keys of blocks that are cached already were never mirrored.
         self.llm.reset_prefix_cache()
-        answers = self._call_workers("rap_attention_start")
+        answers = self._call_workers("rap_attention_start", self._kept_bytes)
         self.unreadable = next((answer["reason"] for answer in answers if answer["reason"]), "")
+        self.room = min((answer["room"] for answer in answers if answer["room"]), default=0)
+        self._key_share = max(answer["key_share"] for answer in answers)
         self._capturing = True
         if self.unreadable:
             self.stop_capture()
@@ -122,6 +131,10 @@ class RunningVLLM:
         if self._capturing:
             self._call_workers("rap_attention_stop")
             self._capturing = False
+
+    def needed_rows(self, prompt_tokens: int, response_tokens: int) -> int:
+        """Of `room`, what the queries of a response and the keys of prompt and response take."""
+        return response_tokens + math.ceil((prompt_tokens + response_tokens) * self._key_share)
 
     def collect(self, rows: Mapping[str, int]) -> dict[str, Attention | None]:
         """Attention of finished requests, given their usable rows by key; None where it was not seen."""

@@ -7,7 +7,6 @@ runs in one, with VLLM_ENABLE_V1_MULTIPROCESSING=0, except where ranks are the p
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 
@@ -90,8 +89,7 @@ def sampled(engine) -> dict:
 def faults(engine) -> dict:
     """Steps that run without the capture, as a full CUDA graph would: what is said about them, and after them."""
     wanted = requests()
-    core = engine._running.llm.llm_engine.engine_core.engine_core
-    capture = core.model_executor.driver_worker.worker.__dict__["_rap_capture"]
+    capture = capture_of(engine)
     engine._running.llm.reset_prefix_cache()
     del capture.last.layer.impl.forward
     unseen = engine.generate_with_attention(wanted, SAMPLING)
@@ -99,6 +97,12 @@ def faults(engine) -> dict:
     engine._running.missed.clear()
     after = engine.generate_with_attention(wanted, SAMPLING)
     return {"unseen": told(unseen), "after": told(after), "reasons": sorted(engine._running.missed)}
+
+
+def capture_of(engine):
+    """The capture in vLLM's worker, where both run in this process."""
+    core = engine._running.llm.llm_engine.engine_core.engine_core
+    return core.model_executor.driver_worker.worker.__dict__["_rap_capture"]
 
 
 def hf_lengths(engine, wanted) -> list[int]:
@@ -168,10 +172,6 @@ def eager(folder: str, dtype: str, rows: list) -> list:
 
 def main() -> None:
     task = json.loads(sys.stdin.read())
-    warnings: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: warnings.append(record.getMessage())
-    logging.getLogger("rap_plugin").addHandler(handler)
     out = []
     for step in task["steps"]:
         config = ModelConfig(
@@ -189,8 +189,15 @@ def main() -> None:
             if step.get("hf"):
                 from rap_plugin.engines.hf.engine import open_hf
 
+                result["problem"] = engine.attention_problem(SAMPLING)
+                engine._config.options["second_copy"] = True
+                result["problem with a second copy"] = engine.attention_problem(SAMPLING)
+                result["copied"] = statistics_of(engine.attention(prompts, SAMPLING))
                 other = open_hf(ModelConfig(id=task["folder"], dtype=step["dtype"]))
                 result["hf"] = statistics_of(other.attention(prompts, SAMPLING))
+            if step.get("held"):
+                pool = capture_of(engine).requests.pool
+                result["held"] = {"bytes": pool.held_bytes, "rows": pool.capacity - pool.room}
             result["missed"] = dict(engine._running.missed)
         else:
             result = sampled(engine)
@@ -198,7 +205,6 @@ def main() -> None:
             if step.get("eager"):
                 result["eager"] = eager(task["folder"], step["dtype"], rows)
         engine.close()
-        result["warnings"] = warnings[:]
         out.append(result)
     Path(task["out"]).write_text(json.dumps(out))
 

@@ -17,7 +17,9 @@ def test_every_option_reaches_vllm():
         "sleep": True,
         "engine_args": {"quantization": "fp8"},
     }
-    assert set(options) | {"max_model_len"} == set(OPTIONS)
+    # Those that vLLM itself is not told.
+    ours = {"max_model_len", "attention_gb", "second_copy"}
+    assert set(options) | ours == set(OPTIONS)
     arguments = engine_arguments(ModelConfig(id="m", options=options), "folder", 640, "cuda")
     expected = {
         "model": "folder",
