@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from rap_plugin.errors import Command, Option, RapError, one_line
@@ -20,7 +20,7 @@ from rap_plugin.errors import Command, Option, RapError, one_line
 class Section(BaseModel):
     """A part of the configuration; unknown names are errors, so that a typing slip is never silent."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class PoolConfig(Section):
@@ -112,13 +112,20 @@ class AceConfig(Section):
 class SelectionConfig(Section):
     selector: str = Field("rap", description="name of a registered selector")
     preset: Literal["paper", "released"] = Field("paper", description="RAP as the paper or the released script has it")
-    lambda_c: float = Field(0.5, description="CDE: keep where discrepancy is above")
-    lambda_a: float | Literal["auto"] = Field(
+    lambda_c: float = Field(0.5, ge=-1, le=1, description="CDE: keep where discrepancy is above")
+    lambda_a: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         0.1, description="ACE: discard where psi is above; auto = psi_quantile of the pool"
     )
     psi_quantile: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="the quantile that lambda_a=auto takes")
     keep: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="budget as a share of the pool; finds the thresholds that give it"
+        None,
+        description="budget as a share of the usable samples; it thins the selection evenly, or lowers lambda_c to widen it",
+    )
+    min_graded: int | None = Field(
+        None, ge=1, description="graded rollouts that an arm needs to be judged on; default: more than half of M"
+    )
+    unmeasured: Literal["pass", "discard"] = Field(
+        "pass", description="ACE: what becomes of a sample whose psi was not measured"
     )
     cde: bool = Field(True, description="off: no causal discrepancy test (ablation)")
     ace: bool = Field(True, description="off: no attention test (ablation)")
@@ -126,9 +133,17 @@ class SelectionConfig(Section):
     hard_requires_discrepancy: bool = Field(False, description="hard replacements need a positive discrepancy")
     hard_requires_confidence: bool = Field(True, description="hard replacements have to pass ACE, as in the paper")
     band: tuple[float, float] = Field((0.2, 0.8), description="selector band: image accuracy from .. to, inclusive")
-    limr_threshold: float = Field(0.6, description="selector limr: alignment score from which a sample is kept")
+    limr_threshold: float = Field(0.6, le=1, description="selector limr: alignment score from which a sample is kept")
     score: str = Field("discrepancy", description="selector top: the score to rank by")
     seed: int = Field(42, ge=0, description="of the random selector and of released's draw")
+
+    @field_validator("band")
+    @classmethod
+    def _in_order(cls, band: tuple[float, float]) -> tuple[float, float]:
+        low, high = band
+        if not 0 <= low <= high <= 1:
+            raise ValueError("two accuracies between 0 and 1 are expected, the lower one first")
+        return band
 
 
 class ExecutionConfig(Section):
@@ -166,6 +181,12 @@ class RunConfig(Section):
     plugins: list[str] = Field(
         default_factory=list, description="plugin files (path.py) to load beside the installed ones"
     )
+
+    @property
+    def least_graded(self) -> int:
+        """Graded rollouts that an arm needs to be judged on: more than half of M where nothing else is given."""
+        given = self.selection.min_graded
+        return self.sampling.rollouts // 2 + 1 if given is None else min(given, self.sampling.rollouts)
 
     @property
     def format_weight(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ def arm(right: Sequence[int], rollouts: int, exact: Sequence[int] | None = None)
     counts = np.array(right, dtype=np.int64)
     full = np.full(len(counts), rollouts, dtype=np.int64)
     ones = np.array(exact if exact is not None else right, dtype=np.int64)
-    return ArmCounts(full, full, full, counts, ones, counts, full * 10)
+    none = np.zeros(len(counts), dtype=np.int64)
+    return ArmCounts(full, full, full, counts, ones, counts, full * 10, none, none)
 
 
 def make_table(
@@ -53,3 +55,9 @@ def make_table(
 
 def scores_of(table: EvidenceTable, config: RunConfig | None = None) -> dict[str, Any]:
     return {name: scorer(table, config or load_config()) for name, scorer in BUILTIN_SCORERS.items()}
+
+
+def graded(table: EvidenceTable, *, image: Sequence[int], blind: Sequence[int]) -> EvidenceTable:
+    """The table with so many graded rollouts per sample; the others were answered, but could not be graded."""
+    numbers = {"image": np.array(image), "blind": np.array(blind)}
+    return replace(table, arms={name: replace(counts, graded=numbers[name]) for name, counts in table.arms.items()})

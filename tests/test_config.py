@@ -8,7 +8,7 @@ import pytest
 
 from rap_plugin.config import field_of, load_config, option_names
 from rap_plugin.errors import RapError
-from rap_plugin.flags import FLAGS
+from rap_plugin.flags import FLAGS, flag_of
 
 
 def test_flags_win_over_set_which_wins_over_the_file(tmp_path: Path) -> None:
@@ -61,3 +61,27 @@ def test_every_flag_names_a_field_that_explains_itself() -> None:
     for name in option_names():
         if "." in name:
             assert field_of(name).description, f"{name} has no description"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("selection.lambda_c", float("nan")),
+        ("selection.lambda_c", 2),
+        ("selection.lambda_c", -5),
+        ("selection.lambda_a", float("inf")),
+        ("selection.lambda_a", -0.1),
+        ("selection.keep", 0),
+        ("selection.band", [0.8, 0.2]),
+        ("selection.band", [0.2, 1.5]),
+        ("selection.limr_threshold", 1.5),
+        ("selection.min_graded", 0),
+        ("grading.right_at", float("nan")),
+        ("sampling.temperature", float("inf")),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused_in_one_line(name: str, value: object) -> None:
+    with pytest.raises(RapError) as caught:
+        load_config(flags={name: value})
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value) or flag_of(name) in str(caught.value)

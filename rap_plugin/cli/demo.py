@@ -87,7 +87,7 @@ def print_roles(result: Any) -> None:
         f"recall of the role needs_image: {_share(len(chosen & set(target)), len(target))} "
         f"(with the easy ones that DRM took out: {_share(sum(verdicts[i] in ('selected', 'hard_replacement', 'easy') for i in target), len(target))})",
         f"CDE removed {tally['language_prior']:,}, ACE removed {tally['attention_biased']:,}, "
-        f"DRM removed {tally['easy']:,} easy and added {tally['hard_replacement']:,} hard; never solved {tally['unsolved']:,}",
+        f"DRM removed {tally['easy']:,} easy and added {tally['hard_replacement']:,} hard; never solved {tally['unsolved'] + tally['cut_off']:,}",
     ]
     with open_store(result.run) as store:
         total = cost_of(store)["total"]

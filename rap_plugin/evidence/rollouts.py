@@ -20,6 +20,8 @@ COUNTED = {
     "exact": "coalesce(reward = 1.0, 0)",
     "high": f"coalesce(reward >= {HIGH_REWARD}, 0)",
     "tokens": "tokens",
+    "cut": "finish = 'length' AND status = 'ok'",
+    "well_formatted": "coalesce(well_formatted, 0)",
 }
 """What a single rollout adds to each field of ArmCounts, in SQL."""
 

@@ -43,6 +43,10 @@ class ArmCounts:
     high: Counts
     """Rollouts with a reward of at least 0.9."""
     tokens: Counts
+    cut: Counts
+    """Responses that ended at the token limit."""
+    well_formatted: Counts
+    """Graded responses that are, as a whole, `<think>..</think> .. \\boxed{..}`."""
 
     @property
     def accuracy(self) -> Numbers:
@@ -118,20 +122,22 @@ def read_table(
     found = _matrix(
         store.query(
             "SELECT sample, probe, count(*), sum(status = 'ok'), count(reward), sum(verdict = 'right'), "
-            f"sum(reward = 1.0), sum(reward >= {HIGH_REWARD}), sum(tokens), sum(grader IS NULL AND status = 'ok')"
+            f"sum(reward = 1.0), sum(reward >= {HIGH_REWARD}), sum(tokens), "
+            "sum(finish = 'length' AND status = 'ok'), sum(coalesce(well_formatted, 0)), "
+            "sum(grader IS NULL AND status = 'ok')"
             f"{extra} FROM rollouts WHERE rollout < ? GROUP BY sample, probe ORDER BY sample, probe",
             (rollouts,),
         ),
-        10 + len(statistics),
+        12 + len(statistics),
     )
     arms: dict[Arm, ArmCounts] = {}
     ungraded = np.zeros(len(numbers))
     for arm in ARMS:
         part = found[found[:, 1] == probes[arm]]
         keys = part[:, 0].astype(np.int64)
-        columns = [np.nan_to_num(_aligned(keys, part[:, i], numbers)) for i in range(2, 10)]
-        arms[arm] = ArmCounts(*(column.astype(np.int64) for column in columns[:7]))
-        ungraded += columns[7]
+        columns = [np.nan_to_num(_aligned(keys, part[:, i], numbers)) for i in range(2, 12)]
+        arms[arm] = ArmCounts(*(column.astype(np.int64) for column in columns[:9]))
+        ungraded += columns[9]
 
     image_part = found[found[:, 1] == probes["image"]]
     image_keys = image_part[:, 0].astype(np.int64)
@@ -160,7 +166,7 @@ def read_table(
         probes=probes,
         path=store.path,
         statistics={
-            name: _aligned(image_keys, image_part[:, 10 + i], numbers[keep]) for i, name in enumerate(statistics)
+            name: _aligned(image_keys, image_part[:, 12 + i], numbers[keep]) for i, name in enumerate(statistics)
         },
     )
 

@@ -43,6 +43,9 @@ def _why_empty(selection: Selection) -> EmptySelection:
         "unsolved": RapError(
             "the model never solves these; use an easier pool, a stronger model or more ", Option("sampling.rollouts")
         ),
+        "cut_off": RapError("most responses were cut off; raise ", Option("sampling.max_new_tokens")),
+        "unmeasured": RapError("their attention was not measured; set ", Option("selection.unmeasured"), " to pass"),
+        "too_few_graded": RapError("most rollouts failed or could not be graded; see the column error of the evidence"),
         "text_only": RapError("the pool's rows have no images; RAP selects multimodal problems"),
     }
     hint = hints.get(verdict, RapError("loosen the selector's thresholds"))

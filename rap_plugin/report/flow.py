@@ -108,8 +108,11 @@ def build_flow(selection: Selection) -> Flow:
     stages: list[tuple[tuple[str, str], tuple[str, ...]]]
     if options.selector == "rap" and options.preset == "paper":
         stages = [
-            (("CDE", "does the image matter?"), ("language_prior", "unsolved", "text_only")),
-            (("ACE", "is attention sound?"), ("attention_biased",)),
+            (
+                ("CDE", "does the image matter?"),
+                ("language_prior", "unsolved", "cut_off", "too_few_graded", "text_only"),
+            ),
+            (("ACE", "is attention sound?"), ("attention_biased", "unmeasured")),
             (("DRM", "is there more to learn?"), ("easy", "not_chosen")),
         ]
         used = (

@@ -36,6 +36,11 @@ VERDICT_WORDS = {
         "While answering, one token keeps the model's attention: the reasoning may not be about the image (ACE).",
         "one token holds the attention (ACE)",
     ),
+    "unmeasured": Word(
+        "Attention unmeasured",
+        "Psi could not be measured, and the configuration discards such samples.",
+        "psi was not measured (ACE)",
+    ),
     "easy": Word(
         "Easy",
         "Right in every rollout with the image: no reward differs, so there is nothing to learn (DRM).",
@@ -45,6 +50,16 @@ VERDICT_WORDS = {
         "Unsolved",
         "Never right with the image: no reward differs, so there is nothing to learn.",
         "never right: no reward to learn from",
+    ),
+    "cut_off": Word(
+        "Cut off",
+        "Never right with the image, and most responses ended at the token limit: more tokens may change that.",
+        "never right, mostly cut off at the token limit",
+    ),
+    "too_few_graded": Word(
+        "Too few graded",
+        "Fewer rollouts could be graded than a judgement needs: others failed, timed out or could not be read.",
+        "too few graded rollouts to judge",
     ),
     "text_only": Word(
         "Text only",

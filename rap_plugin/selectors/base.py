@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.table import EvidenceTable, Numbers
+from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.samples.sample import Quarantined
 
 VERDICTS = (
@@ -18,8 +19,11 @@ VERDICTS = (
     "hard_replacement",
     "language_prior",
     "attention_biased",
+    "unmeasured",
     "easy",
     "unsolved",
+    "cut_off",
+    "too_few_graded",
     "text_only",
     "not_chosen",
 )
@@ -69,12 +73,34 @@ class Selection:
     quarantine: list[Quarantined]
 
 
-def blank_verdicts(table: EvidenceTable) -> tuple[Words, list[str]]:
-    """Verdicts and reasons to start from: text-only samples are marked, all others not chosen."""
+def judged(table: EvidenceTable, config: RunConfig, arms: Sequence[Arm] = ARMS) -> Mask:
+    """(N,) True where a sample has an image and enough graded rollouts in each of these arms to be judged on them."""
+    least = config.least_graded
+    return np.logical_and.reduce([table.images > 0, *(table.arms[arm].graded >= least for arm in arms)])
+
+
+def mostly_cut(table: EvidenceTable) -> Mask:
+    """(N,) True where more than half of the responses with the image ended at the token limit."""
+    image = table.arms["image"]
+    return 2 * image.cut > image.answered
+
+
+def blank_verdicts(table: EvidenceTable, judged: Mask | None = None) -> tuple[Words, list[str]]:
+    """Verdicts and reasons to start from: text-only samples are marked, those that are not `judged`, all others not
+    chosen.
+    """
     verdicts = np.full(len(table), "not_chosen", dtype="U16")
     reasons = [""] * len(table)
     for i in np.flatnonzero(table.images == 0):
         verdicts[i], reasons[i] = "text_only", "no image, so no discrepancy is possible"
+    if judged is not None:
+        image, blind = table.arms["image"], table.arms["blind"]
+        for i in np.flatnonzero((table.images > 0) & ~judged):
+            verdicts[i] = "too_few_graded"
+            reasons[i] = (
+                f"{image.graded[i]} graded rollouts with the image and {blind.graded[i]} without, of {table.rollouts} each: "
+                "too few to judge"
+            )
     return verdicts, reasons
 
 

@@ -10,7 +10,7 @@ from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import EvidenceTable
 from rap_plugin.scorers.alignment import exact_share, mean_in_order
-from rap_plugin.selectors.base import Decision, Scores, blank_verdicts
+from rap_plugin.selectors.base import Decision, Scores, blank_verdicts, judged, mostly_cut
 
 CORE_ALIGNMENT = 0.6
 CORE_GAIN = 0.2
@@ -52,16 +52,20 @@ def select_released(table: EvidenceTable, scores: Scores, config: RunConfig) -> 
     pool = np.flatnonzero(hard_pool).tolist()
     drawn = random.Random(config.selection.seed).sample(pool, int(HARD_SHARE * len(pool)))
 
-    verdicts, reasons = blank_verdicts(table)
+    enough = judged(table, config)
+    verdicts, reasons = blank_verdicts(table, enough)
     local = np.full(len(at), "not_chosen", dtype="U16")
     local[gain <= CORE_GAIN] = "language_prior"
     local[a == 0] = "unsolved"
+    local[(a == 0) & mostly_cut(table)[at]] = "cut_off"
     local[qualified & easy] = "easy"
     # A sample both in the core and drawn counts as core: the selection is their union.
     local[drawn] = "hard_replacement"
     local[core] = "selected"
-    verdicts[at] = local
     for i, k in enumerate(at):
+        if not enough[k]:
+            continue
+        verdicts[k] = local[i]
         reasons[k] = f"alignment {aligned[i]:.3f}, exact reward {a[i]:.0%} with the image, {t[i]:.0%} without"
     notes = ["preset released computes no ACE; its hard pool depends on row order"]
     if not pool:

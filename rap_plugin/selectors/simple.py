@@ -7,7 +7,9 @@ import numpy as np
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import EvidenceTable
-from rap_plugin.selectors.base import Decision, Mask, Numbers, Scores, blank_verdicts, budget, draw, place
+from rap_plugin.rollout import ARMS
+from rap_plugin.scorers import BUILTIN_SCORERS
+from rap_plugin.selectors.base import Decision, Mask, Numbers, Scores, blank_verdicts, budget, draw, judged, place
 
 DEFAULT_KEEP = 0.1
 """Share of the pool that selectors without a threshold keep when no budget is given: RAP's own is 9.39 %."""
@@ -17,19 +19,19 @@ def select_random(table: EvidenceTable, scores: Scores, config: RunConfig) -> De
     """The same number of samples at random: the baseline that every selection must beat."""
     lots = draw(config.selection.seed, table.ids)
     wanted = budget(config.selection.keep, table, DEFAULT_KEEP)
-    return _take(table, np.ones(len(table), bool), lots, wanted, "drawn at random", "not drawn")
+    # It judges no rollout, so that it needs none.
+    return _take(table, table.images > 0, np.ones(len(table), bool), lots, wanted, "drawn at random", "not drawn")
 
 
 def select_band(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decision:
     """Image accuracy inside a band: neither always nor never solved. With a budget, nearest to its middle first."""
     low, high = config.selection.band
-    if low > high:
-        raise RapError(f"selection.band: {low} is above {high}; give the lower end first")
     accuracy = scores["acc_image"]
     inside = (accuracy >= low) & (accuracy <= high)
     order = np.abs(accuracy - (low + high) / 2)
     named = f"image accuracy in [{low:g}, {high:g}]"
-    decision = _take(table, inside, order, budget(config.selection.keep, table), named, f"not within {named}")
+    enough = judged(table, config, ("image",))
+    decision = _take(table, enough, inside, order, budget(config.selection.keep, table), named, f"not within {named}")
     decision.thresholds = {"band_low": low, "band_high": high}
     return decision
 
@@ -43,7 +45,8 @@ def select_limr(table: EvidenceTable, scores: Scores, config: RunConfig) -> Deci
     scored = scores["alignment"]
     inside = scored >= threshold
     named = f"alignment of at least {threshold:g}"
-    decision = _take(table, inside, -scored, budget(config.selection.keep, table), named, f"no {named}")
+    enough = judged(table, config, ("image",))
+    decision = _take(table, enough, inside, -scored, budget(config.selection.keep, table), named, f"no {named}")
     decision.thresholds = {"limr_threshold": threshold}
     return decision
 
@@ -55,17 +58,25 @@ def select_top(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decis
         raise RapError(f"selection.score: unknown score {name!r}; known: {', '.join(scores)}")
     values = scores[name]
     wanted = budget(config.selection.keep, table, DEFAULT_KEEP)
-    return _take(table, ~np.isnan(values), -values, wanted, f"among the highest {name}", f"lower {name}, or none")
+    known = BUILTIN_SCORERS.get(name)
+    enough = judged(table, config, known.arms if known else ARMS)
+    return _take(
+        table, enough, ~np.isnan(values), -values, wanted, f"among the highest {name}", f"lower {name}, or none"
+    )
 
 
-def _take(table: EvidenceTable, inside: Mask, order: Numbers, wanted: int | None, yes: str, no: str) -> Decision:
-    """Takes at most `wanted` of the `inside` samples, lowest `order` first, ties by id."""
-    verdicts, reasons = blank_verdicts(table)
-    pictured = table.images > 0
-    ranked = place(inside & pictured, np.nan_to_num(order), table.ids)
+def _take(
+    table: EvidenceTable, judged: Mask, inside: Mask, order: Numbers, wanted: int | None, yes: str, no: str
+) -> Decision:
+    """Takes at most `wanted` of the `judged` samples that are `inside`, lowest `order` first, ties by id.
+
+    The order does not depend on the budget, so that a smaller one takes a part of what a larger one takes.
+    """
+    verdicts, reasons = blank_verdicts(table, judged)
+    ranked = place(inside & judged, np.nan_to_num(order), table.ids)
     taken = ranked if wanted is None else ranked[:wanted]
     verdicts[taken] = "selected"
-    for i in np.flatnonzero(pictured):
+    for i in np.flatnonzero(judged):
         reasons[i] = no
     for i in ranked:
         reasons[i] = f"{yes}, but over the budget of {wanted}"

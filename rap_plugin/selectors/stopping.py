@@ -8,14 +8,14 @@ missing ones end up ungraded. Each function below answers for all samples of a p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.table import ArmCounts, Counts, EvidenceTable, Numbers
-from rap_plugin.rollout import Arm
+from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.scorers import BUILTIN_SCORERS
 from rap_plugin.scorers.alignment import alignment, exact_share
 from rap_plugin.selectors.base import Mask, Scores
@@ -104,6 +104,16 @@ def missing(table: EvidenceTable, arm: Arm) -> Counts:
     return np.maximum(table.rollouts - table.arms[arm].stored, 0)
 
 
+def _judged(table: EvidenceTable, config: RunConfig, arms: Sequence[Arm] = ARMS) -> Known:
+    """Whether a sample has an image and ends with enough graded rollouts in these arms."""
+    least = config.least_graded
+    known = Known.exactly(table.images > 0)
+    for arm in arms:
+        graded = table.arms[arm].graded
+        known &= Known(graded >= least, graded + missing(table, arm) >= least)
+    return known
+
+
 def _always(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
     return np.ones(len(table), bool)
 
@@ -129,14 +139,19 @@ def _accuracy_bounds(counts: ArmCounts, left: Counts) -> tuple[Numbers, Numbers]
 def _band(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
     low, high = config.selection.band
     least, most = _accuracy_bounds(table.arms["image"], missing(table, "image"))
-    inside = (least >= low) & (most <= high)
-    outside = (most < low) | (least > high)
-    return inside | outside | (table.images == 0)
+    inside = Known((least >= low) & (most <= high), (most >= low) & (least <= high))
+    judged = _judged(table, config, ("image",))
+    return _settled(~judged, judged & inside, judged & ~inside)
+
+
+def _settled(*outcomes: Known) -> Mask:
+    """(N,) True where one of these outcomes, which exclude each other, is sure."""
+    return np.logical_or.reduce([outcome.surely for outcome in outcomes])
 
 
 def _released_waves(config: RunConfig) -> list[Wave]:
     m = config.sampling.rollouts
-    return [("image", m), ("blind", 1), *(("blind", n) for n in range(2, m + 1))]
+    return [("image", m), *(("blind", n) for n in range(config.least_graded, m + 1))]
 
 
 def _released(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
@@ -154,15 +169,16 @@ def _released(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
     share = exact_share(table, "image")
     least = table.arms["blind"].exact / table.rollouts
     most = (table.arms["blind"].exact + left) / table.rollouts
-    gains = share - most > CORE_GAIN
-    gains_not = ~(share - least > CORE_GAIN)
-    return gains | gains_not | ~pictured
+    gains = Known(share - most > CORE_GAIN, share - least > CORE_GAIN)
+    judged = _judged(table, config)
+    return _settled(~judged, judged & gains, judged & ~gains)
 
 
 def _paper_waves(config: RunConfig) -> list[Wave]:
     m = config.sampling.rollouts
     # From this many right blind answers on, no image arm can lift D above lambda_c.
     settles = next((n for n in range(1, m + 1) if not 1 - n / m > config.selection.lambda_c), m)
+    settles = max(settles, config.least_graded)
     # One image rollout at a time: the first right one settles most of what the text gives away.
     waves: list[Wave] = [("blind", settles), *(("image", n) for n in range(1, m + 1))]
     waves += [("blind", n) for n in range(settles + 1, m + 1)]
@@ -180,15 +196,15 @@ def _paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
     cannot move it.
     """
     options = config.selection
-    pictured = Known.exactly(table.images > 0)
+    judged = _judged(table, config)
     gain = _gain_bounds(table)
     missing_image = missing(table, "image")
     image = table.arms["image"]
 
-    cde = _above(gain, options.lambda_c) if options.cde else pictured
-    solved = pictured & Known(image.right > 0, (image.right > 0) | (missing_image > 0))
-    biased = _biased(table, scores["log_psi"], config)
-    core = cde & solved & ~biased
+    cde = judged & _above(gain, options.lambda_c) if options.cde else judged
+    solved = judged & Known(image.right > 0, (image.right > 0) | (missing_image > 0))
+    inattentive = _inattentive(table, scores["log_psi"], config)
+    core = cde & solved & ~inattentive
 
     all_right_so_far = image.right == image.graded
     all_right = Known(all_right_so_far & (missing_image == 0), all_right_so_far)
@@ -196,16 +212,16 @@ def _paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Mask:
 
     candidate = solved & ~core & ~all_right
     if options.hard_requires_confidence:
-        candidate &= ~biased
+        candidate &= ~inattentive
     if options.hard_requires_discrepancy:
         candidate &= _above(gain, 0.0)
     hard = _replacements(table, candidate, easy, gain)
 
-    language_prior = ~cde & solved & ~hard
-    attention_biased = cde & biased & solved & ~hard
+    unsolved = judged & ~solved
+    language_prior = solved & ~cde & ~hard
+    discarded = solved & cde & inattentive & ~hard
     selected = core & ~easy
-    settled = [~solved, easy, hard, language_prior, attention_biased, selected]
-    return np.logical_or.reduce([outcome.surely for outcome in settled]) | (table.images == 0)
+    return _settled(~judged, unsolved, easy, hard, language_prior, discarded, selected)
 
 
 def _gain_bounds(table: EvidenceTable) -> tuple[Numbers, Numbers]:
@@ -223,14 +239,18 @@ def _above(bounds: tuple[Numbers, Numbers], threshold: float) -> Known:
     return Known(least > threshold, greatest > threshold)
 
 
-def _biased(table: EvidenceTable, log_psi: Numbers, config: RunConfig) -> Known:
+def _inattentive(table: EvidenceTable, log_psi: Numbers, config: RunConfig) -> Known:
     options = config.selection
     if not options.ace:
         return Known.nowhere(len(table))
     threshold = math.log(options.lambda_a) if options.lambda_a != "auto" and options.lambda_a > 0 else -math.inf
-    already = log_psi > threshold
     # psi is a maximum over rollouts here, so that more of them can only raise it.
-    return Known(already, already | (missing(table, "image") > 0))
+    biased = log_psi > threshold
+    more = missing(table, "image") > 0
+    if options.unmeasured == "pass":
+        return Known(biased, biased | more)
+    unmeasured = np.isnan(log_psi)
+    return Known(biased | (unmeasured & ~more), biased | unmeasured | more)
 
 
 def _replacements(table: EvidenceTable, candidate: Known, easy: Known, gain: tuple[Numbers, Numbers]) -> Known:

@@ -31,13 +31,9 @@ def test_equal_counts_give_the_same_double_as_one_fraction(image: int, blind: in
 def test_samples_without_an_image_have_no_scores() -> None:
     from dataclasses import replace
 
-    from rap_plugin.evidence.table import ArmCounts
-
     table = make_table([0, 1], [0, 0], [math.nan, -5.0], images=[0, 1])
     nothing = np.array([0, 5])
-    arms = {
-        arm: ArmCounts(nothing, nothing, nothing, c.right, c.exact, c.high, c.tokens) for arm, c in table.arms.items()
-    }
+    arms = {arm: replace(c, stored=nothing, answered=nothing, graded=nothing) for arm, c in table.arms.items()}
     scores = scores_of(replace(table, arms=arms))
     for name in BUILTIN_SCORERS:
         assert math.isnan(scores[name][0]), name

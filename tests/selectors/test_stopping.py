@@ -27,6 +27,8 @@ CONFIGURATIONS = {
     "paper, positive gain": {"selection.hard_requires_discrepancy": True},
     "paper, hard ones need no ACE": {"selection.hard_requires_confidence": False},
     "paper, gain 0": {"selection.lambda_c": 0.0},
+    "paper, unmeasured ones discarded": {"selection.unmeasured": "discard"},
+    "paper, one graded rollout is enough": {"selection.min_graded": 1},
     "released": {"selection.preset": "released"},
     "random": {"selection.selector": "random"},
     "band": {"selection.selector": "band"},
@@ -42,19 +44,22 @@ def configure(name: str) -> RunConfig:
 
 
 Evidence = dict[str, np.ndarray]
-"""Full evidence: right answers (N, M) per arm and log psi (N, M)."""
+"""Full evidence, (N, M) each: right answers per arm, which of them could be graded, and log psi, NaN where not measured."""
 
 
 def table_of(evidence: Evidence, seen: dict[str, np.ndarray]) -> EvidenceTable:
     """The table after the first `seen[arm]` rollouts of every sample."""
     n = len(evidence["image"])
     mask = {arm: np.arange(M) < seen[arm][:, None] for arm in ("image", "blind")}
-    psi = np.where(mask["image"], evidence["psi"], -np.inf).max(axis=1)
-    whole = make_table([0] * n, [0] * n, np.where(seen["image"] > 0, psi, np.nan).tolist(), rollouts=M)
+    measured = mask["image"] & ~np.isnan(evidence["psi"])
+    psi = np.where(measured, evidence["psi"], -np.inf).max(axis=1)
+    whole = make_table([0] * n, [0] * n, np.where(measured.any(axis=1), psi, np.nan).tolist(), rollouts=M)
     arms: Any = {}
     for arm in ("image", "blind"):
-        right = (evidence[arm] & mask[arm]).sum(axis=1)
-        arms[arm] = ArmCounts(seen[arm], seen[arm], seen[arm], right, right, right, seen[arm])
+        graded = evidence[f"{arm} graded"] & mask[arm]
+        right = (evidence[arm] & graded).sum(axis=1)
+        none = np.zeros(n, int)
+        arms[arm] = ArmCounts(seen[arm], seen[arm], graded.sum(axis=1), right, right, right, seen[arm], none, none)
     return dataclasses.replace(whole, arms=arms)
 
 
@@ -67,14 +72,26 @@ def verdicts(table: EvidenceTable, config: RunConfig) -> np.ndarray:
     return np.asarray(selector(table, scores_of(table, config), config).verdicts)
 
 
-def evidence_from(draws: np.random.Generator, n: int) -> Evidence:
+def evidence_from(draws: np.random.Generator, n: int, fragile_share: float = 0.2) -> Evidence:
+    """Samples of all abilities; the fragile ones have rollouts without a grade or without attention."""
     ability = draws.choice([0.0, 0.1, 0.3, 0.6, 0.9, 1.0], n)
     guess = draws.choice([0.0, 0.0, 0.2, 0.8, 1.0], n)
-    return {
+    fragile = draws.random((n, 1)) < fragile_share
+    found = {
         "image": draws.random((n, M)) < ability[:, None],
         "blind": draws.random((n, M)) < guess[:, None],
-        "psi": draws.normal(-5, 2.5, (n, M)),
+        "psi": np.where(fragile & (draws.random((n, M)) < 0.7), np.nan, draws.normal(-5, 2.5, (n, M))),
     }
+    for arm in ("image", "blind"):
+        found[f"{arm} graded"] = ~(fragile & (draws.random((n, M)) < 0.6))
+        # A sample without any grade is in no table.
+        found[f"{arm} graded"][:, 0] = True
+    return found
+
+
+def arm_of(key: str) -> str:
+    """The arm whose rollouts a part of the evidence belongs to."""
+    return "blind" if key.startswith("blind") else "image"
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -93,8 +110,7 @@ def test_no_completion_changes_a_settled_verdict(name: str, seed: int, n: int) -
     for _ in range(6):
         other = evidence_from(draws, n)
         mixed = {
-            key: np.where(np.arange(M) < seen["image" if key == "psi" else key][:, None], evidence[key], other[key])
-            for key in evidence
+            key: np.where(np.arange(M) < seen[arm_of(key)][:, None], evidence[key], other[key]) for key in evidence
         }
         found = verdicts(table_of(mixed, full(n)), config)
         np.testing.assert_array_equal(found[settled], expected[settled])
@@ -106,7 +122,7 @@ def test_sampling_in_waves_ends_with_the_verdicts_of_the_full_run_and_saves_roll
     rule = find_stopping_rule(config)
     assert rule is not None
     n = 300
-    evidence = evidence_from(np.random.default_rng(5), n)
+    evidence = evidence_from(np.random.default_rng(5), n, fragile_share=0.05)
     seen = {"image": np.zeros(n, int), "blind": np.zeros(n, int)}
     for arm, wanted in [*rule.waves(config), ("image", M), ("blind", M)]:
         usable = (seen["image"] > 0) & (seen["blind"] > 0)
@@ -119,9 +135,9 @@ def test_sampling_in_waves_ends_with_the_verdicts_of_the_full_run_and_saves_roll
     # Any completion has the verdicts of the full run: the one with every missing rollout wrong, for example.
     filled = {
         key: np.where(
-            np.arange(M) < seen["image" if key == "psi" else key][:, None],
+            np.arange(M) < seen[arm_of(key)][:, None],
             evidence[key],
-            -np.inf if key == "psi" else False,
+            np.nan if key == "psi" else key.endswith("graded"),
         )
         for key in evidence
     }
