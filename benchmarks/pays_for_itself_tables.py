@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from digit_problems import RECIPES, ROLES
-from pays_for_itself import ARMS, MAIN, SHARE
+from pays_for_itself_arms import ARMS, MAIN, SHARE
 
 
 def marks(name: str) -> tuple[str, str]:

@@ -270,6 +270,22 @@ def crowded_top(package: Path) -> list[str]:
     return found if len(found) > MODULES_AT_THE_TOP else []
 
 
+ON_PURPOSE = {"RapDataset", "RapModel"}
+"""Names that two hosts show their users, each for its own."""
+
+
+def words_used_twice(package: Path) -> list[str]:
+    """Classes of one name in two files."""
+    homes: dict[str, set[str]] = {}
+    for name, (_, parsed) in modules(package).items():
+        for node in ast.walk(parsed):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name.lstrip("_"), set()).add(name)
+    return sorted(
+        f"{word}: {sorted(where)}" for word, where in homes.items() if len(where) > 1 and word not in ON_PURPOSE
+    )
+
+
 RULES: dict[str, Callable[[Path], list[str] | list[list[str]]]] = {
     "every room has a rule": rooms_without_a_rule,
     "a room imports what its rule allows": forbidden_arrows,
@@ -279,6 +295,7 @@ RULES: dict[str, Callable[[Path], list[str] | list[list[str]]]] = {
     "SQL stands under evidence/ alone": sql_out_of_place,
     "no file is longer than 400 lines": long_files,
     "few modules lie directly in the package": crowded_top,
+    "a word names one class": words_used_twice,
     "no permission is left over": unused_permissions,
 }
 
@@ -294,6 +311,7 @@ PLANTED = {
     "SQL stands under evidence/ alone": ("report/planted.py", 'QUERY = f"SELECT {1} FROM rollouts"\n'),
     "no file is longer than 400 lines": ("scorers/planted.py", "A = 1\n" * 401),
     "few modules lie directly in the package": ("planted.py", ""),
+    "a word names one class": ("scorers/planted.py", "class EvidenceStore: ...\n"),
 }
 
 

@@ -49,7 +49,7 @@ Problem = tuple[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class _Known:
+class _PoolSide:
     """The pool's side of the match: samples by `onlyid`, and which of them have to be in the dumps."""
 
     sample: dict[str, int]
@@ -134,7 +134,7 @@ def _require_fresh(run: Path, identity: ModelIdentity) -> None:
         raise RapError(f"{run}: not an empty folder and not a run of rap; choose another ", Option("out"))
 
 
-def _ingest(store: EvidenceStore, pool: Pool, config: PoolConfig, quiet: bool) -> _Known:
+def _ingest(store: EvidenceStore, pool: Pool, config: PoolConfig, quiet: bool) -> _PoolSide:
     formats = get_plugins().registry().things["formats"]
     if "onlyid" not in pool.columns:
         raise RapError(f"{pool.path}: no column 'onlyid', which the dumps refer to; columns: {', '.join(pool.columns)}")
@@ -144,7 +144,7 @@ def _ingest(store: EvidenceStore, pool: Pool, config: PoolConfig, quiet: bool) -
         )
     numbers = {known.row: known.sample for known in store.samples()}
     golds = store.golds()
-    found = _Known({}, {}, {}, {}, frozenset())
+    found = _PoolSide({}, {}, {}, {}, frozenset())
     quarantined = set()
     for start in range(0, len(pool), CHUNK):
         rows = range(start, min(start + CHUNK, len(pool)))
@@ -163,7 +163,7 @@ def _ingest(store: EvidenceStore, pool: Pool, config: PoolConfig, quiet: bool) -
             found.sample[key] = numbers[row]
             found.gold[key] = golds[numbers[row]]
             found.id[key] = _key(other)
-    return _Known(found.sample, found.row, found.gold, found.id, frozenset(quarantined))
+    return _PoolSide(found.sample, found.row, found.gold, found.id, frozenset(quarantined))
 
 
 def _group_size(path: Path) -> int:
@@ -181,7 +181,7 @@ def _group_size(path: Path) -> int:
     return size
 
 
-def _store(store: EvidenceStore, probe: int, arm: Arm, path: Path, size: int, known: _Known, quiet: bool) -> None:
+def _store(store: EvidenceStore, probe: int, arm: Arm, path: Path, size: int, known: _PoolSide, quiet: bool) -> None:
     dump = open_pool(PoolConfig.model_validate({"path": str(path)}))
     seen: dict[str, int] = {}
     with step(f"read {arm} dump", len(dump), "rollouts", quiet=quiet) as advance:
@@ -235,7 +235,7 @@ def _problems(dump: Pool, path: Path, size: int) -> Iterator[tuple[int, Problem]
         yield start, (key, rows)
 
 
-def _require_match(path: Path, at: int, row: Mapping[str, Any], key: str, known: _Known) -> None:
+def _require_match(path: Path, at: int, row: Mapping[str, Any], key: str, known: _PoolSide) -> None:
     other, gold = row.get("id"), row.get("ground_truth")
     if other is not None and known.id[key] and _key(other) != known.id[key]:
         raise RapError(
