@@ -79,7 +79,7 @@ def make_run(folder: Path, samples: int) -> Path:
                 row_group_size=5_000,
             )
     config = load_config(flags={"pool.path": str(pool_path), "model.id": "synthetic", "grading.grader": "text"})
-    store = EvidenceStore(run / files.EVIDENCE)
+    store = EvidenceStore(run / files.EVIDENCE, create=True)
     grader = make_grader(config, get_plugins().registry())
 
     def items() -> Iterator[Sample]:

@@ -68,6 +68,11 @@ class SamplingConfig(Section):
     max_prompt_tokens: int = Field(2048, ge=1, description="longer prompts are quarantined as overlong, never cut")
     max_new_tokens: int = Field(2048, ge=1, description="longest response")
     seed: int = Field(0, ge=0, description="of all rollouts; part of the evidence key")
+    attempts: int = Field(
+        3,
+        ge=1,
+        description="how often a rollout or measurement that the engine fails on is tried, once a run, before it is final",
+    )
     curtail: bool | None = Field(
         None,
         description="stop sampling a sample once its verdict is settled; default: on where no verdict depends on other "
@@ -99,7 +104,11 @@ class GradingConfig(Section):
 
 
 class AceConfig(Section):
-    enabled: bool = Field(True, description="measure attention where the engine can")
+    enabled: bool | None = Field(
+        None,
+        description="measure attention where the engine can; default: where the selection reads it (the paper's RAP with "
+        "ACE, top by psi or entropy, a plugin's selector)",
+    )
     reduction: Literal["window", "suffix"] = Field(
         "window", description="psi over windows of w rows, or over each column's whole suffix"
     )
@@ -167,6 +176,10 @@ class ExecutionConfig(Section):
     )
 
 
+READ_WITHOUT_ATTENTION = ("acc_image", "acc_blind", "discrepancy", "difficulty", "alignment")
+"""Built-in scores that attention is no part of."""
+
+
 class RunConfig(Section):
     """Everything that `rap select` needs; `run.json` stores it whole."""
 
@@ -187,6 +200,18 @@ class RunConfig(Section):
         """Graded rollouts that an arm needs to be judged on: more than half of M where nothing else is given."""
         given = self.selection.min_graded
         return self.sampling.rollouts // 2 + 1 if given is None else min(given, self.sampling.rollouts)
+
+    @property
+    def measures_attention(self) -> bool:
+        """Whether attention is wanted: as `ace.enabled` says, else where the selection reads it."""
+        if self.ace.enabled is not None:
+            return self.ace.enabled
+        chosen = self.selection
+        if chosen.selector == "rap":
+            return chosen.preset == "paper" and chosen.ace
+        if chosen.selector == "top":
+            return chosen.score not in READ_WITHOUT_ATTENTION
+        return chosen.selector not in ("random", "band", "limr")
 
     @property
     def format_weight(self) -> float:

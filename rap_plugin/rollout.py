@@ -21,7 +21,7 @@ Finish = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which weights answered: part of every evidence key."""
+    """Which model answered, and how it was run: part of every evidence key, an empty text where it is not known."""
 
     name: str
     """The id or folder that the user gave."""
@@ -30,6 +30,10 @@ class ModelIdentity:
     weights_hash: str = ""
     """SHA-256 over the names and bytes of the weight files; empty where the engine cannot see them."""
     parameters: int = 0
+    processor_hash: str = ""
+    """Over the files that turn a prompt into tokens and pixels: chat template, tokeniser, image processor."""
+    dtype: str = ""
+    """The number format of the weights in use: float32, bfloat16 or float16, never auto."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rap_plugin import hookimpl
+from rap_plugin.engines.base import not_measured
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 
@@ -31,6 +33,13 @@ class AbilityEngine:
         self.log = Path(config.options["log"]) if "log" in config.options else None
         self.pause = float(config.options.get("pause", 0))
         self.fail = str(config.options.get("fail", ""))
+        # Files of problem numbers (or `all`) that the engine fails on while they exist.
+        self.broken = config.options.get("broken", "")
+        self.overlong = str(config.options.get("overlong", ""))
+        self.attention_broken = config.options.get("attention_broken", "")
+        self.attention_log = config.options.get("attention_log", "")
+        if "processor" in config.options:
+            self.identity = replace(self.identity, processor_hash=str(config.options["processor"]))
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Response]]:
         time.sleep(self.pause)
@@ -49,6 +58,10 @@ class AbilityEngine:
         number = int(re.search(r"number (\d+)", prompt.text)[1])  # type: ignore[index]
         if self.fail == f"{number}":
             return Response(rollout, status="engine_error", error="this one fails on purpose")
+        if self.overlong == f"{number}":
+            return Response(rollout, status="overlong", error="too many tokens")
+        if _names(self.broken, number):
+            return Response(rollout, status="engine_error", error=f"HTTP 500 for number {number}")
         ability = int(hashlib.sha256(f"{number} {prompt.arm}".encode()).hexdigest()[:4], 16) / 65535
         if prompt.arm == "blind":
             ability /= 3
@@ -61,26 +74,30 @@ class AbilityEngine:
         self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
     ) -> list[list[Attention]]:
         time.sleep(self.pause)
-        return [
-            [
-                Attention(
-                    dict(
-                        zip(
-                            STATISTIC_COLUMNS,
-                            np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, "image", 100 + ids[-1]))
-                            .normal(-6, 4, len(STATISTIC_COLUMNS))
-                            .tolist(),
-                            strict=True,
-                        )
-                    )
+        if self.attention_log:
+            with Path(self.attention_log).open("a") as file:
+                file.write(
+                    "".join(f"{prompt.sample_id} {ids[-1]}\n" for prompt, responses in prompts for ids in responses)
                 )
-                for ids in responses
-            ]
-            for prompt, responses in prompts
-        ]
+        return [[self._measure(prompt, ids, sampling) for ids in responses] for prompt, responses in prompts]
+
+    def _measure(self, prompt: Prompt, ids: Sequence[int], sampling: Sampling) -> Attention:
+        number = int(re.search(r"number (\d+)", prompt.text)[1])  # type: ignore[index]
+        if _names(self.attention_broken, number):
+            return not_measured("out of memory")
+        draws = np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, "image", 100 + ids[-1]))
+        values = draws.normal(-6, 4, len(STATISTIC_COLUMNS)).tolist()
+        return Attention(dict(zip(STATISTIC_COLUMNS, values, strict=True)))
 
     def close(self) -> None:
         pass
+
+
+def _names(file: str, number: int) -> bool:
+    if not file or not Path(file).exists():
+        return False
+    numbers = Path(file).read_text().split()
+    return str(number) in numbers or "all" in numbers
 
 
 @hookimpl

@@ -117,7 +117,7 @@ def fabricate(
     )
     run = folder / f"run{seed}"
     run.mkdir(exist_ok=True)
-    store = EvidenceStore(run / files.EVIDENCE)
+    store = EvidenceStore(run / files.EVIDENCE, create=True)
     opened = open_pool(config.pool)
     formats = get_plugins().registry().things["formats"]
     store.replace_pool(ingest(opened, config.pool, formats=formats), "fabricated")

@@ -15,6 +15,13 @@ from rap_plugin.rollout import ModelIdentity
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "tokenizer*"]
 """What a model needs from a hub; never pickled weights."""
 
+PROCESSOR_FILES = (
+    *("chat_template*", "additional_chat_templates/*", "*.jinja", "*preprocessor_config.json", "processor_config.json"),
+    *("tokenizer*", "vocab*", "merges.txt", "*.model", "added_tokens.json", "special_tokens_map.json"),
+    *("config.json", "generation_config.json", "*.py"),
+)
+"""What an answer depends on beside weights and question."""
+
 
 def find_model(name: str, revision: str | None = None, *, code: bool = False) -> Path:
     """The folder of a model: a local one as it is, a hub id fetched into (or found in) the hub's cache.
@@ -65,7 +72,21 @@ def identify(name: str, folder: Path) -> ModelIdentity:
         total.update(f"{file.name} {_file_hash(file)}\n".encode())
     weights_hash = total.hexdigest()
     commit = folder.name if folder.parent.name == "snapshots" else ""
-    return ModelIdentity(name, commit or weights_hash[:12], weights_hash, sum(map(count_parameters, files)))
+    revision = commit or weights_hash[:12]
+    return ModelIdentity(name, revision, weights_hash, sum(map(count_parameters, files)), processor_hash(folder))
+
+
+def processor_hash(folder: Path) -> str:
+    """16 hexadecimal digits over the files beside the weights that decide what the model is given and when it ends.
+
+    The chat template, the configurations of tokeniser, image processor, model and generation, and the repository's code,
+    by name; other files (a README, an index of weight files) are left out. Empty where there is none.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    found = sorted({file for pattern in PROCESSOR_FILES for file in folder.glob(pattern) if file.is_file()})
+    for file in found:
+        digest.update(f"{file.relative_to(folder).as_posix()} {_file_hash(file)}\n".encode())
+    return digest.hexdigest() if found else ""
 
 
 def weight_files(folder: Path) -> list[Path]:

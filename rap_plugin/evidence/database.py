@@ -10,38 +10,56 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import RapError
+from rap_plugin.evidence.migration import migrate
 from rap_plugin.evidence.schema import SCHEMA, SCHEMA_VERSION
 
 
 class Database:
     """A connection that several threads of one process may use."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+        """Opens the file; `create` makes it where it is missing or empty, else that is an error.
+
+        Raises RapError for a file that is missing, damaged, of a newer version, or not an evidence store.
+        """
         self.path = path
         self._lock = threading.RLock()
+        if not create and not _has_content(path):
+            raise RapError(
+                f"{path}: there is no evidence in this run (the file is {'empty' if path.exists() else 'missing'}); bring it "
+                "back from a copy, or make a new run with `rap select`"
+            )
+        mode = "ro" if read_only else "rwc" if create else "rw"
         try:
-            if read_only:
-                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            else:
-                self._db = sqlite3.connect(path, check_same_thread=False, timeout=60)
+            self._db = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode={mode}", uri=True, check_same_thread=False, timeout=60
+            )
+            if not read_only:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
-                self._check_version()
-                self._db.executescript(SCHEMA)
+            self._bring_up_to_date(read_only)
             # 256 MiB of page cache: a decision over a large store then reads each page once.
             self._db.execute("PRAGMA cache_size=-262144")
             self._db.execute("SELECT count(*) FROM meta").fetchone()
         except sqlite3.Error as error:
             raise RapError(f"{path}: cannot open the evidence store ({error}); is it a run directory of rap?") from None
 
-    def _check_version(self) -> None:
+    def _bring_up_to_date(self, read_only: bool) -> None:
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if tables and version != SCHEMA_VERSION:
+        if tables and (version > SCHEMA_VERSION or version < 1):
             raise RapError(
-                f"{self.path}: evidence of schema version {version}, this rap reads {SCHEMA_VERSION}; use the rap that wrote it"
+                f"{self.path}: evidence of schema version {version}, this rap reads up to {SCHEMA_VERSION}; use the rap that "
+                "wrote it"
             )
+        if read_only:
+            if version != SCHEMA_VERSION:
+                raise RapError(f"{self.path}: written by an older rap; `rap decide` on the run brings it up to date")
+            return
+        if tables and version < SCHEMA_VERSION:
+            migrate(self._db, version)
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.executescript(SCHEMA)
 
     def close(self) -> None:
         """Ends the connection; stored rows stay."""
@@ -87,3 +105,10 @@ class Database:
         """Stores a fact."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from rap_plugin.rollout import Arm, ModelIdentity, Sampling
 
@@ -18,17 +19,28 @@ class ProbeKey:
     sampling: str
     """Canonical JSON of the settings that change the distribution of responses."""
     seed: int
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+    """What else an answer depends on, as far as it is known: engine, dtype, processor_hash, min_pixels, max_pixels,
+    and whose images a shuffled blind arm gets (partners)."""
 
     @staticmethod
-    def of(arm: Arm, prompt_hash: str, identity: ModelIdentity, sampling: Sampling) -> ProbeKey:
-        """The key under one model, prompt recipe and sampling setting."""
-        settings = {
+    def of(
+        arm: Arm,
+        prompt_hash: str,
+        identity: ModelIdentity,
+        sampling: Sampling,
+        **settings: str | int | None,
+    ) -> ProbeKey:
+        """The key under one model, prompt recipe and sampling setting; `settings` that are None are not known."""
+        drawn = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_prompt_tokens": sampling.max_prompt_tokens,
             "max_new_tokens": sampling.max_new_tokens,
         }
-        return ProbeKey(arm, prompt_hash, identity.revision, json.dumps(settings, sort_keys=True), sampling.seed)
+        settings |= {"processor_hash": identity.processor_hash, "dtype": identity.dtype}
+        known = {name: value for name, value in settings.items() if value}
+        return ProbeKey(arm, prompt_hash, identity.revision, json.dumps(drawn, sort_keys=True), sampling.seed, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +84,14 @@ class LedgerEntry:
     rollouts: int = 0
     prompt_tokens: int = 0
     response_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What the engine failed on; the next run tries again what is not final."""
+
+    rollouts: int
+    final_rollouts: int
+    attention: int
+    """Responses whose attention could not be measured."""
+    final_attention: int

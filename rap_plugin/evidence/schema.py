@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the tables: a store of an older version is brought up to date when it is opened (`migration`)."""
+
+ROLLOUT_VERSION = 1
 """Part of every evidence key: raised when a rollout's meaning changes, so that old ones are not mixed in."""
 
 _STATISTICS = ",\n    ".join(f"{column} REAL" for column in STATISTIC_COLUMNS)
@@ -43,7 +46,8 @@ CREATE TABLE IF NOT EXISTS probes (
     sampling TEXT NOT NULL,
     seed INTEGER NOT NULL,
     schema_version INTEGER NOT NULL,
-    UNIQUE (arm, prompt_hash, model_revision, sampling, seed, schema_version)
+    settings TEXT NOT NULL DEFAULT '{{}}',
+    UNIQUE (arm, prompt_hash, model_revision, sampling, seed, schema_version, settings)
 );
 
 CREATE TABLE IF NOT EXISTS rollouts (
@@ -60,6 +64,8 @@ CREATE TABLE IF NOT EXISTS rollouts (
     well_formatted INTEGER,
     attention TEXT,
     {_STATISTICS},
+    attempts INTEGER NOT NULL DEFAULT 1,
+    measurements INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (sample, probe, rollout)
 ) WITHOUT ROWID;
 
@@ -88,6 +94,6 @@ CREATE TABLE IF NOT EXISTS ledger (
 
 CREATE VIEW IF NOT EXISTS evidence AS
 SELECT samples.id AS sample_id, probes.arm, probes.prompt_hash, probes.model_revision, probes.sampling, probes.seed,
-       probes.schema_version, rollouts.*, responses.text, responses.extracted, responses.error
+       probes.schema_version, probes.settings, rollouts.*, responses.text, responses.extracted, responses.error
 FROM rollouts JOIN samples USING (sample) JOIN probes USING (probe) JOIN responses USING (sample, probe, rollout);
 """

@@ -8,15 +8,17 @@ with `INSERT OR IGNORE` on the evidence key, so a rollout that is sampled twice 
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from sqlite3 import Connection
+from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.database import Database
-from rap_plugin.evidence.records import LedgerEntry, PoolSample, ProbeKey, RolloutRecord
-from rap_plugin.evidence.schema import SCHEMA_VERSION
+from rap_plugin.evidence.records import Failures, LedgerEntry, PoolSample, ProbeKey, RolloutRecord
+from rap_plugin.evidence.schema import ROLLOUT_VERSION
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.grading.base import Grade
 from rap_plugin.rollout import Arm, Attention, Response
@@ -74,26 +76,55 @@ class EvidenceStore(Database):
     # --- probing ---
 
     def probe(self, key: ProbeKey) -> int:
-        """The number of a probe, made on first use."""
-        values = (key.arm, key.prompt_hash, key.model_revision, key.sampling, key.seed, SCHEMA_VERSION)
-        where = (
-            "arm = ? AND prompt_hash = ? AND model_revision = ? AND sampling = ? AND seed = ? AND schema_version = ?"
-        )
+        """The number of a probe, made on first use. One that knew less of its settings learns those of the key."""
         with self._lock:
-            found = self.rows(f"SELECT probe FROM probes WHERE {where}", values)
-            if found:
-                return int(found[0][0])
-            with self.transaction() as db:
-                cursor = db.execute(
-                    "INSERT INTO probes (arm, prompt_hash, model_revision, sampling, seed, schema_version) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    values,
-                )
-            return int(cursor.lastrowid or 0)
+            found = self._matching(key)
+            if found is None:
+                with self.transaction() as db:
+                    cursor = db.execute(
+                        "INSERT INTO probes (arm, prompt_hash, model_revision, sampling, seed, schema_version, settings) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        (*_shared_part(key), json.dumps(dict(key.settings), sort_keys=True)),
+                    )
+                return int(cursor.lastrowid or 0)
+            number, known = found
+            if not key.settings.keys() <= known.keys():
+                with self.transaction() as db:
+                    learnt = json.dumps({**known, **key.settings}, sort_keys=True)
+                    db.execute("UPDATE probes SET settings = ? WHERE probe = ?", (learnt, number))
+            return number
 
-    def finished(self, probe: int) -> dict[int, int]:
-        """For every sample with stored rollouts of this probe: a bit set of the rollout indices."""
-        found = self.rows("SELECT sample, sum(1 << rollout) FROM rollouts WHERE probe = ? GROUP BY sample", (probe,))
+    def find_probe(self, key: ProbeKey) -> int | None:
+        """The number of a probe, None where nothing was ever sampled under this key."""
+        found = self._matching(key)
+        return found[0] if found else None
+
+    def _matching(self, key: ProbeKey) -> tuple[int, dict[str, Any]] | None:
+        """The probe that no setting contradicts; of several the one that agrees in most, then the oldest."""
+        found = self.rows(
+            "SELECT probe, settings FROM probes WHERE arm = ? AND prompt_hash = ? AND model_revision = ? AND sampling = ? "
+            "AND seed = ? AND schema_version = ? ORDER BY probe",
+            _shared_part(key),
+        )
+        best: tuple[int, dict[str, Any]] | None = None
+        most = -1
+        for number, text in found:
+            known = json.loads(text)
+            both = known.keys() & key.settings.keys()
+            if all(known[name] == key.settings[name] for name in both) and len(both) > most:
+                best, most = (number, known), len(both)
+        return best
+
+    def finished(self, probe: int, attempts: int = 1) -> dict[int, int]:
+        """For every sample with final rollouts of this probe: a bit set of the rollout indices.
+
+        A rollout that the engine failed on is final when it was tried `attempts` times.
+        """
+        found = self.rows(
+            "SELECT sample, sum(1 << rollout) FROM rollouts WHERE probe = ? AND (status != 'engine_error' OR attempts >= ?) "
+            "GROUP BY sample",
+            (probe, attempts),
+        )
         return dict(found)
 
     def add_rollouts(
@@ -106,9 +137,11 @@ class EvidenceStore(Database):
     ) -> None:
         """Stores responses, ungraded, as (sample number, responses), in one transaction with their cost.
 
-        `attention` maps (sample number, rollout) to what was measured in the same pass.
+        `attention` maps (sample number, rollout) to what was measured in the same pass. A stored rollout stays as it is,
+        unless the engine failed on it: then the new one takes its place and counts the attempts.
         """
         numbers, texts = [], []
+        failed = self._failed_attempts(probe, [sample for sample, _ in batch])
         for sample, responses in batch:
             for response in responses:
                 measured = (attention or {}).get((sample, response.rollout))
@@ -121,6 +154,8 @@ class EvidenceStore(Database):
                         response.finish,
                         response.prompt_tokens,
                         len(response.token_ids),
+                        1 + failed.get((sample, response.rollout), 0),
+                        int(measured is not None),
                         *_attention_values(measured),
                     )
                 )
@@ -128,11 +163,14 @@ class EvidenceStore(Database):
                 text = response.text.encode("utf-8", "replace").decode()
                 texts.append((sample, probe, response.rollout, text, ids, response.error, response.reward))
         columns = ", ".join(("attention", *STATISTIC_COLUMNS))
-        marks = ", ".join("?" * (8 + len(STATISTIC_COLUMNS)))
+        marks = ", ".join("?" * (10 + len(STATISTIC_COLUMNS)))
+        again = [(sample, probe, rollout) for sample, _, rollout, *_ in numbers if (sample, rollout) in failed]
         with self.transaction() as db:
+            for name in ("rollouts", "responses"):
+                db.executemany(f"DELETE FROM {name} WHERE sample = ? AND probe = ? AND rollout = ?", again)
             db.executemany(
-                "INSERT OR IGNORE INTO rollouts (sample, probe, rollout, status, finish, prompt_tokens, tokens, "
-                f"{columns}) VALUES ({marks})",
+                "INSERT OR IGNORE INTO rollouts (sample, probe, rollout, status, finish, prompt_tokens, tokens, attempts, "
+                f"measurements, {columns}) VALUES ({marks})",
                 numbers,
             )
             db.executemany(
@@ -142,6 +180,41 @@ class EvidenceStore(Database):
             )
             if ledger is not None:
                 _book(db, ledger)
+
+    def _failed_attempts(self, probe: int, samples: Sequence[int]) -> dict[tuple[int, int], int]:
+        """How often each rollout that the engine failed on was tried, by (sample, rollout)."""
+        found = self.rows(
+            "SELECT sample, rollout, attempts FROM rollouts WHERE probe = ? AND status = 'engine_error' "
+            f"AND sample IN ({_marks(samples)})",
+            (probe, *samples),
+        )
+        return {(sample, rollout): attempts for sample, rollout, attempts in found}
+
+    def failed(self, probe: int, attempts: int | None = None) -> dict[int, int]:
+        """Samples with rollouts that the engine failed on, with a bit set of these; only those tried fewer than `attempts` times."""
+        found = self.rows(
+            "SELECT sample, sum(1 << rollout) FROM rollouts WHERE probe = ? AND status = 'engine_error' AND attempts < ? "
+            "GROUP BY sample",
+            (probe, attempts or 1 << 32),
+        )
+        return dict(found)
+
+    def has_answers(self, probes: Sequence[int]) -> bool:
+        """Whether any rollout of these probes has a response."""
+        sql = f"SELECT EXISTS (SELECT 1 FROM rollouts WHERE probe IN ({_marks(probes)}) AND status = 'ok')"
+        return bool(self.rows(sql, probes)[0][0])
+
+    def failures(self, probes: Sequence[int], rollouts: int, attempts: int) -> Failures:
+        """What the engine failed on among the first `rollouts` of these probes, and how much of it is final."""
+        found = self.rows(
+            "SELECT coalesce(sum(status = 'engine_error'), 0), "
+            "coalesce(sum(status = 'engine_error' AND attempts >= ?), 0), "
+            "coalesce(sum(attention LIKE 'failed:%'), 0), "
+            "coalesce(sum(attention LIKE 'failed:%' AND measurements >= ?), 0) "
+            f"FROM rollouts WHERE probe IN ({_marks(probes)}) AND rollout < ?",
+            (attempts, attempts, *probes, rollouts),
+        )
+        return Failures(*found[0])
 
     # --- grading ---
 
@@ -186,10 +259,15 @@ class EvidenceStore(Database):
 
     # --- attention ---
 
-    def unmeasured(self, probe: int) -> dict[int, list[int]]:
-        """Answered rollouts of a probe whose attention was never looked at: rollout indices by sample."""
+    def unmeasured(self, probe: int, attempts: int = 1) -> dict[int, list[int]]:
+        """Answered rollouts of a probe whose attention is to be looked at: rollout indices by sample.
+
+        Those are the ones that nobody has tried, and those that failed fewer than `attempts` times.
+        """
         found = self.rows(
-            "SELECT sample, rollout FROM rollouts WHERE probe = ? AND status = 'ok' AND attention IS NULL", (probe,)
+            "SELECT sample, rollout FROM rollouts WHERE probe = ? AND status = 'ok' "
+            "AND (attention IS NULL OR (attention LIKE 'failed:%' AND measurements < ?))",
+            (probe, attempts),
         )
         wanted: dict[int, list[int]] = {}
         for sample, rollout in found:
@@ -211,7 +289,8 @@ class EvidenceStore(Database):
         assignments = ", ".join(f"{column} = ?" for column in ("attention", *STATISTIC_COLUMNS))
         with self.transaction() as db:
             db.executemany(
-                f"UPDATE rollouts SET {assignments} WHERE sample = ? AND probe = ? AND rollout = ?",
+                f"UPDATE rollouts SET {assignments}, measurements = measurements + 1 "
+                "WHERE sample = ? AND probe = ? AND rollout = ?",
                 [(*_attention_values(attention), sample, probe, rollout) for sample, rollout, attention in measured],
             )
             _book(db, ledger)
@@ -257,6 +336,10 @@ class EvidenceStore(Database):
         """Adds a cost that came with no rows."""
         with self.transaction() as db:
             _book(db, entry)
+
+
+def _shared_part(key: ProbeKey) -> tuple[str | int, ...]:
+    return key.arm, key.prompt_hash, key.model_revision, key.sampling, key.seed, ROLLOUT_VERSION
 
 
 def _book(db: Connection, entry: LedgerEntry) -> None:

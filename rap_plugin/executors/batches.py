@@ -76,7 +76,7 @@ def start_engine(engine: Engine, config: RunConfig) -> float:
     started = time.perf_counter()
     if isinstance(engine, Starts):
         engine.start()
-    if config.ace.enabled:
+    if config.measures_attention:
         require_attention(engine, make_sampling(config))
     return time.perf_counter() - started
 
@@ -130,7 +130,7 @@ def answer(batch: Batch, engine: Engine, reader: SampleReader, config: RunConfig
         ]
         return BatchResult(batch, [], engine.attention(stored, sampling), time.perf_counter() - started)
     requests = [Request(prompt, item.rollouts) for prompt, item in zip(prompts, batch.items, strict=True)]
-    measured = batch.arm == "image" and config.ace.enabled and engine.measures_attention
+    measured = batch.arm == "image" and config.measures_attention and engine.measures_attention
     if measured and isinstance(engine, MeasuresWhileSampling):
         pairs = engine.generate_with_attention(requests, sampling)
         responses = [[response for response, _ in row] for row in pairs]

@@ -65,6 +65,11 @@ def partners(ids: list[str]) -> dict[str, str]:
     return {one: ordered[(i + 1) % len(ordered)] for i, one in enumerate(ordered)}
 
 
+def partners_hash(ids: list[str]) -> str:
+    """Names who gets whose images under intervention shuffle: 16 hexadecimal digits over the pool's samples."""
+    return hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=8).hexdigest()
+
+
 def _grey(size: tuple[int, int], sample_id: str, index: int) -> Image:
     from PIL import Image
 

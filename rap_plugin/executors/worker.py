@@ -96,6 +96,11 @@ class Worker:
                 f"{self._config.model.id}: other weights ({engine.identity.revision}) than where the command was called "
                 f"({wanted.revision}); give every node the same model"
             )
+        if engine.identity.processor_hash != wanted.processor_hash:
+            raise RapError(
+                f"{self._config.model.id}: another chat template, tokeniser or image processor than where the command was "
+                "called; give every node the same model"
+            )
         start_engine(engine, self._config)
         self._engine = engine
 

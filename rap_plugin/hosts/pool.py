@@ -35,7 +35,7 @@ def open_run(run: Path) -> None:
         raise RapError(f"{run}: cannot be made ({error.strerror}); choose another ", Option("out")) from None
     if not (run / files.EVIDENCE).exists() and any(run.iterdir()):
         raise RapError(f"{run}: not empty and not a run directory of rap; choose another ", Option("out"))
-    EvidenceStore(run / files.EVIDENCE).close()
+    EvidenceStore(run / files.EVIDENCE, create=True).close()
 
 
 def save_pool(dataset: Any, run: Path) -> Path:

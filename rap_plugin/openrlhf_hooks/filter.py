@@ -135,7 +135,7 @@ class Filter:
             count=self.args.vllm.num_engines,
             make_actors=lambda measure: start_actors(start, measure=measure),
         )
-        engine.measure = engine.measure and config.ace.enabled
+        engine.measure = engine.measure and config.measures_attention
         return engine
 
     def _max_new_tokens(self, config: RunConfig) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from rap_plugin.errors import EmptySelection, Option, RapError
@@ -17,7 +18,9 @@ def finish(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, *,
     tables.write_scores(run, selection)
     tables.write_quarantine(run, selection.quarantine)
     tables.write_selected(run, selection, pool)
-    files.write_json(run / files.COST, tables.cost_of(store))
+    sampling, probes = selection.config.sampling, list(selection.table.probes.values())
+    failed = asdict(store.failures(probes, sampling.rollouts, sampling.attempts))
+    files.write_json(run / files.COST, {**tables.cost_of(store), "failed": failed})
     if report:
         from rap_plugin.report import write_report
 

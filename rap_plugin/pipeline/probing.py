@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rap_plugin.config import RunConfig
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.records import LedgerEntry, PoolSample, ProbeKey
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor
 from rap_plugin.executors.batches import Batch, BatchItem, BatchResult, SampleReader, make_sampling
-from rap_plugin.executors.prompts import partners, prompt_hash
+from rap_plugin.executors.prompts import partners, partners_hash, prompt_hash
 from rap_plugin.grading.base import Grader
+from rap_plugin.pipeline.failures import FailureWatch
 from rap_plugin.pipeline.grading import grade_pending
 from rap_plugin.progress import Advance, step
-from rap_plugin.rollout import ARMS, Arm, Attention
+from rap_plugin.rollout import ARMS, Arm, Attention, ModelIdentity
 
 WINDOW = 512
 """Samples whose images are in memory together: enough to sort by length, read from the file in one go."""
@@ -42,11 +44,47 @@ class Prober:
     hook: Any
     """The plugin manager's hook relay."""
     quiet: bool = False
+    tried: Tried = field(default_factory=lambda: Tried())
+    """What this run has asked for: a failure waits for the next run."""
 
 
-def probe_keys(config: RunConfig, identity: Any) -> dict[Arm, ProbeKey]:
-    """The evidence keys of both arms under this configuration and model."""
-    return {arm: ProbeKey.of(arm, prompt_hash(arm, config.prompt), identity, make_sampling(config)) for arm in ARMS}
+@dataclass(frozen=True)
+class Tried:
+    """Rollouts by sample as bit sets, of each arm and of the attention pass."""
+
+    rollouts: dict[Arm, dict[int, int]] = field(default_factory=lambda: {arm: {} for arm in ARMS})
+    attention: dict[int, int] = field(default_factory=dict)
+
+
+def probe_keys(config: RunConfig, identity: ModelIdentity, ids: Sequence[str] = ()) -> dict[Arm, ProbeKey]:
+    """The evidence keys of both arms under this configuration and model.
+
+    `ids` are those of the pool's samples with images: under intervention shuffle they decide who gets whose.
+    """
+    model = config.model
+    settings = {"engine": model.engine, "min_pixels": model.min_pixels, "max_pixels": model.max_pixels}
+    if not identity.dtype and model.dtype != "auto":
+        identity = replace(identity, dtype=model.dtype)
+    keys: dict[Arm, ProbeKey] = {}
+    for arm in ARMS:
+        shuffled = arm == "blind" and config.prompt.blind == "shuffle" and ids
+        keys[arm] = ProbeKey.of(
+            arm,
+            prompt_hash(arm, config.prompt),
+            identity,
+            make_sampling(config),
+            **settings,
+            partners=partners_hash(list(ids)) if shuffled else None,
+        )
+    return keys
+
+
+def find_probes(
+    store: EvidenceStore, config: RunConfig, identity: ModelIdentity, *, make: bool = False
+) -> dict[Arm, int]:
+    """The probes of both arms by number. Where nothing was sampled, `make` begins one; else 0, which holds nothing."""
+    keys = probe_keys(config, identity, [sample.id for sample in store.samples() if sample.images > 0])
+    return {arm: store.probe(key) if make else store.find_probe(key) or 0 for arm, key in keys.items()}
 
 
 def probe_pool(prober: Prober, probes: Mapping[Arm, int]) -> int:
@@ -69,7 +107,7 @@ def probe_waves(
     rollouts = prober.config.sampling.rollouts
     total = 0
     for arm, goal in (*waves, ("image", rollouts), ("blind", rollouts)):
-        still_open = find_open()
+        still_open = find_open() | _to_retry(prober, probes)
         if not still_open:
             break
         total += _probe(prober, probes, {arm: goal}, still_open, f"{arm} arm to {goal}")
@@ -81,12 +119,18 @@ def _probe(
 ) -> int:
     samples = [sample for sample in prober.store.samples() if sample.images > 0]
     full = {arm: (1 << goals.get(arm, 0)) - 1 for arm in ARMS}
-    finished = {arm: prober.store.finished(probes[arm]) for arm in ARMS}
+    attempts = prober.config.sampling.attempts
+    finished = {arm: prober.store.finished(probes[arm], attempts) for arm in ARMS}
     wanted = {
         arm: {
             sample.sample: bits
             for sample in samples
-            if (only is None or sample.sample in only) and (bits := full[arm] & ~finished[arm].get(sample.sample, 0))
+            if (only is None or sample.sample in only)
+            and (
+                bits := full[arm]
+                & ~finished[arm].get(sample.sample, 0)
+                & ~prober.tried.rollouts[arm].get(sample.sample, 0)
+            )
         }
         for arm in ARMS
     }
@@ -96,9 +140,19 @@ def _probe(
     with ThreadPoolExecutor(1, "rap-grading") as grading:
         with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
             _sample(prober, probes, _plan(prober, samples, wanted), grading, advance)
-        if prober.config.ace.enabled and prober.executor.measures_attention:
+        if prober.config.measures_attention and prober.executor.measures_attention:
             _measure(prober, probes["image"], samples)
     return missing
+
+
+def _to_retry(prober: Prober, probes: Mapping[Arm, int]) -> set[int]:
+    """Samples with a failed rollout that this run has yet to try: their verdict may rest on it."""
+    found: set[int] = set()
+    for arm, probe in probes.items():
+        tried = prober.tried.rollouts[arm]
+        failed = prober.store.failed(probe, prober.config.sampling.attempts)
+        found |= {sample for sample, bits in failed.items() if bits & ~tried.get(sample, 0)}
+    return found
 
 
 def _start(prober: Prober) -> None:
@@ -111,6 +165,12 @@ def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Ma
     """The batches that sample what is wanted: per arm, bit sets of rollout indices by sample."""
     by_id = {sample.id: sample for sample in samples}
     partner_of = partners(list(by_id)) if prober.config.prompt.blind == "shuffle" else {}
+    if partner_of and len(by_id) == 1:
+        raise RapError(
+            Option("prompt.blind"),
+            " shuffle gives every sample the images of another one, and this pool has one sample with images; take drop, "
+            "blank or noise",
+        )
     for window in _windows(samples):
         rows = tuple(sample.row for sample in window if any(sample.sample in wanted[arm] for arm in ARMS))
         for arm in ("blind", "image"):
@@ -133,19 +193,31 @@ def _sample(
     prober: Prober, probes: Mapping[Arm, int], plan: Iterator[Batch], grading: ThreadPoolExecutor, advance: Advance
 ) -> None:
     graded: Future[Batch] | None = None
+    watch = _watch(prober.store, probes)
     for done in prober.executor.run(plan):
         advance(_keep(prober, probes[done.batch.arm], done))
+        watch.see(done)
         if graded is not None:
             _announce(prober, probes, graded.result())
         # Graded while the engine samples the next batch.
         graded = grading.submit(_grade_now, prober, probes[done.batch.arm], done.batch)
     if graded is not None:
         _announce(prober, probes, graded.result())
+    watch.end()
+
+
+def _watch(store: EvidenceStore, probes: Mapping[Arm, int]) -> FailureWatch:
+    known = {arm: set(store.failed(probe)) for arm, probe in probes.items()}
+    return FailureWatch(known, answered=store.has_answers(list(probes.values())))
 
 
 def _keep(prober: Prober, probe: int, done: BatchResult) -> int:
     """Stores an answered batch with its cost; returns the rollouts."""
     items = done.batch.items
+    for item in items:
+        _mark(prober.tried.rollouts[done.batch.arm], item.sample, item.rollouts)
+        if done.attention:
+            _mark(prober.tried.attention, item.sample, item.rollouts)
     attention: dict[tuple[int, int], Attention] = {}
     if done.attention:
         for item, responses, row in zip(items, done.responses, done.attention, strict=True):
@@ -164,6 +236,10 @@ def _keep(prober: Prober, probe: int, done: BatchResult) -> int:
     return count
 
 
+def _mark(tried: dict[int, int], sample: int, rollouts: Sequence[int]) -> None:
+    tried[sample] = tried.get(sample, 0) | sum(1 << rollout for rollout in rollouts)
+
+
 def _grade_now(prober: Prober, probe: int, batch: Batch) -> Batch:
     grade_pending(prober.store, prober.grader, [probe], samples=[item.sample for item in batch.items])
     return batch
@@ -177,7 +253,12 @@ def _announce(prober: Prober, probes: Mapping[Arm, int], batch: Batch) -> None:
 
 def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
     """Measures the attention of stored image rollouts that lack it, in a pass of its own."""
-    wanted = prober.store.unmeasured(probe)
+    tried = prober.tried.attention
+    wanted = {
+        sample: left
+        for sample, rollouts in prober.store.unmeasured(probe, prober.config.sampling.attempts).items()
+        if (left := [rollout for rollout in rollouts if not tried.get(sample, 0) >> rollout & 1])
+    }
     total = sum(map(len, wanted.values()))
     if not total:
         return
@@ -190,6 +271,8 @@ def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
                 for rollout, attention in zip(item.rollouts, row, strict=True)
             ]
             prober.store.set_attention(probe, rows, LedgerEntry("measure attention", done.seconds, len(rows)))
+            for item in done.batch.items:
+                _mark(tried, item.sample, item.rollouts)
             advance(len(rows))
 
 

@@ -23,7 +23,7 @@ from rap_plugin.evidence.table import HIGH_REWARD
 from rap_plugin.grading.base import Grade
 from rap_plugin.pipeline.finish import finish
 from rap_plugin.pipeline.grading import grader_key
-from rap_plugin.pipeline.probing import probe_keys
+from rap_plugin.pipeline.probing import find_probes
 from rap_plugin.pipeline.select import RunResult
 from rap_plugin.pipeline.selection import make_selection
 from rap_plugin.plugins import get_plugins
@@ -93,9 +93,9 @@ def import_run(
     )
     opened = open_pool(config.pool)
     run.mkdir(parents=True, exist_ok=True)
-    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE)) as store:
+    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE, create=True)) as store:
         known = _ingest(store, opened, config.pool, quiet)
-        probes = {arm: store.probe(key) for arm, key in probe_keys(config, identity).items()}
+        probes = find_probes(store, config, identity, make=True)
         for arm in ARMS:
             _store(store, probes[arm], arm, paths[arm], groups, known, quiet)
         store.set_meta("grader", grader_key(config))

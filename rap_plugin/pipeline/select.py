@@ -22,13 +22,12 @@ from rap_plugin.grading import Grader
 from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.finish import finish
 from rap_plugin.pipeline.grading import grade_rest, grader_key, make_grader
-from rap_plugin.pipeline.probing import Prober, probe_keys, probe_pool, probe_waves
+from rap_plugin.pipeline.probing import Prober, find_probes, probe_keys, probe_pool, probe_waves
 from rap_plugin.pipeline.selection import make_selection, open_samples
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step
-from rap_plugin.rollout import Arm, ModelIdentity
 from rap_plugin.run_dir import files
-from rap_plugin.run_dir.about import config_of, describe, read_run
+from rap_plugin.run_dir.about import config_of, describe, identity_of, read_run
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
@@ -37,7 +36,7 @@ from rap_plugin.selectors.base import Selection
 IDENTITY = ("pool", "model", "prompt", "sampling")
 """Sections that say what a run is about; the others may change from one call to the next."""
 
-FREE = {"model": {"batch_size", "options", "device"}, "sampling": {"rollouts", "curtail"}}
+FREE = {"model": {"batch_size", "options", "device"}, "sampling": {"rollouts", "curtail", "attempts"}}
 """Options of those sections that change how much or how fast is sampled, not what: stored rollouts stay good."""
 
 
@@ -96,8 +95,7 @@ def select_with(
         describe(run, config, engine.identity)
         ingest_pool(store, pool, config, grader, registry, quiet=quiet)
         _require_images(store, pool)
-        keys = probe_keys(config, engine.identity)
-        probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in keys.items()}
+        probes = find_probes(store, config, engine.identity, make=True)
         prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
         rule = curtailment.active_stopping_rule(config)
         if rule is None:
@@ -119,9 +117,9 @@ def decide_run(run: str | Path, config: RunConfig, *, report: bool = False) -> R
     load_plugin_files(config.plugins)
     registry = get_plugins().registry()
     pool = open_pool(config.pool)
-    identity = ModelIdentity(**about["model"])
+    identity = identity_of(about)
     with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE)) as store:
-        probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in probe_keys(config, identity).items()}
+        probes = find_probes(store, config, identity)
         # Grading is skipped where it is not needed: a grader's workers take longer to start than a decision takes.
         if store.get_meta("grader") != grader_key(config):
             with closing(make_grader(config, registry)) as grader:
@@ -172,12 +170,24 @@ def _opened(run: Path, config: RunConfig, extend: bool) -> Iterator[EvidenceStor
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RapError(f"{run}: cannot make the output folder ({error.strerror})") from None
-    if (run / files.RUN).exists():
+    known = (run / files.RUN).exists()
+    if known:
         _require_same(run, config, extend)
     elif not (run / files.EVIDENCE).exists() and any(path.name != files.LOCK for path in run.iterdir()):
         raise RapError(f"{run}: the folder is not empty and not a run of rap; choose another ", Option("out"))
-    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE)) as store:
+    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE, create=not known)) as store:
+        if known:
+            _name_settings(store, run)
         yield store
+
+
+def _name_settings(store: EvidenceStore, run: Path) -> None:
+    """Evidence of an older rap learns from run.json what it was sampled with, before another model could be taken for it."""
+    about = read_run(run)
+    before = config_of(about, run)
+    for key in probe_keys(before, identity_of(about)).values():
+        if store.find_probe(key) is not None:
+            store.probe(key)
 
 
 def _require_same(run: Path, config: RunConfig, extend: bool) -> None:

@@ -11,11 +11,12 @@ from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import EvidenceTable, read_table
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.pipeline import curtailment
-from rap_plugin.pipeline.probing import probe_keys
+from rap_plugin.pipeline.failures import failure_notes
+from rap_plugin.pipeline.probing import find_probes
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
-from rap_plugin.rollout import Arm, ModelIdentity
+from rap_plugin.rollout import Arm
 from rap_plugin.run_dir import files
-from rap_plugin.run_dir.about import config_of, read_run
+from rap_plugin.run_dir.about import config_of, identity_of, read_run
 from rap_plugin.scorers.base import arms_of
 from rap_plugin.selectors.base import Scores, Selection
 from rap_plugin.selectors.stopping import StoppingRule, find_stopping_rule
@@ -28,8 +29,7 @@ def load_selection(run: str | Path, config: RunConfig | None = None) -> tuple[Se
     config = config or config_of(about, run)
     load_plugin_files(config.plugins)
     store = EvidenceStore(run / files.EVIDENCE)
-    identity = ModelIdentity(**about["model"])
-    probes: dict[Arm, int] = {arm: store.probe(key) for arm, key in probe_keys(config, identity).items()}
+    probes = find_probes(store, config, identity_of(about))
     return make_selection(store, config, probes, get_plugins().registry()), store
 
 
@@ -60,6 +60,8 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
         scores = curtailment.without_means(table, scores, arms)
     else:
         decision = selector(table, scores, config)
+    failures = store.failures(list(probes.values()), config.sampling.rollouts, config.sampling.attempts)
+    decision.notes.extend(failure_notes(failures))
     quarantine = sorted([*store.quarantine(), *table.failed], key=lambda item: item.row)
     return Selection(config, table, scores, decision, quarantine)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,12 @@ def config_of(about: Mapping[str, Any], run: Path) -> RunConfig:
     except ValueError as error:
         first = str(error).splitlines()[1:2]
         raise RapError(f"{run / RUN}: its configuration is of another version ({' '.join(first)})") from None
+
+
+def identity_of(about: Mapping[str, Any]) -> ModelIdentity:
+    """The model that a run was sampled with, as far as the rap that wrote it knew."""
+    known = {field.name for field in fields(ModelIdentity)}
+    return ModelIdentity(**{name: value for name, value in about["model"].items() if name in known})
 
 
 def describe(run: Path, config: RunConfig, identity: ModelIdentity) -> None:

@@ -25,7 +25,7 @@ def sample(row: int) -> Sample:
 
 @pytest.fixture
 def store(tmp_path: Path) -> EvidenceStore:
-    store = EvidenceStore(tmp_path / "evidence.sqlite")
+    store = EvidenceStore(tmp_path / "evidence.sqlite", create=True)
     store.replace_pool([sample(0), Quarantined(1, "duplicate", "as row 0"), sample(2)], "one")
     return store
 

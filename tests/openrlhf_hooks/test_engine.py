@@ -33,7 +33,7 @@ def opened(stand_ins, processor, tiny_model, tmp_path):
         for number in range(n):
             identity = sample_id(str(number), str(number), (b"x",))
             items.append(Sample(identity, number, str(number), str(number), (b"x",), image_sizes=((4, 4),)))
-        store = EvidenceStore(tmp_path / "evidence.sqlite")
+        store = EvidenceStore(tmp_path / "evidence.sqlite", create=True)
         store.replace_pool(items, "pool")
         store.close()
         actors = stand_ins(options)

@@ -60,7 +60,9 @@ class HFEngine:
         self._dtype = loading.pick_dtype(config.dtype, self._device)
         folder = find_model(config.id, config.revision, code=config.trust_remote_code)
         self._folder = folder
-        self.identity: ModelIdentity = identify(config.id, folder)
+        self.identity: ModelIdentity = replace(
+            identify(config.id, folder), dtype=str(self._dtype).removeprefix("torch.")
+        )
         self._processor = loading.load_processor(config, folder)
         bounds = pixel_bounds(config)
         if bounds is not None and not bound_processor(self._processor.image_processor, config):
