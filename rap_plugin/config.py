@@ -235,6 +235,40 @@ def load_config(
     in_file: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
     _merge(tree, in_file)
     assigned: dict[str, Any] = {}
+    for name, value in _read_assignments(assignments):
+        for target in (tree, assigned):
+            _assign(target, name, value)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _assign(tree, name, value)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, path, in_file, assigned) from None
+
+
+def given_options(
+    path: str | Path | None = None, flags: Mapping[str, Any] | None = None, assignments: Iterable[str] = ()
+) -> set[str]:
+    """The dotted names of the options that a call of `load_config` is given."""
+    tree: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
+    given_flags = [(name, value) for name, value in (flags or {}).items() if value is not None]
+    for name, value in (*_read_assignments(assignments), *given_flags):
+        _assign(tree, name, value)
+    return {name for name in option_names() if _is_set(tree, name.split("."))}
+
+
+def _is_set(tree: Any, where: Iterable[str]) -> bool:
+    for name in where:
+        if not isinstance(tree, Mapping) or name not in tree:
+            return False
+        tree = tree[name]
+    return True
+
+
+def _read_assignments(assignments: Iterable[str]) -> list[tuple[str, Any]]:
+    """`NAME=VALUE` as dotted names with their values."""
+    found = []
     for assignment in assignments:
         name, sign, text = assignment.partition("=")
         if not sign:
@@ -243,15 +277,8 @@ def load_config(
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RapError(f"--set {assignment}: the value is not YAML ({one_line(error)})") from None
-        for target in (tree, assigned):
-            _assign(target, name.strip(), value)
-    for name, value in (flags or {}).items():
-        if value is not None:
-            _assign(tree, name, value)
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise _explain(error, path, in_file, assigned) from None
+        found.append((name.strip(), value))
+    return found
 
 
 def option_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:

@@ -8,12 +8,21 @@ from typing import Any
 import click
 
 from rap_plugin.cli.options import config_options, flag_values
-from rap_plugin.config import load_config
+from rap_plugin.config import given_options, load_config
+from rap_plugin.flags import flag_of
+
+THRESHOLDS = {"selection.lambda_c", "selection.band", "selection.limr_threshold"}
+"""Options that say how much is selected, as a budget does."""
 
 
 @click.command("decide", short_help="Decide again over a run's evidence: new thresholds, no engine.")
 @click.argument("run")
-@click.option("--report/--no-report", default=False, help="Write report.html and the card again, too.")
+@click.option(
+    "--report/--no-report",
+    default=True,
+    show_default=True,
+    help="Write report.html again, too; otherwise it is marked as stale.",
+)
 @config_options(["grading", "ace", "selection"])
 def command(
     run: str,
@@ -25,13 +34,20 @@ def command(
 ) -> None:
     """Decide again over the evidence of RUN: other thresholds, another selector or grader.
 
-    No engine is started. scores.parquet, selected.parquet and run.json are replaced.
+    No engine is started. Options start from those of `rap select`; without any, the last decision is made again.
+    scores.parquet, selected.parquet, run.json and the dataset card are replaced.
     """
     from rap_plugin.pipeline.select import decide_run
     from rap_plugin.pipeline.summary import print_summary
-    from rap_plugin.run_dir.about import config_of, read_run
+    from rap_plugin.run_dir.about import config_of, read_run, selected_config
 
-    before = config_of(read_run(Path(run)), Path(run))
+    about = read_run(Path(run))
     values = {**flag_values(flags), "plugins": list(plugin_files) or None}
-    config = load_config(config_path, values, assignments, base=before)
+    given = given_options(config_path, values, assignments)
+    base = selected_config(about, Path(run)) if given else config_of(about, Path(run))
+    config = load_config(config_path, values, assignments, base=base)
+    if base.selection.keep is not None and given & THRESHOLDS and "selection.keep" not in given:
+        # A budget would move the very threshold that is asked for now.
+        config = load_config(assignments=["selection.keep=null"], base=config)
+        click.echo(f"the budget of `rap select`, {flag_of('selection.keep')} {base.selection.keep:g}, is left out")
     print_summary(decide_run(run, config, report=report))

@@ -14,17 +14,23 @@ from rap_plugin.selectors.base import Selection
 
 
 def finish(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, *, report: bool = True) -> None:
-    """Writes the run's files and tells the plugins; an empty selection is an error that names its cause."""
+    """Writes the run's files and tells the plugins; an empty selection is an error that names its cause.
+
+    Without `report`, which takes some seconds, an earlier report.html is marked as stale.
+    """
     tables.write_scores(run, selection)
     tables.write_quarantine(run, selection.quarantine)
     tables.write_selected(run, selection, pool)
     sampling, probes = selection.config.sampling, list(selection.table.probes.values())
     failed = asdict(store.failures(probes, sampling.rollouts, sampling.attempts))
     files.write_json(run / files.COST, {**tables.cost_of(store), "failed": failed})
-    if report:
-        from rap_plugin.report import write_report
+    from rap_plugin.report import mark_stale, write_card, write_report
 
+    if report:
         write_report(run, selection, pool, store)
+    else:
+        write_card(run, selection, pool)
+        mark_stale(run)
     get_plugins().manager.hook.rap_selection_made(run=run, selection=selection)
     if not selection.decision.chosen.any():
         raise _why_empty(selection)

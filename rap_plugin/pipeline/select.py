@@ -27,7 +27,7 @@ from rap_plugin.pipeline.selection import make_selection, open_samples
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step
 from rap_plugin.run_dir import files
-from rap_plugin.run_dir.about import config_of, describe, identity_of, read_run
+from rap_plugin.run_dir.about import config_of, describe, identity_of, read_run, selected_config
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
@@ -110,7 +110,10 @@ def select_with(
 
 
 def decide_run(run: str | Path, config: RunConfig, *, report: bool = False) -> RunResult:
-    """`rap decide`: new thresholds, another selector or another grader over stored evidence; no engine."""
+    """`rap decide`: new thresholds, another selector or another grader over stored evidence; no engine.
+
+    Without `report` the card is written anew and report.html is marked as stale.
+    """
     started = time.perf_counter()
     run = Path(run)
     about = read_run(run)
@@ -125,7 +128,7 @@ def decide_run(run: str | Path, config: RunConfig, *, report: bool = False) -> R
             with closing(make_grader(config, registry)) as grader:
                 grade_rest(store, grader, probes, config)
         selection = make_selection(store, config, probes, registry)
-        describe(run, config, identity)
+        describe(run, config, identity, before=selected_config(about, run))
         finish(run, selection, pool, store, report=report)
     return RunResult(run, selection, 0, time.perf_counter() - started)
 

@@ -13,9 +13,11 @@ from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
+from rap_plugin.report import shown_digest
 from rap_plugin.run_dir import files, tables
 from rap_plugin.samples.ingest import load_samples
 from rap_plugin.samples.opening import open_pool
+from rap_plugin.selectors.base import Selection
 
 
 def verify_run(run: str | Path) -> list[str]:
@@ -42,11 +44,23 @@ def verify_run(run: str | Path) -> list[str]:
     if selected["rap_id"].to_pylist() != chosen["rap_id"].to_pylist():
         raise RapError(f"{run / files.SELECTED}: its rows are not the chosen ones; run `rap decide {run}`")
     _check_content(run, selection.config.pool, selected["rap_id"].to_pylist())
+    _check_shown(run, selection)
     return [
         f"{rows} rows of the pool = {len(scores)} scored + {len(quarantine)} quarantined",
         f"{len(scores)} verdicts and all scores follow from the evidence",
         f"{len(selected)} selected rows hold the content that was probed",
+        "what the report and the card show is what was decided",
     ]
+
+
+def _check_shown(run: Path, selection: Selection) -> None:
+    """The report and the card are those of this decision. A card that somebody wrote anew is theirs."""
+    digest = selection.digest()
+    report, card = run / files.REPORT, run / files.CARD
+    stale = [path for path in (report,) if path.exists() and shown_digest(path) != digest]
+    stale += [path for path in (card,) if path.exists() and shown_digest(path) not in (digest, None)]
+    if stale:
+        raise RapError(f"{stale[0]}: shows another decision than the one in force; run `rap report {run}`")
 
 
 def _check_content(run: Path, config: PoolConfig, ids: list[str]) -> None:

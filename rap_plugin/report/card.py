@@ -24,6 +24,7 @@ def render_card(run: Path, selection: Selection, pool: Pool) -> str:
     cards.filters["quoted"] = lambda value: json.dumps(str(value), ensure_ascii=False)
     text: str = cards.get_template("card.md.j2").render(
         about=about_run(run),
+        digest=selection.digest(),
         config=selection.config,
         chosen=chosen,
         total=total,

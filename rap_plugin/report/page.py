@@ -99,6 +99,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             # The one style sheet is allowed by its hash, so an injected one would do nothing.
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             about=about_run(run),
+            digest=selection.digest(),
             config=selection.config,
             chosen=chosen,
             total=total,

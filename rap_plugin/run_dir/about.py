@@ -16,6 +16,9 @@ from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.rollout import ModelIdentity
 from rap_plugin.run_dir.files import RUN, write_json
 
+DECIDED = {"grading", "ace", "selection"}
+"""Sections that `rap decide` can change."""
+
 
 def read_run(run: Path) -> dict[str, Any]:
     """`run.json`, checked for being one of ours."""
@@ -46,8 +49,19 @@ def identity_of(about: Mapping[str, Any]) -> ModelIdentity:
     return ModelIdentity(**{name: value for name, value in about["model"].items() if name in known})
 
 
-def describe(run: Path, config: RunConfig, identity: ModelIdentity) -> None:
-    """Writes `run.json`: enough to run it again."""
+def selected_config(about: Mapping[str, Any], run: Path) -> RunConfig:
+    """The configuration that `rap select` had, whatever was decided since."""
+    config = config_of(about, run)
+    before = config_of({"config": {**about["config"], **about.get("before_decide", {})}}, run)
+    return config.model_copy(update={section: getattr(before, section) for section in DECIDED})
+
+
+def describe(run: Path, config: RunConfig, identity: ModelIdentity, *, before: RunConfig | None = None) -> None:
+    """Writes `run.json`: enough to run it again.
+
+    `before` is the configuration of `rap select` where `rap decide` has changed it.
+    """
+    decided = {"before_decide": before.model_dump(mode="json", include=DECIDED)} if before else {}
     write_json(
         run / RUN,
         {
@@ -55,6 +69,7 @@ def describe(run: Path, config: RunConfig, identity: ModelIdentity) -> None:
             "schema_version": SCHEMA_VERSION,
             "model": asdict(identity),
             "config": config.model_dump(mode="json"),
+            **decided,
             "versions": {
                 "python": platform.python_version(),
                 **{

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -71,6 +72,14 @@ class Selection:
     scores: Scores
     decision: Decision
     quarantine: list[Quarantined]
+
+    def digest(self) -> str:
+        """Names what was decided, and under which options: the report and the card carry it, so that they can be told
+        from those of another decision. 16 hexadecimal digits.
+        """
+        options = self.config.model_dump(mode="json", include={"grading", "ace", "selection"})
+        decided = [options, self.decision.thresholds, self.decision.verdicts.tolist(), self.table.ids.tolist()]
+        return hashlib.blake2b(json.dumps(decided, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def judged(table: EvidenceTable, config: RunConfig, arms: Sequence[Arm] = ARMS) -> Mask:
