@@ -12,8 +12,9 @@ from rap_plugin.grading.graders.choice import choice_opinion
 from rap_plugin.grading.graders.math import check_math_gold, compare_math, library_versions
 from rap_plugin.grading.graders.text import compare_text
 from rap_plugin.grading.reading.answers import find_answer
-from rap_plugin.grading.reading.chosen_option import letters_only, match_option
 from rap_plugin.grading.reading.formulas import is_words
+from rap_plugin.grading.reading.option_letters import letters_only
+from rap_plugin.grading.reading.option_texts import match_option
 from rap_plugin.grading.reading.question_options import mentions_letters, parse_options
 
 Route = Literal["choice", "math", "text"]

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from rap_plugin.grading.base import GradeItem, GradingOptions
 from rap_plugin.grading.building import Opinion, gold_is_empty, grader
-from rap_plugin.grading.reading.chosen_option import extract_choice, letters_only, match_option
+from rap_plugin.grading.reading.chosen_option import read_option
+from rap_plugin.grading.reading.option_letters import letters_only
+from rap_plugin.grading.reading.option_texts import match_option
 from rap_plugin.grading.reading.question_options import parse_options
 
 
@@ -27,7 +29,7 @@ def gold_choice(gold: str, options: Mapping[str, str]) -> str | None:
 def choice_opinion(item: GradeItem, options: Mapping[str, str]) -> Opinion:
     """The opinion of the `choice` grader, given the options of the question."""
     gold = gold_choice(item.gold, options)
-    said = extract_choice(item.response, options)
+    said = read_option(item.response, options, question=item.question).value
     if gold is None:
         return Opinion("ungradable", said or "", check_choice_gold(item.gold, options) or "")
     if said is None:

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
-
-TAIL_CHARS = 64_000
-"""Answers are looked for in the last 64,000 characters of a response; no training set-up answers later."""
+from rap_plugin.grading.reading.body import TAIL_CHARS, body_span, thought_end
 
 LINE_CHARS = 2_000
 """Of an unmarked line only its last 2,000 characters are read."""
@@ -26,7 +24,7 @@ _BRACES = re.compile(r"(\\{1,2}(?:boxed|fbox)\s{0,8}\{|\x08oxed\s{0,8}\{)|\\.|([
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\b|\x08oxed\b")
 _BARE_BOXED = re.compile(r"\\boxed\s{0,8}([^\s{}\\$]{1,200})")
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
-_THINK_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_LINE = re.compile(r"[^\n\r]*\S[^\n\r]*")
 _PHRASE = re.compile(
     r"(?P<final>\bfinal[ \t]{1,3})?"
     r"(?:\b(?:answers?|correct[ \t]{1,3}(?:option|choice)|best[ \t]{1,3}(?:option|choice))\b"
@@ -46,6 +44,9 @@ class Answer:
 
     text: str
     how: How
+    start: int = 0
+    end: int = 0
+    """it stands at response[start:end]"""
 
     @property
     def marked(self) -> bool:
@@ -59,23 +60,10 @@ class Phrase:
 
     text: str
     start: int
+    """where the phrase itself begins"""
+    text_start: int
+    """where the text that follows it begins"""
     final: bool
-
-
-def tail(response: str) -> str:
-    """The part of a response in which answers are looked for."""
-    return response[-TAIL_CHARS:]
-
-
-def split_thought(response: str) -> tuple[str, str]:
-    """(thought, rest): the rest is what follows the last `</think>`. A thought that was opened and never
-    closed leaves no rest; without any think tag everything is rest."""
-    ends = list(_THINK_END.finditer(response))
-    if ends:
-        return response[: ends[-1].start()], response[ends[-1].end() :]
-    if response.lstrip()[:7].lower() == "<think>":
-        return response, ""
-    return "", response
 
 
 def _boxed_spans(text: str) -> tuple[int, int] | None:
@@ -104,58 +92,66 @@ def _unwrap_boxed(content: str) -> str:
     return content.strip()
 
 
-def _find_boxed(text: str) -> tuple[str, int] | None:
+def _find_boxed(text: str) -> Answer | None:
     span = _boxed_spans(text)
     if span is not None:
-        return _unwrap_boxed(text[span[0] : span[1]]), span[1]
+        return Answer(_unwrap_boxed(text[span[0] : span[1]]), "boxed", *span)
     bare = None
     for bare in _BARE_BOXED.finditer(text):  # noqa: B007  (only the last one counts)
         pass
-    return (bare.group(1), bare.end()) if bare else None
+    return Answer(bare.group(1), "boxed", *bare.span(1)) if bare else None
 
 
 def extract_boxed(response: str) -> str | None:
     """Content of the last closed, non-empty `\\boxed{..}` (or `\\fbox{..}`, `\\boxed 5`), nested boxes
     unwrapped; None when there is none. An unclosed box is a cut-off answer and does not count."""
-    found = _find_boxed(tail(response))
-    return found[0] if found else None
+    found = _find_boxed(response[-TAIL_CHARS:])
+    return found.text if found else None
 
 
-def _find_tag(text: str) -> tuple[str, int] | None:
+def _find_tag(text: str) -> Answer | None:
     opened: int | None = None
-    closed: tuple[str, int] | None = None
+    closed: tuple[int, int] | None = None
     for match in _TAG.finditer(text):
         if not match.group(1):
             opened = match.end()
         elif opened is not None:
-            content = text[opened : match.start()].strip()
-            if content:
-                closed = (content, match.start())
+            if text[opened : match.start()].strip():
+                closed = (opened, match.start())
             opened = None
     # Engines cut at the stop string "</answer>" and drop it: an answer that only lacks its end counts.
     if closed is None and opened is not None and 0 < len(text[opened:].strip()) <= 400:
-        return text[opened:].strip(), len(text)
-    return closed
+        closed = (opened, len(text))
+    if closed is None:
+        return None
+    start, end = _stripped(text, *closed)
+    return Answer(text[start:end], "tag", start, end)
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    inner = text[start:end]
+    return start + len(inner) - len(inner.lstrip()), end - len(inner) + len(inner.rstrip())
 
 
 def extract_answer_tag(response: str) -> str | None:
     """Content of the last non-empty `<answer>..</answer>`; a last tag cut off at its end counts when no
     tag was closed. None when there is none."""
-    found = _find_tag(tail(response))
-    return found[0] if found else None
+    found = _find_tag(response[-TAIL_CHARS:])
+    return found.text if found else None
 
 
 def find_phrases(text: str) -> list[Phrase]:
     """The last 16 "the answer is ..", "Answer: ..", "correct option is ..", "#### .." in order."""
     phrases = []
     for match in deque(_PHRASE.finditer(text), maxlen=16):
-        end = text.find("\n", match.end(), match.end() + LINE_CHARS)
-        line = text[match.end() : end if end >= 0 else match.end() + LINE_CHARS]
-        if not line.strip(" \t*_:") and end >= 0:
-            rest = text[end : end + LINE_CHARS].lstrip()
-            line = rest.split("\n", 1)[0]
-        if line.strip():
-            phrases.append(Phrase(line.strip(), match.start(), match.group("final") is not None))
+        start = match.end()
+        end = text.find("\n", start, start + LINE_CHARS)
+        if end >= 0 and not text[start:end].strip(" \t*_:"):
+            start = end + len(text[end : end + LINE_CHARS]) - len(text[end : end + LINE_CHARS].lstrip())
+            end = text.find("\n", start, start + LINE_CHARS)
+        start, end = _stripped(text, start, end if end >= 0 else min(len(text), start + LINE_CHARS))
+        if start < end:
+            phrases.append(Phrase(text[start:end], match.start(), start, match.group("final") is not None))
     return phrases
 
 
@@ -171,11 +167,30 @@ def strip_marks(text: str) -> str:
     return stripped[:-1].rstrip() if stripped.endswith((".", "。")) else stripped
 
 
-def _marked_answer(text: str) -> Answer | None:
+def _marked_in(response: str, start: int, end: int) -> Answer | None:
+    """The later of the last box and the last tag between two positions."""
+    text = response[start:end]
     boxed, tag = _find_boxed(text), _find_tag(text)
-    if tag and (boxed is None or tag[1] > boxed[1]):
-        return Answer(_unwrap_boxed(tag[0]), "tag")
-    return Answer(boxed[0], "boxed") if boxed else None
+    if tag and (boxed is None or tag.end > boxed.end):
+        found = Answer(_unwrap_boxed(tag.text), "tag", tag.start, tag.end)
+    elif boxed:
+        found = boxed
+    else:
+        return None
+    return Answer(found.text, found.how, start + found.start, start + found.end)
+
+
+def find_marked(response: str) -> Answer | None:
+    """The answer in a box or a tag: after the thought, else inside it when nothing follows the thought."""
+    offset = max(0, len(response) - TAIL_CHARS)
+    begin = thought_end(response[offset:])
+    body = body_span(response, response)
+    if begin is None or body is None:
+        return _marked_in(response, offset, len(response))
+    found = _marked_in(response, body[0], body[1]) or _marked_in(response, offset + begin, len(response))
+    if found is None and begin and not response[body[0] : body[1]].strip():
+        return _marked_in(response, offset, offset + begin)
+    return found
 
 
 def find_answer(response: str) -> Answer:
@@ -183,30 +198,38 @@ def find_answer(response: str) -> Answer:
 
     What follows `</think>` goes first: there the later of the last \\boxed{} and the last <answer>, then the
     last "the answer is". Then a box or tag inside the thought. Then the text after the thought itself: the
-    whole of it when it is one line, else its last line. A thought that never ended and a box that was never
-    closed or holds nothing have no plain answer.
+    whole of it when it is one line, else its last line. Closing courtesies and questions that the response asks itself
+    are left out. A thought that never ended and a box that was never closed or holds nothing have no plain answer.
     """
-    thought, rest = split_thought(tail(response))
-    marked = _marked_answer(rest)
+    body = body_span(response, response)
+    offset = max(0, len(response) - TAIL_CHARS)
+    if body is None:
+        return _marked_in(response, offset, len(response)) or Answer("", "none")
+    start, end = body
+    marked = _marked_in(response, start, end) or _marked_in(response, start, len(response))
     if marked:
         return marked
-    phrases = find_phrases(rest)
+    phrases = find_phrases(response[start:end])
     if phrases:
-        return Answer(strip_marks(first_sentence(phrases[-1].text)), "phrase")
-    marked = _marked_answer(thought)
+        last = phrases[-1]
+        sentence = first_sentence(last.text)
+        begin = start + last.text_start
+        return Answer(strip_marks(sentence), "phrase", begin, begin + len(sentence))
+    marked = _marked_in(response, offset, start)
     if marked:
         return marked
-    lines = [line for line in rest.splitlines() if line.strip()]
-    if not lines or _OPEN_BOX.search(lines[-1]):
+    lines = [match.span() for match in _LINE.finditer(response, start, end)]
+    if not lines or _OPEN_BOX.search(response[slice(*lines[-1])]):
         return Answer("", "none")
-    return Answer(strip_marks(lines[-1][-LINE_CHARS:]), "whole" if len(lines) == 1 else "line")
+    begin, finish = max(lines[-1][0], lines[-1][1] - LINE_CHARS), lines[-1][1]
+    return Answer(strip_marks(response[begin:finish]), "whole" if len(lines) == 1 else "line", begin, finish)
 
 
 @never_raises
 def read_final_answer(response: str) -> Reading[str]:
     """The answer's own text, whatever it is about."""
     answer = find_answer(response)
-    return read(answer.text, None, answer.how) if answer.text else unread("no answer found")
+    return read(answer.text, (answer.start, answer.end), answer.how) if answer.text else unread("no answer found")
 
 
 def final_answer(response: str) -> str | None:

@@ -1,218 +1,65 @@
-"""Which option did a response choose? Read, never guessed."""
+"""Which option did a response choose? Read, never guessed.
+
+In order: the last box or tag; a line that is nothing but an option, first or last; what sentences claim ("the answer
+is B", "so B", "D is out"); an option's own words or value, where the response states one. Whatever contradicts itself
+without a last word is contradictory, and whatever says nothing about the options is unread.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from rap_plugin.grading.reading.answers import (
-    find_answer,
-    find_phrases,
-    first_sentence,
-    split_thought,
-    strip_marks,
-    tail,
-)
-from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
-from rap_plugin.grading.reading.normalised import normalize_text, unwrap_text_commands
-from rap_plugin.grading.reading.quantities import read_quantity, same_quantity
+from rap_plugin.grading.reading.answers import find_marked
+from rap_plugin.grading.reading.base import Reading, contradictory, never_raises, read, unread
+from rap_plugin.grading.reading.body import body_span
+from rap_plugin.grading.reading.option_claims import Claim, claims_in, corrects
+from rap_plugin.grading.reading.option_letters import GROUP, letters_in, letters_only
+from rap_plugin.grading.reading.option_statements import stated_option
+from rap_plugin.grading.reading.option_texts import match_option, words_key
+from rap_plugin.grading.reading.plain import Sentence, plain_text, sentences
 from rap_plugin.grading.reading.question_options import LETTERS
 
-_WRAPPING = re.compile(r"\\(?:boxed|fbox)\b|\\[()\[\]]|\\(?:left|right)\b|[$*_`{}\"“”]")
-_LABEL = re.compile(r"^(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)s?\b[\s:：]{0,3}(?:is\s+)?", re.IGNORECASE)
-_ONE = re.compile(r"[(\[（]?\s?([A-Ja-j])\s?[)\]）]?\s?[.:,)]?")
-# The pronoun I is no letter of a list.
-_LISTED = r"(?:[(\[][A-J][)\]]|[A-HJ])(?![A-Za-z0-9'’])"
-_SEVERAL = re.compile(rf"{_LISTED}(?:\s?(?:,\s?and\b|,|;|&|\+|\s?\band\b)\s?{_LISTED}){{1,9}}\.?")
-_GROUPED = re.compile(r"^[(\[]([A-J][^()\[\]]{1,40})[)\]]\.?$")
-_RUN = re.compile(r"[A-J]{2,10}")
-_LEAD = re.compile(
-    r"[(\[（]?([A-J])(?:[)\]）]\s?[.:：,;\-–—]?|\s?[.:：;)]|\s[\-–—]|,)?"
-    r"(?P<tail>\s+(?:because|since|as|is|for|which|due|given|given that)\b|\s*$|\s|(?<=[.:：;)])\S)"
-)
-_SEPARATED = re.compile(r"[)\]）]?(?:\s?[.:：;,]|\s[\-–—]|\s+(?:because|since|as|which|due|given)\b)")
-_TOKEN = re.compile(
-    r"[(\[（](?P<paren>[A-J])[)\]）]"
-    r"|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s{1,3}(?P<named>[A-J])(?![A-Za-z0-9_'’])"
-    r"|(?<![A-Za-z0-9_'’\\.])(?P<bare>[A-J])(?![A-Za-z0-9_'’])"
-)
-_STRONG = re.compile(
-    r"[(（](?P<paren>[A-J])[)）]"
-    r"|\*\*[(（]?(?P<bold>[A-J])[)）]?[.:)]?(?:\s[^*\n]{0,200})?\*\*"
-    r"|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s{1,3}(?P<named>[A-J])(?![A-Za-z0-9_'’])"
-    r"|\b(?:choose|select|pick|chose|selected|go with|going with|[Ii]t is|[Ii]t's|must be|should be)\s(?P<verb>[A-J])"
-    r"(?=[\s]*(?:[.,;!]|$|\n|because\b|since\b))"
-    r"|^[ \t]{0,4}(?P<line>[A-J])[.):](?=\s|$)",
-    re.MULTILINE,
-)
-_NEGATED = re.compile(
-    r"(?:\bnot|n't|\brather than|\binstead of|\bexclud\w+|\belimin\w+)\s+(?:option\s+|choice\s+)?[(\[]?$"
-)
-_CONCLUDES = re.compile(
-    r"\b(?:so|therefore|thus|hence|conclu\w+|finally|final|correct|actually|overall|instead|wait|correction)\b",
+_GROUP = re.compile(GROUP, re.IGNORECASE)
+_LEAD_END = re.compile(
+    r"\s*(?:[.:)\]!]|,(?!\s?[A-J]\b)|;|-|→|$|\b(?:because|since|as|due|is (?:the )?(?:correct|right|best|answer))\b|\()",
     re.IGNORECASE,
 )
-_DOUBT = re.compile(r"\b(?:not|neither|cannot|can't|isn't|aren't|doesn't|no idea|unsure|either|or)\b", re.IGNORECASE)
-_OR = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
-_ARTICLE_FOLLOWS = re.compile(r"\s+(?!because\b|since\b|as\b|is\b|and\b|or\b|for\b|which\b|due\b|given\b)[a-z]")
-
-
-def _bare_text(text: str) -> str:
-    text = _WRAPPING.sub(" ", unwrap_text_commands(text.replace("\\ ", " ")))
-    return " ".join(text.split())
-
-
-def _letters_of(text: str) -> str:
-    return "".join(sorted(set(re.findall(r"[A-J]", text))))
-
-
-def letters_only(text: str, letters: str = LETTERS) -> str | None:
-    """The letters of a text that holds nothing but letters: "C", "(C)", "c", "Option C.", "B, D", "BD".
-    Sorted, without separators; None for anything else."""
-    bare = _LABEL.sub("", _bare_text(text)).strip()
-    bare = _GROUPED.sub(r"\1", bare)
-    one = _ONE.fullmatch(bare)
-    if one:
-        found = one.group(1).upper()
-    elif _SEVERAL.fullmatch(bare):
-        found = _letters_of(bare.replace("and", ""))
-    elif _RUN.fullmatch(bare) and list(bare) == sorted(set(bare)):
-        found = bare
-    else:
-        return None
-    return found if all(letter in letters for letter in found) else None
-
-
-def match_option(text: str, options: Mapping[str, str]) -> str | None:
-    """The one option whose text is this text, word for word or as the same number and unit."""
-    said = normalize_text(text)
-    if not said:
-        return None
-    same = [letter for letter, option in options.items() if option and normalize_text(option) == said]
-    if not same:
-        quantity = read_quantity(text)
-        if quantity is not None:
-            known = ((letter, read_quantity(option)) for letter, option in options.items())
-            same = [letter for letter, other in known if other and same_quantity(other, quantity)]
-    return same[0] if len(same) == 1 else None
-
-
-def _option_inside(text: str, options: Mapping[str, str]) -> str | None:
-    """The one option whose words stand in a sentence without doubt or negation around them."""
-    rest = f" {normalize_text(text)} "
-    found = []
-    # Longest first, and found words are taken out: "set A" also stands in "neither set A nor set B".
-    for letter, option in sorted(options.items(), key=lambda kv: (-len(kv[1]), kv[0])):
-        words = f" {normalize_text(option)} "
-        if len(words) >= 4 and words in rest:
-            found.append(letter)
-            rest = rest.replace(words, "  ")
-    return found[0] if len(found) == 1 and not _DOUBT.search(rest) else None
-
-
-def _chosen_letters(text: str, letters: str) -> list[str]:
-    """Letters that a sentence names as choices; the article "A", the pronoun "I" and negated ones left out."""
-    found: list[str] = []
-    for match in _TOKEN.finditer(text):
-        letter = match.group(match.lastgroup or 0)
-        if letter not in letters or _NEGATED.search(text[max(0, match.start() - 40) : match.start()]):
-            continue
-        if match.lastgroup == "bare":
-            if letter == "I" or (letter == "A" and _ARTICLE_FOLLOWS.match(text, match.end())):
-                continue
-            # "angle B", "point C" name things of the figure.
-            if re.search(
-                r"(?:angle|point|line|side|segment|figure|vertex|grade|vitamin)s?\s$", text[: match.start()], re.I
-            ):
-                continue
-        if letter not in found:
-            found.append(letter)
-    return found
-
-
-def _read_marked(text: str, options: Mapping[str, str], letters: str) -> str | None:
-    """The choice in a text that the response marks as its answer."""
-    exact = letters_only(text, letters)
-    if exact:
-        return exact
-    bare = _LABEL.sub("", _bare_text(text)).strip()
-    by_text = match_option(strip_marks(bare), options) or match_option(strip_marks(text), options)
-    if by_text:
-        return by_text
-    sentence = first_sentence(bare)
-    several = _SEVERAL.match(sentence)
-    if several:
-        return None if _OR.search(sentence) else _letters_of(several.group().replace("and", ""))
-    lead = _LEAD.match(bare)
-    if lead and lead.group(1) in letters:
-        letter, after = lead.group(1), bare[lead.end(1) :]
-        rest = after.lstrip(" ).:：;,-–—]）")
-        option = normalize_text(options.get(letter, ""))
-        if option and normalize_text(rest).startswith(option):
-            return letter
-        separated = bool(_SEPARATED.match(after))
-        others = [found for found in _chosen_letters(first_sentence(rest), letters) if found != letter]
-        article = letter in "AI" and not separated and _ARTICLE_FOLLOWS.match(after)
-        if not article and not _OR.search(first_sentence(rest)) and (separated or not others):
-            return letter
-    chosen = _chosen_letters(sentence, letters)
-    if len(chosen) == 1:
-        return chosen[0]
-    return None if chosen else _option_inside(sentence, options)
-
-
-def _from_phrases(text: str, options: Mapping[str, str], letters: str) -> list[str]:
-    """The choices of all "the answer is ..": one when they agree or the last one is marked as final."""
-    read = [(phrase, _read_marked(phrase.text, options, letters)) for phrase in find_phrases(text)]
-    known = [(phrase, choice) for phrase, choice in read if choice]
-    if not known:
-        return []
-    last, choice = known[-1]
-    before = text[max(0, last.start - 60) : last.start]
-    if last.final or _CONCLUDES.search(before):
-        return [choice]
-    return sorted({choice for _, choice in known})
-
-
-def _from_plain(text: str, options: Mapping[str, str], letters: str) -> str | None:
-    """The choice of a text without any mark."""
-    stripped = text.strip()
-    lines = [line.strip() for line in stripped.splitlines() if line.strip()]
-    if not lines:
-        return None
-    if len(lines) == 1 and len(stripped) <= 300 and len(first_sentence(stripped)) >= len(stripped) - 4:
-        choice = _read_marked(stripped, options, letters)
-        if choice:
-            return choice
-    strong = [
-        match.group(match.lastgroup or 0)
-        for match in _STRONG.finditer(stripped)
-        if not _NEGATED.search(stripped[max(0, match.start() - 40) : match.start()])
-    ]
-    named = {letter for letter in strong if letter in letters}
-    if len(named) == 1 and not _OR.search(lines[-1]):
-        return named.pop()
-    last = lines[-1][-2000:]
-    if letters_only(last, letters):
-        # A last line that is a letter and nothing else concludes, whatever was discussed before.
-        return letters_only(last, letters)
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+", last) if part]
-    if named:
-        chosen = _chosen_letters(sentences[-1], letters)
-        concludes = _CONCLUDES.search(sentences[-1]) and not _OR.search(sentences[-1])
-        return chosen[0] if len(chosen) == 1 and concludes else None
-    return _option_inside(sentences[-1], options) if len(sentences[-1]) <= 300 else None
+_LABEL = re.compile(
+    r"\W*(?:(?:the |my )?(?:final |correct |best )?(?:answers?|options?|choices?|ans|letter)\b\s*(?:is\b|[:.\-=])|答案\s*[:是为]?)?\W*",
+    re.IGNORECASE,
+)
+_OR = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|might|could)\b", re.IGNORECASE)
+_LABELLED_LINE = re.compile(r"\W{0,3}(?:\d{1,2}[.)]\s*)?(?:[Oo]ption |[Cc]hoice )?\(?([A-J])(?:[.):]|\s-|$)")
+_NUMBERED = re.compile(r"^\W*\d{1,2}[.)]\s*")
+_INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
+MAX_CLAIM_SENTENCES = 400
+"""Sentences at the end of a response whose claims are read."""
 
 
 @never_raises
-def read_option(response: str, options: Mapping[str, str] | None = None, letters: str = LETTERS) -> Reading[str]:
+def read_option(
+    response: str, options: Mapping[str, str] | None = None, letters: str = LETTERS, question: str = ""
+) -> Reading[str]:
     """The option that a response chooses: a letter, or several sorted and joined, "BD".
 
     `options` maps upper-case letters to texts (see `parse_options`); with it, letters outside it do not count and an
-    answer in the option's own words does.
+    answer in the option's own words does. The question tells which of several statements answers it.
     """
-    choice = _chosen(response, options, letters)
-    return unread("no choice found") if choice is None else read(choice, None, "")
+    known = dict(options or {})
+    allowed = "".join(known) if known else letters
+    plain = plain_text(response)
+    marked = find_marked(response)
+    if marked is not None:
+        span = (marked.start, marked.end)
+        choice = option_of(response[marked.start : marked.end], known, allowed)
+        if choice:
+            return read(choice, span, marked.how)
+        return unread(f"the {marked.how} names no option", span)
+    body = body_span(response, plain)
+    if body is None:
+        return unread("the thought was cut off")
+    return _read_body(response, plain, body, known, allowed, question)
 
 
 def extract_choice(response: str, options: Mapping[str, str] | None = None, letters: str = LETTERS) -> str | None:
@@ -220,22 +67,241 @@ def extract_choice(response: str, options: Mapping[str, str] | None = None, lett
     return read_option(response, options, letters).value
 
 
-def _chosen(response: str, options: Mapping[str, str] | None, letters: str) -> str | None:
-    """The option letter that a response chooses, or None when it chooses none.
+def option_of(text: str, options: Mapping[str, str], letters: str) -> str | None:
+    """The option that a short text is: letters and nothing else, an option's text, a letter before its text or before a
+    reason, or what its sentences claim."""
+    whole = text.strip()
+    if len(whole) > 1 and (by_text := match_option(whole, options)):
+        return by_text
+    exact = letters_only(whole, letters)
+    if exact and not (len(exact) > 1 and exact == whole.strip(" .$") and _names_segments(options)):
+        return exact
+    plain = plain_text(text)
+    by_text = match_option(plain.strip(" .\n"), options)
+    if by_text:
+        return by_text
+    lead = _lead(Sentence(plain.strip(), 0), options, letters)
+    if lead is not None:
+        return lead.letters if not lead.hedged else None
+    found = _decide(
+        [claim for s in sentences(plain) for claim in claims_in(s, letters, labels=_are_labels(options))],
+        plain,
+        letters,
+    )
+    if found is not None:
+        return found.value
+    group = _GROUP.search(plain)
+    if group and not _GROUP.search(plain, group.end()):
+        named, either = letters_in(group, letters)
+        if len(named) == 1 and not either and ("(" in group.group() or plain[group.end() :].strip(" .)") == ""):
+            return named
+    stated = stated_option(list(sentences(plain)), text, options)
+    return stated.value if stated is not None else None
 
-    `options` maps upper-case letters to texts (see `parse_options`); with it, letters outside it do not
-    count and an answer in the option's own words does. Several letters come sorted and joined: "BD".
-    A refusal, a hedge ("A or B"), and two different answers of which none is marked as final give None.
-    The last \\boxed{} or <answer> wins over everything else, then "the answer is ..", then the plain text.
-    """
-    known = dict(options or {})
-    allowed = "".join(known) if known else letters
-    answer = find_answer(response)
-    if answer.how in ("boxed", "tag"):
-        return _read_marked(answer.text, known, allowed)
-    _, rest = split_thought(tail(response))
-    phrased = _from_phrases(rest, known, allowed)
-    if phrased:
-        # Phrases that disagree are a hedge: the text around them cannot mend it.
-        return phrased[0] if len(phrased) == 1 else None
-    return _from_plain(rest, known, allowed)
+
+def _are_labels(options: Mapping[str, str]) -> bool:
+    """Whether the letters are all that is known of the options."""
+    return all(len(text) <= 1 for text in options.values())
+
+
+def _names_segments(options: Mapping[str, str]) -> bool:
+    """Whether options are named in capitals ("AB", "AC"), so that "AC" is one of those names and no two letters."""
+    return any(re.search(r"\b[A-Z]{2,}\b", text) for text in options.values())
+
+
+def _read_body(
+    response: str, plain: str, body: tuple[int, int], options: Mapping[str, str], letters: str, question: str
+) -> Reading[str]:
+    start, end = body
+    parts = _without_listing(list(sentences(plain[start:end], start)), options, letters)
+    if not parts:
+        return unread("no answer found")
+    if len(parts) == 1 and len(parts[0].text) > 1 and (by_text := match_option(parts[0].text, options)):
+        return read(by_text, (parts[0].start, parts[0].end), "an option's own text")
+    lead, last = _lead(parts[0], options, letters), _alone(parts[-1], options, letters)
+    if _mislabelled(parts[0], options, letters):
+        return contradictory("a letter with the text of another option", (parts[0].start, parts[0].end))
+    if _enumerates(parts, letters):
+        lead = last = None
+        listed = {part.start for part in parts}
+    else:
+        listed = set()
+    claims = [
+        claim
+        for part in parts[-MAX_CLAIM_SENTENCES:]
+        for claim in claims_in(part, letters, labels=_are_labels(options))
+    ]
+    if len(parts) > 1 and last is not None:
+        claims = [claim for claim in claims if claim.start < last.start or claim.kind == "excluded"] + [last]
+    if lead is not None and lead.letters == "A" and plain[lead.end : lead.end + 1] == ":":
+        # "A: The correct option is D": the A stands for "answer".
+        inside = [c for c in claims if c.kind == "answer" and lead.end < c.start < parts[0].end and c.letters != "A"]
+        lead = None if inside else lead
+    if lead is not None:
+        claims = [lead] + [claim for claim in claims if claim.start >= lead.end or claim.start > parts[0].end]
+    decided = _decide(claims, plain, letters, lead)
+    if decided is not None:
+        return _unless_mislabelled(decided, plain, options)
+    stated = stated_option(parts, response, options, question)
+    if stated is not None:
+        return stated
+    return unread("no choice found")
+
+
+def _lead(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim | None:
+    """The claim of a first sentence that opens with an option: "B", "(B) 12 cm", "Answer: B, because .."."""
+    label = _LABEL.match(sentence.text)
+    begin = label.end() if label else 0
+    while begin > 0 and sentence.text[begin - 1] in "([":
+        begin -= 1
+    group = _GROUP.match(sentence.text, begin)
+    if group is None or (begin and sentence.text[begin - 1].isalnum()):
+        return None
+    named, either = letters_in(group, letters)
+    if not named:
+        return None
+    after = sentence.text[group.end() :]
+    rest = after.strip(" .:;,-)]→(")
+    own = len(named) == 1 and bool(words_key(options.get(named, "")))
+    owned = own and words_key(rest).startswith(words_key(options[named]))
+    if not owned and not _LEAD_END.match(after) and not re.match(r"\s*\n", after):
+        return None
+    if (
+        not owned
+        and own
+        and any(words_key(rest) == words_key(text) for letter, text in options.items() if letter != named and text)
+    ):
+        return None  # "B. <the text of option C>": the two do not agree
+    hedged = either or (len(rest) < 60 and bool(_OR.match(rest)))
+    return Claim(named, "answer", sentence.start, sentence.start + group.end(), hedged=hedged)
+
+
+def _mislabelled(sentence: Sentence, options: Mapping[str, str], letters: str) -> bool:
+    """Whether a sentence is one option's letter and another option's text."""
+    match = re.match(r"\W{0,3}([A-J])[.):\s]+(\S.*)", sentence.text, re.DOTALL)
+    if match is None or match.group(1) not in letters or not options.get(match.group(1)):
+        return False
+    rest = words_key(match.group(2))
+    return any(rest == words_key(text) for letter, text in options.items() if letter != match.group(1) and text)
+
+
+def _unless_mislabelled(reading: Reading[str], plain: str, options: Mapping[str, str]) -> Reading[str]:
+    """A letter that is followed by the text of another option is no reading."""
+    own = options.get(reading.value or "", "")
+    if reading.span is None or len(own) < 2:
+        return reading
+    after = f"{words_key(plain[reading.span[1] : reading.span[1] + 200])} "
+    for letter, text in options.items():
+        other = f"{words_key(text)} "
+        if (
+            letter != reading.value
+            and len(other) > 4
+            and after.startswith(other)
+            and not after.startswith(words_key(own))
+        ):
+            return contradictory("a letter with the text of another option", reading.span)
+    return reading
+
+
+def _enumerates(parts: Sequence[Sentence], letters: str) -> bool:
+    """Whether a response goes through the options one by one, so that a letter that opens a line chooses nothing."""
+    opening = [m.group(1) for part in parts if (m := _LABELLED_LINE.match(part.text)) and m.group(1) in letters]
+    inline = _INLINE.findall(parts[0].text)
+    if len(inline) > 2 and len(set(inline)) > 2:
+        return True
+    alone = {choice for part in parts if (choice := letters_only(_NUMBERED.sub("", part.text), letters))}
+    if len(alone) > 2:
+        return True
+    return len(set(opening)) > 1 and opening[0] == min(opening) and not letters_only(parts[0].text, letters)
+
+
+def _alone(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim | None:
+    """The claim of a last sentence that is an option and nothing else."""
+    choice = letters_only(sentence.text, letters)
+    if choice is None:
+        lead = _lead(sentence, options, letters)
+        owned = lead and words_key(sentence.text[lead.end - sentence.start :]) == words_key(
+            options.get(lead.letters, "")
+        )
+        if not lead or lead.hedged or not owned or not options.get(lead.letters):
+            return None
+        choice = lead.letters
+    bare = len(sentence.text.strip(" .()[]")) <= 3 * len(choice) or "final" in sentence.text.lower()
+    return Claim(choice, "answer", sentence.start, sentence.end, final=bare)
+
+
+def _without_listing(parts: list[Sentence], options: Mapping[str, str], letters: str) -> list[Sentence]:
+    """Without lines that repeat the options of the question one after another."""
+    own = {
+        index: letter
+        for index, part in enumerate(parts)
+        for letter, text in options.items()
+        if (text or len(part.text) <= 4)
+        and re.match(rf"\W{{0,3}}{letter}\W", part.text + " ")
+        and words_key(re.sub(rf"^\W{{0,3}}{letter}\W+", "", part.text)) == words_key(text)
+    }
+    listed = {
+        index
+        for index, letter in own.items()
+        if own.get(index + 1) == _next(letter) or own.get(index - 1) == _previous(letter)
+    }
+    if len(listed) >= max(2, len(options) - 1):
+        parts = [part for index, part in enumerate(parts) if index not in listed]
+    return parts
+
+
+def _next(letter: str) -> str:
+    return chr(ord(letter) + 1)
+
+
+def _previous(letter: str) -> str:
+    return chr(ord(letter) - 1)
+
+
+def _decide(claims: Sequence[Claim], plain: str, letters: str, lead: Claim | None = None) -> Reading[str] | None:
+    """What claims say together; None when they say nothing."""
+    excluded = {claim.letters for claim in claims if claim.kind == "excluded" and len(claim.letters) == 1}
+    excluded |= {a for claim in claims if claim.kind == "excluded" for a in claim.letters}
+    answers = [claim for claim in claims if claim.kind == "answer"]
+    if answers:
+        return _last_word(answers, excluded, plain, lead)
+    for kind in ("chosen", "named"):
+        settled = [c for c in claims if c.kind == kind and c.letters not in excluded]
+        distinct = {claim.letters for claim in settled if not claim.hedged}
+        if any(claim.hedged for claim in settled) and kind == "chosen":
+            return contradictory("alternatives", _span(settled[-1]))
+        if len(distinct) == 1:
+            return read(settled[-1].letters, _span(settled[-1]), "the one option that it settles on")
+        if len(distinct) > 1 and kind == "chosen":
+            if settled[-1].final and not settled[-1].hedged:
+                return read(settled[-1].letters, _span(settled[-1]), "its last conclusion")
+            return contradictory("several options", _span(settled[-1]))
+    left = [letter for letter in letters if letter not in excluded]
+    if len(left) == 1 and len(letters) > 1:
+        last = [claim for claim in claims if claim.kind == "excluded"][-1]
+        return read(left[0], _span(last), "all other options are ruled out")
+    return None
+
+
+def _last_word(answers: Sequence[Claim], excluded: set[str], plain: str, lead: Claim | None) -> Reading[str]:
+    last = answers[-1]
+    if last.hedged:
+        return contradictory("alternatives", _span(last))
+    others = [claim for claim in answers[:-1] if claim.letters != last.letters and not claim.hedged]
+    if not others:
+        if last.letters in excluded and len(last.letters) == 1 and not last.final:
+            return contradictory("the same option is chosen and ruled out", _span(last))
+        return read(last.letters, _span(last), "answer statement")
+    before = others[-1]
+    concludes = last.final and not before.final and before is not lead
+    if (
+        concludes
+        or corrects(plain[before.end : last.end])
+        or "final" in plain[max(0, last.start - 20) : last.end].lower()
+    ):
+        return read(last.letters, _span(last), "its last answer statement")
+    return contradictory("two answers", _span(last))
+
+
+def _span(claim: Claim) -> tuple[int, int]:
+    return (claim.start, claim.end)

@@ -1,0 +1,75 @@
+"""The part of a response that can hold its answer: after the thought, before invented follow-ups and courtesies."""
+
+from __future__ import annotations
+
+import re
+
+from rap_plugin.grading.reading.plain import sentences
+
+TAIL_CHARS = 64_000
+"""Answers are looked for in the last 64,000 characters of a response; no training set-up answers later."""
+
+_THINK_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_FOLLOW_UP = re.compile(
+    r"\n[ \t*#]{0,6}(?:(?:question|problem|example|exercise)(?: \d{1,3})?|human|user|q\d{0,3}|问题|問題)[ \t*]{0,4}[:：]",
+    re.IGNORECASE,
+)
+_COURTESY = re.compile(
+    r"^\W*(?:i )?(?:really )?hope (?:this|that|it|my)\b|\blet me know\b|\bfeel free\b|^\W*(?:is|was) there anything else"
+    r"|\b(?:glad|happy|here) to (?:help|assist|explain)\b|^\W*(?:do|would|did|can|could|shall|should|may) (?:you|i|we)\b"
+    r"[^.]{0,200}\?|^\W*(?:thank you|thanks|good luck|you're welcome|you are welcome|cheers|best regards|have a (?:nice|great))\b"
+    r"|^\W*(?:any|if you have (?:any )?)(?: other| more| further)?\s?questions?\b|\bany (?:other|more|further) questions\b"
+    r"|^\W*(?:does|did) (?:this|that) (?:help|make sense|answer)|\bplease (?:ask|don't hesitate|do not hesitate)\b"
+    r"|希望.{0,12}(?:帮助|幫助)|如果.{0,20}(?:问题|疑问|問題).{0,20}|(?:谢谢|不客气|祝你)",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(
+    r"^\W*(?:sure|certainly|of course|okay|ok|great question|understood|i understand|i see(?: the image| it)?|absolutely|"
+    r"no problem|alright|got it)\b[^.!?\n]{0,80}?(?:[.!:]|,? (?:i can|let me|let's|here)[^.!?\n]{0,80}[.!:])\s*",
+    re.IGNORECASE,
+)
+
+
+def thought_end(response: str) -> int | None:
+    """Where the text after the thought begins: after the last `</think>`; 0 without a thought; None when a thought was
+    opened and never closed."""
+    last = None
+    for last in _THINK_END.finditer(response):  # noqa: B007  (only the last one counts)
+        pass
+    if last is not None:
+        return last.end()
+    return None if response.lstrip()[:7].lower() == "<think>" else 0
+
+
+def without_courtesies(plain: str, start: int, end: int) -> tuple[int, int]:
+    """The span without "Sure, I can help" at its start and "I hope this helps!" at its end."""
+    tail_start = max(start, end - 600)
+    if tail_start > start:
+        line = plain.find("\n", tail_start, end)
+        tail_start = line if line >= 0 else tail_start
+    for sentence in reversed(list(sentences(plain[tail_start:end], tail_start))):
+        if not _COURTESY.search(sentence.text):
+            break
+        if sentence.start > start:
+            end = sentence.start
+    opening = _OPENING.match(plain[start : start + 200])
+    if opening and opening.end() < len(plain[start:end].rstrip()):
+        start += opening.end()
+    return start, end
+
+
+def body_span(response: str, plain: str) -> tuple[int, int] | None:
+    """(start, end) of the text in which an unmarked answer can stand; None for a thought that never ended.
+
+    Base models go on after their answer with questions of their own ("Question: .."): these are not the response.
+    """
+    offset = max(0, len(response) - TAIL_CHARS)
+    begin = thought_end(response[offset:])
+    if begin is None:
+        return None
+    start, end = offset + begin, len(response)
+    for follow_up in _FOLLOW_UP.finditer(plain, start):
+        if plain[start : follow_up.start()].strip():
+            end = follow_up.start()
+            break
+    return without_courtesies(plain, start, end)

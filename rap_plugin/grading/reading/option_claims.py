@@ -1,0 +1,201 @@
+"""What the sentences of a response claim about options: "the answer is B", "B is correct", "not C", "D is out"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from rap_plugin.grading.reading.option_letters import GROUP, ONE, letters_in
+from rap_plugin.grading.reading.plain import Sentence
+
+Kind = Literal["answer", "chosen", "named", "excluded"]
+"""`answer`: the sentence says which one is the answer; `chosen`: it settles on one in passing ("so B"); `named`: it
+says something about one; `excluded`: it rules one out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one sentence says about one option, or one set of them."""
+
+    letters: str
+    kind: Kind
+    start: int
+    end: int
+    final: bool = False
+    """the sentence says that this is its last word ("final", "therefore", "actually")"""
+    hedged: bool = False
+    """two alternatives, or a guess that takes itself back"""
+
+
+_G = rf"(?P<group>{GROUP})"
+_RIGHT = (
+    r"(?:correct|right|best|true|accurate|appropriate|suitable|valid|proper|final|chosen|selected|intended|likely|logical"
+    r"|closest|nearest|most \w+|answer|solution|choice|odd|(?<=the )one)"
+)
+_BE = r"(?:is|are|was|were|would be|will be|must be|should be|has to be|could only be|can only be|seems(?: to be)?|appears(?: to be)?|looks?|both look|remains|'s|=)"
+_FILLER = (
+    r"(?:\s|[:\-,(]|\b(?:therefore|thus|clearly|indeed|likely|probably|definitely|certainly|simply|just|only|given|by|found"
+    r"|in|represented|as follows|indicated|labell?ed|the|that|of|with|called|under|actually|still|obviously|hence|then|so)\b)*"
+)
+_NOT_OTHER = rf"(?:(?!{ONE}|\b(?:so|but|while|whereas|because|since|not|if)\b|[,;:]|n't).)"
+_CLAUSE_END = r"(?=\s*(?:[.,;:!?)\]]|$|\b(?:because|since|as|which|for|given|due|is|and)\b|-\s|\())"
+
+_ANSWER = (
+    # "The correct option letter is D", "Answer: (B)", "my final choice would be C", "solution -> A"
+    re.compile(
+        rf"(?P<noun>\b(?:answers?|choices?|options?|letters?|alternatives?|solution|response|selection|pick|conclusion|guess|result))"
+        rf"\b(?:\s+\(?(?:letter|option|choice|here|then|below|above)\)?)*(?:\s+(?:to|for|of|among|in|based on|from|that)\b[^.!?:]{{0,80}}?)?"
+        rf"\s*(?:\b{_BE}|[:=]|→|->|=>)+{_FILLER}{_G}",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^\W*(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|choice|ans\.?|a)\s*[:\-.]?\s+{_G}\W*$", re.IGNORECASE
+    ),
+    # "Option B is correct", "(C) is the right choice", "B would be the best answer", "B: correct", "C ✓"
+    re.compile(
+        rf"{_G}{_NOT_OTHER}{{0,80}}?\s{_BE}\s+(?:\w+ly\s+)?(?:indeed\s+)?(?:the|my|our|a|an)?\s*(?:only|\w+ly|single|one)?\s*{_RIGHT}\b"
+        rf"(?!\s+(?:to say|that))",
+        re.IGNORECASE,
+    ),
+    # "I choose B", "we should select (C)", "go with D"
+    re.compile(
+        rf"\b(?:choos(?:e|es|ing)|chose|pick(?:s|ed|ing)?|select(?:s|ed|ing)?|go(?:es|ing)? with|went with|opt(?:s|ed|ing)? for"
+        rf"|vote(?:s|d)? for|settl(?:e|ed|es|ing) (?:on|for)|answer with|stick with|my money is on)\b\s*(?:is|would be|:)?{_FILLER}{_G}"
+        rf"{_CLAUSE_END}",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"(?:答案|选项|選項|正解|正确选项)\s*(?:应该|应当|应|就)?\s*(?:是|为|為|选|選|:)?\s*(?:选项)?\s*{_G}"
+        rf"|(?:故|应|應|所以|因此|我|则)?\s*(?:选择|选|選擇|選)\s*(?:项|项为|的是)?\s*:?\s*(?P<group2>{GROUP})"
+        rf"|(?P<group3>{GROUP})\s*(?:选项)?\s*(?:是|为)?\s*(?:正确|对的|正确的|正確)"
+    ),
+)
+_CHOSEN = (
+    re.compile(
+        rf"(?:\b(?:correspond(?:s|ing)? to|match(?:es|ing)?(?: with)?|points? to|pointing to|leads? (?:us )?to|leading to"
+        rf"|leav(?:es|ing)(?: us)?(?: only| with)?|which (?:is|makes it|gives)|that is|i\.e\.,?|namely|so|therefore|thus|hence|it is|it's"
+        rf"|it (?:must|should) be|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
+        rf"(?:\s|,|:|\b(?:it|is|only|the|answer|must be|correct|best|that|of|with|just|clearly)\b)*{_G}{_CLAUSE_END}",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(?P<group>[(\[]\s?(?-i:[A-J])\s?[)\]])\W*$"),
+    re.compile(
+        rf"^\W*{_G}{_NOT_OTHER}{{0,60}}?\b(?:best |most \w+ |correctly |clearly |also )?(?:fits?|match(?:es)?|works?|completes?|satisf(?:y|ies)"
+        rf"|comes? next|belongs?|makes? sense|appl(?:y|ies)|follows?|continues?)\b",
+        re.IGNORECASE,
+    ),
+)
+_CONTRASTED = re.compile(
+    rf"\b(?:but(?: rather)?|rather|instead)\s+(?:it is |it's |the answer is )?{_G}{_CLAUSE_END}", re.IGNORECASE
+)
+_LABELLED = re.compile(
+    rf"\b(?:is|are|be|must be|should be)\s+(?:the\s+)?(?:(?!labell?ed|called|named|from|like|on|at|in|between|before|after)\w+\s+)?{_G}{_CLAUSE_END}"
+    rf"|^\W*(?:the\s+)?(?:figure|box|shape|image|diagram|picture|object|pattern|tile|piece|item|symbol|cube|net|square|card|graph|panel)\s+(?P<group2>{GROUP})\b",
+    re.IGNORECASE,
+)
+"""Where options have no text of their own, a letter that things are called names them: "the next box is E"."""
+_EXCLUDED = (
+    re.compile(
+        rf"(?:\b(?:not|rather than|instead of|except(?: for)?|other than|unlike|neither|nor|without)|n't"
+        rf"|\b(?:exclud|eliminat|reject|discard|dismiss)(?:e|es|ed|ing)|\b(?:rul(?:e|es|ed|ing)|cross(?:ed|ing)?|cast) out|排除|不选)"
+        rf"\s*(?:\b(?:be|just|simply|choose|pick|select|both|either|the)\b\s*){{0,3}}{_G}",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"{_G}(?:(?!{ONE}|\b(?:so|but|because|since|if)\b|[;:]).){{0,60}}?(?:\b(?:not|never|neither|wrong|incorrect|false|out"
+        rf"|excluded|eliminated|invalid|irrelevant|fails?|cannot|unlikely|impossible|discarded|too|inaccurate|ruled out|rejected"
+        rf"|contradicts?|lacks?|misses|mismatch\w*)\b|n't|错误|不正确|不对|✗|❌)",
+        re.IGNORECASE,
+    ),
+)
+_WHOLE_GROUP = re.compile(GROUP, re.IGNORECASE)
+_NAMED = re.compile(
+    rf"\b(?:option|choice|answer|letter|选项)\s*(?P<group>{ONE})|(?P<group2>[(\[]\s?(?-i:[A-J])\s?[)\]])", re.IGNORECASE
+)
+_FINAL = re.compile(
+    r"\b(?:so|therefore|thus|hence|conclu\w+|finally|final|actually|overall|instead|correction|in summary|to sum up"
+    r"|ultimately|accordingly|consequently)\b|∴|因此|所以|综上|故",
+    re.IGNORECASE,
+)
+_CORRECTS = re.compile(
+    r"\b(?:wait|actually|correction|on second thought|let me correct|i was wrong|sorry|oops)\b", re.IGNORECASE
+)
+_HYPOTHETICAL = re.compile(
+    r"^\W*(?:if|suppose|assuming|assume|when|unless|whether|were)\b|\bif\b[^.]*\bwould be\b|\bwould be\b[^.]*\bif\b|^\W*(?:is|are|could|can|should) [^?]*\?\W*$|\?\W*$",
+    re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"\b(?:could be|might be|may be|maybe|perhaps|possibly|not sure|unsure|can be either)\b", re.IGNORECASE
+)
+_PLURAL_LIST = re.compile(r"\b(?:options|choices|answers|letters)\b", re.IGNORECASE)
+_QUALIFIED = re.compile(
+    r"\b(?:correct|right|best|final|true|my|chosen|the two)\b|\banswers? (?:is|are)\b", re.IGNORECASE
+)
+_MORE = re.compile(rf"\s*[-.:]?\s*{ONE}")
+_LISTED = re.compile(r"[(\[]\s?((?-i:[A-J]))\s?[)\]]|(?<!\w)((?-i:[A-J]))[.):]")
+
+
+def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list[Claim]:
+    """The claims of one sentence, the strongest pattern for each place. `labels`: the letters are all that is known of
+    the options, so that "box E" names one."""
+    text = sentence.text
+    if not re.search(r"[A-J]", text) or len(text) > 4_000:
+        return []
+    final = bool(_FINAL.search(text))
+    doubtful = bool(_DOUBT.search(text))
+    hypothetical = bool(_HYPOTHETICAL.search(text))
+    listing = len({a or b for a, b in _LISTED.findall(text)}) > 2
+    found: list[Claim] = []
+    taken: list[tuple[int, int]] = []
+
+    def add(match: re.Match[str], kind: Kind) -> None:
+        group = next(name for name in ("group", "group2", "group3") if match.groupdict().get(name))
+        span = match.span(group)
+        if any(span[0] < end and start < span[1] for start, end in taken):
+            return
+        inner = _WHOLE_GROUP.match(text, span[0])
+        named, either = letters_in(inner, letters) if inner else ("", False)
+        if not named or (inner and kind != "excluded" and _MORE.match(text, inner.end())):
+            return  # "(A) (B) (C)" and "A - B" list, they do not choose
+        if len(named) > 2 and kind in ("chosen", "named"):
+            return
+        taken.append(span)
+        hedged = kind != "excluded" and ((either and len(named) > 1) or doubtful)
+        found.append(Claim(named, kind, sentence.start + match.start(), sentence.start + match.end(), final, hedged))
+
+    for match in _EXCLUDED[0].finditer(text):
+        add(match, "excluded")
+    if not hypothetical:
+        for number, pattern in enumerate(_ANSWER):
+            for match in pattern.finditer(text):
+                if number == 0 and (_is_listing(match, text) or _is_aside(match, text)):
+                    continue
+                add(match, "answer")
+    for match in _EXCLUDED[1].finditer(text):
+        add(match, "excluded")
+    if not hypothetical and not listing:
+        for pattern in (*_CHOSEN, _CONTRASTED, *((_LABELLED,) if labels else ())):
+            for match in pattern.finditer(text):
+                add(match, "chosen")
+        for match in _NAMED.finditer(text):
+            add(match, "named")
+    return sorted(found, key=lambda claim: claim.start)
+
+
+def _is_listing(match: re.Match[str], text: str) -> bool:
+    # "The options are A, B, C and D" lists; "the correct options are A and C" answers.
+    noun = match["noun"]
+    return bool(_PLURAL_LIST.fullmatch(noun)) and not _QUALIFIED.search(text[max(0, match.start() - 30) : match.end()])
+
+
+def _is_aside(match: re.Match[str], text: str) -> bool:
+    # "the option in the grid, which is A" describes; "the correct option for the blank is A" answers.
+    noun, gap = match["noun"].lower(), text[match.end("noun") : match.start("group")]
+    describes = noun.startswith(("option", "letter", "alternative", "result", "selection", "response"))
+    return describes and len(gap.split()) > 3 and not _QUALIFIED.search(text[max(0, match.start() - 30) : match.end()])
+
+
+def corrects(text: str) -> bool:
+    """Whether a text takes back what stood before it ("wait", "actually")."""
+    return bool(_CORRECTS.search(text))

@@ -1,0 +1,175 @@
+"""An option stated in its own words or by its value, without its letter: "The glove is made of kevlar."."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from rap_plugin.grading.reading.base import Reading, contradictory, read
+from rap_plugin.grading.reading.option_texts import match_option, mentions, ordinal_option, words_key
+from rap_plugin.grading.reading.plain import Sentence
+from rap_plugin.grading.reading.yes_no import verdict_of
+
+_TAIL = re.compile(
+    r"(?:\b(?:is|are|was|were|equals?|be|becomes?|gives?|yields?|reads?|says|shows?|called|as|of|to|by|in)\b|[:=≈→]|为|是|等于)\s*",
+    re.IGNORECASE,
+)
+_CONCLUDES = re.compile(
+    r"^\W*(?:\w+[\s,]+){0,3}?(?:so|therefore|thus|hence|conclu\w+|finally|overall|in summary|consequently|accordingly|the answer"
+    r"|answer|the correct (?:answer|option|choice)|this means)\b|∴|因此|所以|答案",
+    re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"\b(?:or|either|maybe|perhaps|possibly|might|may|could|cannot|can't|can not|unsure|not sure|unclear|no idea|unable"
+    r"|not enough|insufficient|if|assuming|whether|depends|depending|between|unless)\b|\?\W*$",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(
+    r"\b(?:not|never|neither|nor|no|without|unlike|rather than|instead of|other than|except|isn t|aren t|wasn t|doesn t|don t"
+    r"|didn t|cannot|can t|wrong|incorrect|false|excluded|eliminated|ruled out)\s(?:\w+\s){0,3}$"
+)
+_DENIES_AFTER = re.compile(
+    r"^\s?(?:\w+\s){0,2}?(?:is|are|was|were|does|do|can|would|seems)?\s?(?:not|n t|never|wrong|incorrect|false|out|excluded"
+    r"|eliminated|ruled out|impossible|unlikely|fails?)\b"
+)
+_CANNOT_TELL = re.compile(
+    r"\b(?:(?:not enough|insufficient|lack of|no) (?:\w+ )?(?:information|info|data|evidence)|(?:information|data) (?:\w+ ){0,4}insufficient"
+    r"|(?:cannot|can not|can't|could not|couldn't) be (?:determined|told|known|inferred|decided|concluded)"
+    r"|(?:impossible|not possible|no way) to (?:tell|determine|say|know|decide|conclude)|(?:cannot|can't|unable to) (?:determine|tell|say)"
+    r"|(?:is|are) (?:insufficient|undetermined|indeterminate|unknown))\b|不能确定|无法确定",
+    re.IGNORECASE,
+)
+_OPEN_OPTION = re.compile(
+    r"\b(?:insufficient|not enough|cannot|can't|can not|impossible|not possible|unable|unknown|undetermined|indeterminate)\b|不能确定|无法确定",
+    re.IGNORECASE,
+)
+_BLIND = re.compile(
+    r"\b(?:see|view|access|process|open|display|analy[sz]e|interpret|look at|provide[ds]?|attach\w*|upload\w*|without|no|visible|share"
+    r"|any|blurry|missing|as an ai|language model)\b[^.]{0,60}\b(?:image|picture|figure|photo|diagram|file|chart|graph|visual|video)s?\b"
+    r"|\b(?:image|picture|figure|photo|diagram)s?\b[^.]{0,60}\b(?:not|n't|missing|blurry|unclear|unavailable|cut off)\b"
+    r"|\b(?:as an ai|language model|sorry|apologi[sz]e|unfortunately|please provide|more context)\b",
+    re.IGNORECASE,
+)
+_POLAR = ({"yes", "no"}, {"true", "false"}, {"correct", "incorrect"}, {"right", "wrong"}, {"是", "否"}, {"对", "错"})
+_LISTED = re.compile(r"^\W*(?:\d{1,2}[.)]|[-*]\s)")
+_COMMON_WORDS = "the and what which who how are was were this that these those image picture following does with from for"
+_COMMON = frozenset(_COMMON_WORDS.split())
+MAX_SENTENCE = 600
+
+
+def stated_option(
+    parts: Sequence[Sentence], response: str, options: Mapping[str, str], question: str = ""
+) -> Reading[str] | None:
+    """The option that a response states without naming its letter; None when it states none."""
+    if not any(options.values()) or not parts:
+        return None
+    polar = _polar(parts, options)
+    if polar is not None:
+        return polar
+    cannot = _cannot_tell(parts, options)
+    if cannot is not None:
+        return cannot
+    last, first = parts[-1], parts[0]
+    closing = _stated_in(last, response, options)
+    if closing and (len(parts) == 1 or _CONCLUDES.search(last.text)):
+        return read(closing, (last.start, last.end), "an option stated in words")
+    stated = [(part, found) for part in parts[-40:] if (found := _stated_in(part, response, options))]
+    concluding = [(part, found) for part, found in stated if _CONCLUDES.search(part.text)]
+    if concluding:
+        part, found = concluding[-1]
+        if len({letter for _, letter in concluding}) > 1 and concluding[-1][0] is not last:
+            return contradictory("several options stated", (part.start, part.end))
+        return read(found, (part.start, part.end), "an option stated in a conclusion")
+    opening = _stated_in(first, response, options)
+    if opening and len(parts) > 1:
+        others = {letter for _, letter in stated if letter != opening}
+        if not others:
+            return read(opening, (first.start, first.end), "an option stated first")
+    others = {letter for part, letter in stated if letter != closing and part is not last}
+    if closing and not _LISTED.match(last.text):
+        if not others or _answers(last.text, question) > max(
+            _answers(p.text, question) for p, _ in stated if p is not last
+        ):
+            return read(closing, (last.start, last.end), "an option stated last")
+        return contradictory("several options stated", (last.start, last.end))
+    return None
+
+
+def _answers(text: str, question: str) -> int:
+    """How many of the question's words a sentence takes up."""
+    return len(_content(text) & _content(question.split("\n")[0]))
+
+
+def _content(text: str) -> set[str]:
+    return {word for word in re.findall(r"[a-z]{3,}", text.lower()) if word not in _COMMON}
+
+
+def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str | None:
+    """The one option that a sentence states, without doubt or denial around it."""
+    if len(part.text) > MAX_SENTENCE:
+        return None
+    ordinal = ordinal_option(part.text, options)
+    raw = response[part.start : part.end] if part.end <= len(response) else part.text
+    if _DOUBT.search(part.text):
+        return match_option(raw, options) or match_option(part.text, options)
+    tail = _tail_option(raw, options) or _tail_option(part.text, options)
+    words, found = mentions(part.text, options)
+    kept = [m for m in found if not _denied(words, m)]
+    letters = {m.letter for m in kept}
+    if tail is not None and (tail in letters or not letters):
+        others = letters - {tail}
+        if not others or re.search(r"[=≈]", raw):
+            return tail
+    if len(letters) == 1:
+        return kept[0].letter
+    return ordinal if not letters else None
+
+
+def _tail_option(text: str, options: Mapping[str, str]) -> str | None:
+    """The option that stands after the last "is", "=", ":" of a sentence."""
+    for match in list(_TAIL.finditer(text))[-4:]:
+        tail = text[match.end() :].strip(" .!。$*\n`")
+        if tail and (found := match_option(tail, options)):
+            before = words_key(text[: match.end()])
+            return None if re.search(r"\b(?:not|never|n t)\s?\w*$", before) else found
+    return None
+
+
+def _denied(words: str, mention: object) -> bool:
+    start, end = mention.start, mention.end  # type: ignore[attr-defined]
+    return bool(_DENIED.search(words[max(0, start - 40) : start + 1]) or _DENIES_AFTER.match(words[end - 1 : end + 40]))
+
+
+def _polar(parts: Sequence[Sentence], options: Mapping[str, str]) -> Reading[str] | None:
+    """For options such as Yes and No: what the response says to the question itself."""
+    by_text = {words_key(text): letter for letter, text in options.items() if text}
+    pair = next((pair for pair in _POLAR if pair <= set(by_text)), None)
+    if pair is None:
+        return None
+    verdict = verdict_of(parts, statements=False)
+    if verdict is None or verdict.outcome != "read":
+        return None
+    names = {
+        "yes": ("yes", "true", "correct", "right", "是", "对"),
+        "no": ("no", "false", "incorrect", "wrong", "否", "错"),
+    }
+    others = {letter: text for letter, text in options.items() if words_key(text) not in pair}
+    if any(mentions(part.text, others)[1] for part in parts) or (
+        others and any(_CANNOT_TELL.search(p.text) for p in parts)
+    ):
+        return contradictory("it takes up other options, too", verdict.span)
+    letter = next(by_text[name] for name in names[verdict.value or ""] if name in pair)
+    return read(letter, verdict.span, "yes or no")
+
+
+def _cannot_tell(parts: Sequence[Sentence], options: Mapping[str, str]) -> Reading[str] | None:
+    """The option "cannot be determined", chosen in other words. A response that cannot see the image chooses nothing."""
+    open_options = [letter for letter, text in options.items() if _OPEN_OPTION.search(text)]
+    if len(open_options) != 1 or any(_BLIND.search(part.text) for part in parts):
+        return None
+    for part in (parts[-1], parts[0]) if len(parts) <= 3 else (parts[-1],):
+        if len(parts) > 3 and not _CONCLUDES.search(part.text):
+            continue
+        if _CANNOT_TELL.search(part.text):
+            return read(open_options[0], (part.start, part.end), "it cannot be told")
+    return None

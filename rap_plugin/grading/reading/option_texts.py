@@ -1,0 +1,120 @@
+"""The texts of options: which one a piece of text is, and which ones a sentence mentions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rap_plugin.grading.reading.normalised import normalize_text
+from rap_plugin.grading.reading.notation import clean_math
+from rap_plugin.grading.reading.quantities import Quantity, find_quantities, read_quantity, same_quantity
+
+_OPERATORS = re.compile(
+    r"[=<>^√π|±∥⊥≅~∠△]|\\[a-zA-Z]{2,}|(?<![A-Za-z]{2})\s?[-+*/](?=\s?(?:[\d(\\]|[A-Za-z]\b))|\d\s?/\s?\d"
+)
+_SQUASH = re.compile(r"[\s{}\\$]|\\(?:left|right|,|;|!)|(?:\.$)")
+# "Set A" and "a set": the letter is a name, the article is nothing.
+_NAMED_A = re.compile(r"(?<=[A-Za-z0-9] )A\b|^A$")
+_NAMED = "letteraaa"
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+
+@lru_cache(maxsize=4096)
+def words_key(text: str) -> str:
+    """The words of a text, folded, without articles; a name such as the A of "Set A" stays."""
+    key = normalize_text(_NAMED_A.sub(_NAMED, text.strip()))
+    return key.replace(_NAMED, "a") if _NAMED in key else key
+
+
+@lru_cache(maxsize=4096)
+def formula_key(text: str) -> str:
+    """A formula with its operators and signs, in one notation, without white space and braces."""
+    text = clean_math(text).replace("\\sqrt", "√").replace("sqrt", "√").replace("**", "^").replace("\\cdot", "*")
+    text = text.replace("\\times", "*").replace("\\frac", "frac").replace("°", "").replace("\\le ", "<=")
+    text = re.sub(r"√\s?\(([^()]*)\)|√\s?\{([^{}]*)\}", lambda m: "√" + (m.group(1) or m.group(2) or ""), text)
+    text = re.sub(r"frac\s?\{([^{}]*)\}\s?\{([^{}]*)\}", r"(\1)/(\2)", text)
+    text = re.sub(r"\((\w+)\)", r"\1", text)
+    return _SQUASH.sub("", text).replace("*√", "√").casefold()
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text holds operators or LaTeX, so that its words alone do not say what it is."""
+    return bool(_OPERATORS.search(text))
+
+
+@lru_cache(maxsize=4096)
+def _quantity(text: str) -> Quantity | None:
+    return read_quantity(text)
+
+
+def match_option(text: str, options: Mapping[str, str]) -> str | None:
+    """The one option whose text is this text: the same formula, word for word, or the same number and unit."""
+    if not text.strip() or len(text) > 2_000:
+        return None
+    formulas = is_formula(text) or any(is_formula(option) for option in options.values())
+    key = formula_key if formulas else words_key
+    said = key(text)
+    same = [letter for letter, option in options.items() if option and said and key(option) == said]
+    if not same and formulas and not is_formula(text):
+        words = words_key(text)
+        same = [a for a, option in options.items() if option and not is_formula(option) and words_key(option) == words]
+    if not same:
+        quantity = _quantity(text)
+        if quantity is not None:
+            known = ((letter, _quantity(option)) for letter, option in options.items())
+            same = [letter for letter, other in known if other and same_quantity(other, quantity)]
+    return same[0] if len(same) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """An option's text inside a sentence, at words start..end of it."""
+
+    letter: str
+    start: int
+    end: int
+
+
+def mentions(sentence: str, options: Mapping[str, str]) -> tuple[str, list[Mention]]:
+    """(the sentence's words, the options whose words or number stand in it). Of options whose words overlap the
+    longest counts: "set A" also stands in "neither set A nor set B"."""
+    words = f" {words_key(sentence)} "
+    rest = words
+    found: list[Mention] = []
+    for letter, option in sorted(options.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        if not option or is_formula(option):
+            continue
+        key = f" {words_key(option)} "
+        position = rest.find(key) if len(key) >= 3 else -1
+        while position >= 0:
+            found.append(Mention(letter, position, position + len(key)))
+            rest = rest[:position] + " " + "\0" * (len(key) - 2) + " " + rest[position + len(key) :]
+            position = rest.find(key)
+    if not found:
+        found = _mentioned_values(sentence, options)
+    return words, sorted(found, key=lambda mention: mention.start)
+
+
+def _mentioned_values(sentence: str, options: Mapping[str, str]) -> list[Mention]:
+    values = {letter: quantity for letter, option in options.items() if (quantity := _quantity(option)) is not None}
+    if not values:
+        return []
+    found = []
+    for text, end in find_quantities(sentence):
+        said = _quantity(text)
+        same = [letter for letter, value in values.items() if said is not None and same_quantity(value, said)]
+        if len(same) == 1:
+            found.append(Mention(same[0], end - len(text), end))
+    return found
+
+
+def ordinal_option(text: str, options: Mapping[str, str]) -> str | None:
+    """The option that "the second option" or "the last choice" names."""
+    match = re.search(rf"\b({'|'.join(_ORDINALS)}|last)\s+(?:option|choice|answer|alternative)\b", text, re.IGNORECASE)
+    if match is None or not options:
+        return None
+    name = match.group(1).lower()
+    place = len(options) - 1 if name == "last" else _ORDINALS.index(name)
+    return list(options)[place] if place < len(options) else None
