@@ -41,7 +41,7 @@ def score_response(item: BenchmarkItem, response: str, judge: Judge | None = Non
 
 def _grade_choice(item: BenchmarkItem, response: str) -> BenchmarkGrade:
     options = _without_repeats(item.choices)
-    reading = read_option(response, options or None)
+    reading = read_option(response, options or None, question=item.question)
     if reading.value is None:
         return _unread(reading)
     return _read(reading, _same_choice(item, reading.value), reading.value)

@@ -169,7 +169,7 @@ BY_HAND: tuple[tuple[str, BenchmarkItem, str, str | None], ...] = (
     ("vstar", _VSTAR, "kevlar", "C"),
     ("vstar", _VSTAR, "The glove is made of kevlar.", "C"),
     ("vstar", _VSTAR, "A careful look shows a yellow weave. The answer is C.", "C"),
-    ("vstar", _VSTAR, "Neither rubber nor leather; the material is clearly kevlar.", None),
+    ("vstar", _VSTAR, "Neither rubber nor leather; the material is clearly kevlar.", "C"),
     ("vstar", _VSTAR, "The glove could be cotton or kevlar.", None),
     ("vstar", _VSTAR, "\\boxed{A} ... wait, no. \\boxed{C}", "C"),
     ("vstar", _VSTAR, "C, because the weave is coarse and yellow.", "C"),

@@ -121,15 +121,14 @@ def _read_body(
     lead, last = _lead(parts[0], options, letters), _alone(parts[-1], options, letters)
     if _mislabelled(parts[0], options, letters):
         return contradictory("a letter with the text of another option", (parts[0].start, parts[0].end))
-    if _enumerates(parts, letters):
+    listing = _enumerates(parts, letters)
+    if listing:
         lead = last = None
-        listed = {part.start for part in parts}
-    else:
-        listed = set()
     claims = [
         claim
         for part in parts[-MAX_CLAIM_SENTENCES:]
         for claim in claims_in(part, letters, labels=_are_labels(options))
+        if not (listing and claim.start == part.start and claim.kind in ("named", "chosen"))
     ]
     if len(parts) > 1 and last is not None:
         claims = [claim for claim in claims if claim.start < last.start or claim.kind == "excluded"] + [last]

@@ -192,8 +192,12 @@ def _is_listing(match: re.Match[str], text: str) -> bool:
 def _is_aside(match: re.Match[str], text: str) -> bool:
     # "the option in the grid, which is A" describes; "the correct option for the blank is A" answers.
     noun, gap = match["noun"].lower(), text[match.end("noun") : match.start("group")]
-    describes = noun.startswith(("option", "letter", "alternative", "result", "selection", "response"))
-    return describes and len(gap.split()) > 3 and not _QUALIFIED.search(text[max(0, match.start() - 30) : match.end()])
+    before = text[max(0, match.start() - 30) : match.end()]
+    if noun.startswith(("result", "selection", "response", "pick", "guess", "conclusion")):
+        return not re.search(rf"\b(?:my|final|our|correct|best)\s+{noun}", before, re.IGNORECASE)
+    return (
+        noun.startswith(("option", "letter", "alternative")) and len(gap.split()) > 3 and not _QUALIFIED.search(before)
+    )
 
 
 def corrects(text: str) -> bool:

@@ -52,7 +52,9 @@ _BLIND = re.compile(
 )
 _POLAR = ({"yes", "no"}, {"true", "false"}, {"correct", "incorrect"}, {"right", "wrong"}, {"是", "否"}, {"对", "错"})
 _LISTED = re.compile(r"^\W*(?:\d{1,2}[.)]|[-*]\s)")
-_COMMON_WORDS = "the and what which who how are was were this that these those image picture following does with from for"
+_COMMON_WORDS = (
+    "the and what which who how are was were this that these those image picture following does with from for"
+)
 _COMMON = frozenset(_COMMON_WORDS.split())
 MAX_SENTENCE = 600
 
