@@ -14,12 +14,14 @@ import io
 import json
 import os
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
+from rap_plugin.engines.pixels import pixel_bounds, resized
 from rap_plugin.errors import Option, RapError, one_line
-from rap_plugin.rollout import Attention, Finish, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
+from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import IMAGE
 
 if TYPE_CHECKING:
@@ -40,6 +42,12 @@ KEYS = ("RAP_OPENAI_API_KEY", "OPENAI_API_KEY")
 
 IDENTIFYING = ("id", "root", "owned_by", "revision", "sha", "fingerprint", "system_fingerprint")
 """What a server may say about a model in GET /models that stays the same while the model does."""
+
+ENDED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")
+"""What servers call a response that the model ended."""
+
+CUT = ("length", "max_tokens")
+"""What servers call a response that was cut at its most tokens."""
 
 SEED_BITS = 31
 """Some servers take 32-bit seeds only."""
@@ -73,6 +81,7 @@ class OpenAIEngine:
         self._retries = _positive(options, "retries", 5, least=0)
         self._timeout = float(_positive(options, "timeout_s", 600))
         self.batch_size: int = config.batch_size or 8 * self._concurrency
+        self._bounds = pixel_bounds(config)
         self._limit_name = "max_tokens"
         self._model, self._served, described = self._find(config)
         self.identity: ModelIdentity = ModelIdentity(self._model, config.revision or described)
@@ -113,7 +122,7 @@ class OpenAIEngine:
         if not request.rollouts:
             return []
         try:
-            messages = chat_messages(request.prompt)
+            messages = chat_messages(request.prompt, self._bounds)
         except Exception as error:
             return [_failed(rollout, error) for rollout in request.rollouts]
         first, *others = request.rollouts
@@ -146,7 +155,7 @@ class OpenAIEngine:
                 raise RapError(f"{self._url}: refused ({_message(error)}); set {KEYS[0]} to its API key") from None
             except openai.BadRequestError as error:
                 if any(sign in _message(error).lower() for sign in TOO_LONG):
-                    return Response(rollout, status="overlong", error=_message(error))
+                    return Response(rollout, status="overlong", error=_message(error) + _shorter(prompt))
                 return _failed(rollout, error)
             except openai.APIConnectionError as error:
                 # A server that is gone would turn every later rollout into a stored failure.
@@ -158,7 +167,7 @@ class OpenAIEngine:
                 return _failed(rollout, error)
             except Exception as error:
                 return _failed(rollout, error)
-        return _read(answer, rollout, sampling)
+        return _read(answer, rollout, prompt, sampling)
 
     async def _ask(self, client: AsyncOpenAI, messages: list[Any], seed: int, sampling: Sampling) -> Any:
         import openai
@@ -229,8 +238,11 @@ class OpenAIEngine:
         return wanted, str(said.get("owned_by") or ""), digest[:12]
 
 
-def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """The prompt as OpenAI messages: images in their places as PNG data URLs. Raises ValueError on a wrong count."""
+def chat_messages(prompt: Prompt, bounds: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+    """The prompt as OpenAI messages: images in their places as PNG data URLs. Raises ValueError on a wrong count.
+
+    `bounds` are the least and most pixels of an image, which is resized here: a server cannot be told.
+    """
     texts = prompt.text.split(IMAGE)
     if len(texts) - 1 != len(prompt.images):
         raise ValueError(f"{len(texts) - 1} {IMAGE} placeholders for {len(prompt.images)} images")
@@ -238,7 +250,7 @@ def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
     for at, text in enumerate(texts):
         if at:
             buffer = io.BytesIO()
-            image = prompt.images[at - 1]
+            image = prompt.images[at - 1] if bounds is None else resized(prompt.images[at - 1], bounds)
             (image if image.mode == "RGB" else image.convert("RGB")).save(buffer, "PNG", compress_level=1)
             data = base64.b64encode(buffer.getvalue()).decode()
             content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}})
@@ -248,28 +260,48 @@ def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
     return [*system, {"role": "user", "content": content if prompt.images else prompt.text}]
 
 
-def _read(answer: Any, rollout: int, sampling: Sampling) -> Response:
+def _read(answer: Any, rollout: int, prompt: Prompt, sampling: Sampling) -> Response:
     """A response from a chat completion; servers are not trusted to send what the protocol says."""
     try:
-        choice = answer.choices[0]
-        usage = answer.usage
+        choice, usage = answer.choices[0], answer.usage
         prompt_tokens = int(usage.prompt_tokens) if usage is not None else 0
-        if prompt_tokens > sampling.max_prompt_tokens:
-            reason = f"the prompt has {prompt_tokens} tokens, max_prompt_tokens is {sampling.max_prompt_tokens}"
-            return Response(rollout, prompt_tokens=prompt_tokens, status="overlong", error=reason)
-        if choice.finish_reason not in ("stop", "length", None):
-            return Response(
-                rollout,
-                prompt_tokens=prompt_tokens,
-                status="engine_error",
-                error=f"the server ended it with {str(choice.finish_reason)[:40]}",
-            )
-        ids = getattr(choice, "token_ids", None) or ()
-        finish: Finish = "length" if choice.finish_reason == "length" else "stop"
-        text = str(choice.message.content or "")
-        return Response(rollout, text, tuple(int(token) for token in ids), finish, prompt_tokens)
+        drawn = int(usage.completion_tokens or 0) if usage is not None else 0
+        ids = tuple(int(token) for token in getattr(choice, "token_ids", None) or ())
+        ended = None if choice.finish_reason is None else str(choice.finish_reason)
+        text = _text(choice.message)
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         return Response(rollout, status="engine_error", error=f"not a chat completion ({_message(error)})")
+    response = Response(rollout, text, ids, "stop", prompt_tokens)
+    if prompt_tokens > sampling.max_prompt_tokens:
+        reason = f"the prompt has {prompt_tokens} tokens, max_prompt_tokens is {sampling.max_prompt_tokens}"
+        return Response(rollout, prompt_tokens=prompt_tokens, status="overlong", error=reason + _shorter(prompt))
+    if ended is not None and ended not in (*ENDED, *CUT):
+        reason = f"the server ended it with {ended[:40]}"
+        return Response(rollout, prompt_tokens=prompt_tokens, status="engine_error", error=reason)
+    if not text.strip() and not ids:
+        # A model can end at once, which is a wrong answer; but then the server shows the token that it drew.
+        return Response(rollout, prompt_tokens=prompt_tokens, status="engine_error", error="the server gave no text")
+    if ended in CUT or (ended is None and drawn >= sampling.max_new_tokens):
+        return replace(response, finish="length")
+    return response
+
+
+def _text(message: Any) -> str:
+    """What the model said. Where a server splits the thinking off and nothing else came, the thinking is all there is.
+
+    Raises TypeError for what is no text.
+    """
+    said = message.content
+    if said is not None and not isinstance(said, str):
+        raise TypeError(f"its content is no text but {type(said).__name__}")
+    if said:
+        return said
+    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    return f"<think>{thought}" if isinstance(thought, str) and thought.strip() else ""
+
+
+def _shorter(prompt: Prompt) -> str:
+    return "; model.max_pixels shortens a prompt with images" if prompt.images else ""
 
 
 def _failed(rollout: int, error: BaseException) -> Response:

@@ -199,14 +199,69 @@ def test_a_nonsense_answer_is_an_error_of_that_request(serve):
         assert {response.status for response in rows[0]} == {"engine_error"}
 
 
-def test_a_filtered_answer_is_not_taken_for_a_wrong_one(serve):
-    rows = serve(lambda body, times: answer("", finish="content_filter")).open().generate([request()], SAMPLING)
-    assert {response.status for response in rows[0]} == {"engine_error"}
+def test_an_empty_or_filtered_answer_is_an_error_and_not_a_wrong_answer(serve):
+    refused = answer(None)
+    refused[1]["choices"][0]["message"]["refusal"] = "I cannot help with that."
+    for problem in (answer(""), answer(None), answer(" \n"), answer("", finish="length"), answer([]), refused):
+        rows = serve(lambda body, times, problem=problem: problem).open().generate([request()], SAMPLING)
+        assert {response.status for response in rows[0]} == {"engine_error"}
+    for finish in ("content_filter", "error", "tool_calls"):
+        rows = serve(lambda body, times, finish=finish: answer("4", finish)).open().generate([request()], SAMPLING)
+        assert [response.error for response in rows[0]] == [f"the server ended it with {finish}"] * 3
 
 
-def test_a_cut_answer_finishes_by_length(serve):
-    rows = serve(lambda body, times: answer("12", finish="length")).open().generate([request()], SAMPLING)
-    assert {response.finish for response in rows[0]} == {"length"}
+def test_a_model_that_ended_at_once_has_answered_where_the_server_shows_its_token(serve):
+    ended = answer("")
+    ended[1]["choices"][0]["token_ids"] = [2]
+    rows = serve(lambda body, times: ended).open().generate([request()], SAMPLING)
+    assert {(response.status, response.text, response.token_ids) for response in rows[0]} == {("ok", "", (2,))}
+
+
+def test_thinking_that_a_server_splits_off_is_there_where_nothing_else_came(serve):
+    cut = answer(None, finish="length")
+    cut[1]["choices"][0]["message"]["reasoning_content"] = "First I look"
+    rows = serve(lambda body, times: cut).open().generate([request()], SAMPLING)
+    assert {(response.text, response.finish) for response in rows[0]} == {("<think>First I look", "length")}
+
+
+@pytest.mark.parametrize(
+    ("finish", "tokens", "expected"),
+    [
+        ("length", 3, "length"),
+        ("max_tokens", 3, "length"),
+        (None, 8, "length"),
+        (None, 3, "stop"),
+        ("eos_token", 8, "stop"),
+    ],
+)
+def test_whether_an_answer_was_cut_is_known_however_the_server_says_it(serve, finish, tokens, expected):
+    reply = answer("12", finish)
+    reply[1]["usage"]["completion_tokens"] = tokens
+    rows = serve(lambda body, times: reply).open().generate([request()], SAMPLING)
+    assert {(response.status, response.finish) for response in rows[0]} == {("ok", expected)}
+
+
+def test_images_are_sent_within_the_configured_pixels(serve):
+    server = serve()
+    config = ModelConfig(engine="openai", max_pixels=1000, min_pixels=100, options={"base_url": server.url})
+    images = (Image.new("RGB", (400, 100)), Image.new("RGB", (3, 3)), Image.new("RGB", (20, 30)))
+    open_openai(config).generate([request("<image><image><image>", images, (0,))], SAMPLING)
+    sent = [part["image_url"]["url"] for part in server.bodies[0]["messages"][0]["content"]]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).size for url in sent]
+    assert sizes == [(63, 15), (10, 10), (20, 30)]
+
+
+def test_an_overlong_prompt_with_images_names_the_option_that_shortens_it(serve):
+    server = serve(lambda body, times: answer(prompt_tokens=101))
+    rows = server.open().generate([request("<image>", (Image.new("RGB", (9, 9)),))], SAMPLING)
+    assert "model.max_pixels" in rows[0][0].error
+
+
+def test_a_request_is_asked_again_no_more_often_than_configured(serve):
+    server = serve(lambda body, times: refusal(429, "busy"))
+    rows = server.open(retries=2).generate([request(rollouts=(0, 1))], SAMPLING)
+    assert [(response.status, response.error) for response in rows[0]] == [("engine_error", "busy")] * 2
+    assert set(server.asked.values()) == {3}
 
 
 def test_a_server_that_wants_max_completion_tokens_gets_it(serve):

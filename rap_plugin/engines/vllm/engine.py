@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
+from rap_plugin.engines.pixels import pixel_bounds
 from rap_plugin.engines.vllm.loading import load_vllm, needed_length
 from rap_plugin.engines.vllm.options import OPTIONS
 from rap_plugin.engines.vllm.reading import read_attention
@@ -46,6 +47,7 @@ class VLLMEngine:
             raise RapError(f"engine vllm has no option {unknown[0]!r} in model.options; known: {', '.join(OPTIONS)}")
         if importlib.util.find_spec("vllm") is None:
             raise RapError("engine vllm needs vLLM; install it with: pip install 'rap-plugin[vllm]'")
+        pixel_bounds(config)  # a least above the most is said now
         self._config = config
         self._folder = find_model(config.id, config.revision, code=config.trust_remote_code)
         self.identity: ModelIdentity = identify(config.id, self._folder)

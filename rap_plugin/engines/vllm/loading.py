@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.vllm.options import KEPT_GB, context_length, engine_arguments
+from rap_plugin.engines.pixels import narrowed, pixel_bounds, processor_bounds
+from rap_plugin.engines.vllm.options import context_length, engine_arguments
 from rap_plugin.engines.vllm.running import RunningVLLM
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Sampling
@@ -42,14 +43,15 @@ def load_vllm(config: ModelConfig, folder: Path, length: int) -> RunningVLLM:
         processor = AutoProcessor.from_pretrained(str(folder), trust_remote_code=config.trust_remote_code)
         if not getattr(processor, "chat_template", None):
             raise RapError(f"{config.id}: has no chat template; use an instruction-tuned model")
-        llm = LLM(**engine_arguments(config, str(folder), length, device))
+        bounds = processor_bounds(getattr(processor, "image_processor", None))
+        pixels = None if bounds is None or pixel_bounds(config) is None else narrowed(bounds, config)
+        llm = LLM(**engine_arguments(config, str(folder), length, device, pixels))
     except RapError:
         raise
     except Exception as error:
         reason = one_line(first_cause(error))
         raise RapError(f"{config.id}: vLLM cannot start it ({reason}); see model.options, or engine hf") from error
-    kept = int(float(config.options.get("attention_gb", KEPT_GB)) * 2**30)
-    return RunningVLLM(llm, length, processor, end_tokens(folder, processor), kept)
+    return RunningVLLM(llm, config, length, processor, end_tokens(folder, processor))
 
 
 def end_tokens(folder: Path, processor: Any) -> frozenset[int]:

@@ -37,8 +37,13 @@ OPTIONS: dict[str, str] = {
 """Names in `model.options`, with what they mean."""
 
 
-def engine_arguments(config: ModelConfig, folder: str, length: int, device: str) -> dict[str, Any]:
-    """Arguments of vLLM's `LLM` for this configuration."""
+def engine_arguments(
+    config: ModelConfig, folder: str, length: int, device: str, pixels: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """Arguments of vLLM's `LLM` for this configuration.
+
+    `pixels` are the least and most of an image, where they are configured and the model's processor bounds them.
+    """
     options = config.options
     dtype = config.dtype if config.dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
     arguments: dict[str, Any] = {
@@ -73,7 +78,11 @@ def engine_arguments(config: ModelConfig, folder: str, length: int, device: str)
             arguments[name] = int(options[name])
     if options.get("sleep"):
         arguments["enable_sleep_mode"] = device != "cpu"
-    return arguments | dict(options.get("engine_args") or {})
+    given = dict(options.get("engine_args") or {})
+    if pixels is not None:
+        bounds = {"min_pixels": pixels[0], "max_pixels": pixels[1]}
+        given["mm_processor_kwargs"] = {**(given.get("mm_processor_kwargs") or {}), **bounds}
+    return arguments | given
 
 
 def context_length(folder: Path) -> int | None:

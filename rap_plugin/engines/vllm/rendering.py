@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rap_plugin.engines.pixels import narrowed, pixel_bounds, processor_bounds, resized, too_many_tokens
 from rap_plugin.engines.vllm.running import RunningVLLM
 from rap_plugin.errors import one_line
 from rap_plugin.rollout import Prompt, Response, Sampling
@@ -25,13 +27,13 @@ def render(vllm: RunningVLLM, prompt: Prompt, sampling: Sampling) -> RenderedPro
 
     limit = min(sampling.max_prompt_tokens, vllm.length - 1)
     try:
-        messages = chat.chat_messages(prompt)
+        messages = chat.chat_messages(_resized(vllm, prompt))
         text = vllm.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         tokenizer = vllm.processor.tokenizer
         start = tokenizer.bos_token
         ids = tokenizer.encode(text, add_special_tokens=not (start and text.startswith(start)))
         if len(ids) > limit:  # before minutes are spent on its images
-            return _overlong(len(ids), sampling, vllm)
+            return _overlong(vllm, prompt, ids, sampling)
         given: dict[str, Any] = {"prompt_token_ids": ids}
         if prompt.images:
             images = [part["image"] for message in messages for part in message["content"] if "image" in part]
@@ -39,13 +41,29 @@ def render(vllm: RunningVLLM, prompt: Prompt, sampling: Sampling) -> RenderedPro
         inputs = dict(vllm.llm.renderer.render_cmpl([given])[0])
     except Exception as error:
         return Response(0, status="engine_error", error=f"the processor failed: {one_line(error)}")
-    length = len(inputs["prompt_token_ids"])
-    return RenderedPrompt(inputs, length) if length <= limit else _overlong(length, sampling, vllm)
+    ids = inputs["prompt_token_ids"]
+    return RenderedPrompt(inputs, len(ids)) if len(ids) <= limit else _overlong(vllm, prompt, ids, sampling)
 
 
-def _overlong(length: int, sampling: Sampling, vllm: RunningVLLM) -> Response:
-    if length > sampling.max_prompt_tokens:
-        reason = f"the prompt has {length} tokens, max_prompt_tokens is {sampling.max_prompt_tokens}"
-    else:
-        reason = f"the prompt has {length} tokens, the model's context is {vllm.length}"
-    return Response(0, prompt_tokens=length, status="overlong", error=reason)
+def _resized(vllm: RunningVLLM, prompt: Prompt) -> Prompt:
+    """The prompt with its images within the configured pixels, where the processor does not see to that."""
+    bounds = pixel_bounds(vllm.config)
+    if bounds is None or processor_bounds(getattr(vllm.processor, "image_processor", None)) is not None:
+        return prompt
+    return replace(prompt, images=tuple(resized(image, bounds) for image in prompt.images))
+
+
+def _overlong(vllm: RunningVLLM, prompt: Prompt, ids: Sequence[int], sampling: Sampling) -> Response:
+    if len(ids) <= sampling.max_prompt_tokens:
+        reason = f"the prompt has {len(ids)} tokens, the model's context is {vllm.length}"
+        return Response(0, prompt_tokens=len(ids), status="overlong", error=reason)
+    image_token = getattr(vllm.processor, "image_token_id", None)
+    bounds = processor_bounds(getattr(vllm.processor, "image_processor", None))
+    reason = too_many_tokens(
+        len(ids),
+        sum(token == image_token for token in ids),
+        sampling.max_prompt_tokens,
+        [image.size for image in prompt.images],
+        None if bounds is None else narrowed(bounds, vllm.config)[1],
+    )
+    return Response(0, prompt_tokens=len(ids), status="overlong", error=reason)

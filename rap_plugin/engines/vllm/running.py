@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
-from rap_plugin.engines.vllm.capture import KEPT_BYTES, REQUEST
+from rap_plugin.engines.vllm.capture import REQUEST
+from rap_plugin.engines.vllm.options import KEPT_GB
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Attention, Sampling
 
@@ -27,17 +29,16 @@ class FinishedRequest:
 
     key: str
     token_ids: list[int]
-    stopped: bool
-    """Whether the model ended it; else it was cut."""
+    finish_reason: str
+    """`stop` where the model ended it, `length` where it was cut; anything else is an accident."""
 
 
 class RunningVLLM:
     """One started `LLM` with what is known about its model, and the capture in its workers."""
 
-    def __init__(
-        self, llm: Any, length: int, processor: Any, end_ids: frozenset[int], kept_bytes: int = KEPT_BYTES
-    ) -> None:
+    def __init__(self, llm: Any, config: ModelConfig, length: int, processor: Any, end_ids: frozenset[int]) -> None:
         self.llm = llm
+        self.config = config
         self.length = length
         """max_model_len."""
         self.processor = processor
@@ -51,7 +52,6 @@ class RunningVLLM:
         self.room = 0
         """Rows that every worker can keep at a time: one per response token, and some for keys (see `needed_rows`)."""
         self._key_share = 0.0
-        self._kept_bytes = kept_bytes
         self._capturing = False
         self._count = 0
 
@@ -93,8 +93,8 @@ class RunningVLLM:
                 for output in engine.step():
                     if output.finished:
                         answer = output.outputs[0]
-                        stopped = answer.finish_reason == "stop"
-                        yield FinishedRequest(output.request_id, list(answer.token_ids), stopped)
+                        reason = str(answer.finish_reason)
+                        yield FinishedRequest(output.request_id, list(answer.token_ids), reason)
         except KeyboardInterrupt:
             # What is queued is dropped, so that the engine can be closed or used again.
             engine.abort_request(list(engine.output_processor.request_states), internal=True)
@@ -115,9 +115,10 @@ class RunningVLLM:
         """Starts capturing in the workers, once; returns why attention cannot be read, empty where it can."""
         if self._capturing or self.unreadable:
             return self.unreadable
+        gigabytes = float(self.config.options.get("attention_gb", KEPT_GB))
         # Keys of blocks that are cached already were never mirrored.
         self.llm.reset_prefix_cache()
-        answers = self._call_workers("rap_attention_start", self._kept_bytes)
+        answers = self._call_workers("rap_attention_start", int(gigabytes * 2**30))
         self.unreadable = next((answer["reason"] for answer in answers if answer["reason"]), "")
         self.room = min((answer["room"] for answer in answers if answer["room"]), default=0)
         self._key_share = max(answer["key_share"] for answer in answers)

@@ -46,7 +46,7 @@ def sample(
         if done is None:
             continue
         done.response = _answer(vllm, finished, done.response, sampling)
-        if measure:
+        if measure and done.response.status == "ok":
             collector.add(finished.key, vllm.usable_rows(done.response.token_ids))
     collector.flush()
     for key, attention in collector.found.items():
@@ -86,7 +86,10 @@ def _submit(
 
 
 def _answer(vllm: RunningVLLM, finished: FinishedRequest, waiting: Response, sampling: Sampling) -> Response:
+    if finished.finish_reason not in ("stop", "length"):
+        return replace(waiting, error=f"vLLM ended it with {finished.finish_reason}")
     ids = finished.token_ids[: sampling.max_new_tokens]
-    ended = finished.stopped and len(finished.token_ids) <= sampling.max_new_tokens
+    # An end behind the last token that was asked for belongs to the one token more.
+    ended = finished.finish_reason == "stop" and len(finished.token_ids) <= sampling.max_new_tokens
     text = vllm.processor.tokenizer.decode(ids, skip_special_tokens=True)
     return Response(waiting.rollout, text, tuple(ids), "stop" if ended else "length", waiting.prompt_tokens)

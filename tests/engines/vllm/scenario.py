@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from rap_plugin.config import ModelConfig
+from rap_plugin.engines.pixels import bound_processor
 from rap_plugin.engines.vllm.engine import open_vllm
 from rap_plugin.rollout import Prompt, Request, Sampling
 
@@ -105,6 +106,22 @@ def capture_of(engine):
     return core.model_executor.driver_worker.worker.__dict__["_rap_capture"]
 
 
+def pixels(engine) -> dict:
+    """Prompt tokens with the configured pixels, as vLLM and as engine `hf` count them, and those of images as they are."""
+    wanted = requests()[:2]
+    long = engine.generate([Request(wanted[1].prompt, (0,))], Sampling(max_prompt_tokens=30, max_new_tokens=2))
+    rows = engine.generate(wanted, Sampling(max_prompt_tokens=160, max_new_tokens=2))
+    plain = hf_lengths(engine, wanted)
+    assert bound_processor(engine._running.processor.image_processor, engine._config)
+    counted = hf_lengths(engine, wanted)
+    return {
+        "tokens": [row[0].prompt_tokens for row in rows],
+        "hf": counted,
+        "plain": plain,
+        "overlong": response_of(long[0][0]),
+    }
+
+
 def hf_lengths(engine, wanted) -> list[int]:
     """Prompt tokens as engine `hf` counts them."""
     from rap_plugin.engines.hf import chat
@@ -175,7 +192,11 @@ def main() -> None:
     out = []
     for step in task["steps"]:
         config = ModelConfig(
-            id=task["folder"], engine="vllm", dtype=step["dtype"], options={"kv_cache_gb": 0.25, **step["options"]}
+            id=task["folder"],
+            engine="vllm",
+            dtype=step["dtype"],
+            options={"kv_cache_gb": 0.25, **step["options"]},
+            **step.get("pixels", {}),
         )
         engine = open_vllm(config)
         if "rows" in step:
@@ -199,6 +220,8 @@ def main() -> None:
                 pool = capture_of(engine).requests.pool
                 result["held"] = {"bytes": pool.held_bytes, "rows": pool.capacity - pool.room}
             result["missed"] = dict(engine._running.missed)
+        elif "pixels" in step:
+            result = pixels(engine)
         else:
             result = sampled(engine)
             rows = [[list(entry[0]["token_ids"]) for entry in row] for row in result["pairs"][: len(requests())]]

@@ -230,8 +230,9 @@ def ways(tmp_path_factory):
         }
         for name, options in WAYS.items()
     ]
-    found = run(folder, [plain | {"faults": True}, *others], where / "out.json")
-    return folder, rows, dict(zip(["plain", *WAYS], found, strict=True))
+    pixels = {"dtype": "float32", "options": {}, "pixels": {"min_pixels": 784, "max_pixels": 1568}}
+    found = run(folder, [plain | {"faults": True}, *others, pixels], where / "out.json")
+    return folder, rows, dict(zip(["plain", *WAYS, "pixels"], found, strict=True))
 
 
 @needs_vllm
@@ -257,6 +258,16 @@ def test_no_more_is_held_than_the_option_allows_and_nothing_at_the_end(ways):
     held = ways[2]["little memory for queries and keys"]["held"]
     assert 0 < held["bytes"] <= 1e-4 * 2**30
     assert held["rows"] == 0
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_images_have_the_configured_pixels_and_as_many_tokens_as_in_engine_hf(ways):
+    found = ways[2]["pixels"]
+    assert found["tokens"] == found["hf"]
+    assert all(bounded < plain for bounded, plain in zip(found["tokens"], found["plain"], strict=True))
+    assert found["overlong"]["status"] == "overlong"
+    assert "model.max_pixels" in found["overlong"]["error"] or "max_prompt_tokens" in found["overlong"]["error"]
 
 
 @needs_vllm

@@ -38,6 +38,14 @@ def test_every_option_reaches_vllm():
     assert arguments["compilation_config"] == {"cudagraph_mode": "PIECEWISE"}
 
 
+def test_configured_pixels_stand_beside_what_engine_args_say():
+    config = ModelConfig(id="m", options={"engine_args": {"mm_processor_kwargs": {"do_rescale": True}}})
+    arguments = engine_arguments(config, "folder", 640, "cuda", (3136, 50176))
+    bounds = {"min_pixels": 3136, "max_pixels": 50176}
+    assert arguments["mm_processor_kwargs"] == {"do_rescale": True, **bounds}
+    assert "mm_processor_kwargs" not in engine_arguments(ModelConfig(id="m"), "folder", 640, "cuda")
+
+
 def test_no_cuda_setting_is_given_to_the_cpu_build(monkeypatch):
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
     arguments = engine_arguments(ModelConfig(id="m"), "folder", 640, "cpu")
