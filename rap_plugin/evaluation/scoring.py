@@ -77,7 +77,7 @@ def _grade_number(item: BenchmarkItem, response: str) -> BenchmarkGrade:
     reading = read_number(response, item.question)
     if reading.value is None:
         return _unread(reading)
-    right = same_to_precision(item.gold, reading.value, item.precision or 0)
+    right = same_to_precision(item.gold, reading.value, item.precision or 0, item.question)
     return _read(reading, right, reading.value.text)
 
 

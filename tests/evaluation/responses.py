@@ -271,7 +271,7 @@ BY_HAND: tuple[tuple[str, BenchmarkItem, str, str | None], ...] = (
     ("mathvista", _AGE, "\\boxed{8}", "wrong"),
     ("mathvista", _AGE, "They were born in 1937 and 1944.", "unread"),
     ("mathvista", _AGE, "I don't know these people.", "unread"),
-    ("mathvista", _AGE, "About seven years, I suppose.", "unread"),
+    ("mathvista", _AGE, "About seven years, I suppose.", "right"),
     ("mathvista", _MEAN, "The mean is 3.14", "right"),
     ("mathvista", _MEAN, "\\boxed{3.141}", "right"),
     ("mathvista", _MEAN, "\\boxed{\\frac{22}{7}}", "right"),

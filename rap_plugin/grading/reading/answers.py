@@ -27,13 +27,19 @@ _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _LINE = re.compile(r"[^\n\r]*\S[^\n\r]*")
 _PHRASE = re.compile(
     r"(?P<final>\bfinal[ \t]{1,3})?"
-    r"(?:\b(?:answers?|correct[ \t]{1,3}(?:option|choice)|best[ \t]{1,3}(?:option|choice))\b"
+    r"(?:\b(?:answers?(?:[ \t]{1,3}(?:option|choice|letter|value))?|correct[ \t]{1,3}(?:option|choice)|best[ \t]{1,3}(?:option|choice)"
+    r"|final[ \t]{1,3}(?:value|number|result|integer|total|numerical[ \t]{1,3}(?:value|answer)|integer[ \t]{1,3}(?:value|answer)))\b"
     r"(?:[ \t]{1,3}(?:to|for)\b[^.:\n]{0,80}?)?"
     r"[ \t*_]{0,6}(?:(?:\bis\b|\bare\b|\bwould be\b|\bshould be\b|\bmust be\b)[ \t]{0,3}[:：]?|[:：=])"
     r"|(?<=final[ \t])answers?[*_:： \t]{0,6}\n"
     r"|答案(?:是|为|為|[:：])"
     r"|^[ \t]{0,3}####(?!#))[*_ \t]{0,6}",
     re.IGNORECASE | re.MULTILINE,
+)
+# "Here's how I got the answer:" announces a derivation.
+_ANNOUNCED = re.compile(
+    r"\b(?:how (?:i|we|you|to)\b[^.\n]{0,40}|(?:here(?:'s| is)|below is) (?:a|an|the) (?:\w+ ){0,2}(?:detailed|complete|full|explan\w+|step\S*)[^.\n]{0,30})$",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?。！？][*_\"'”’)]{0,3}(?=\s+[\"'“(*_]{0,3}[A-Z]|\s*$)|[。！？]")
 
@@ -146,6 +152,8 @@ def find_phrases(text: str) -> list[Phrase]:
     for match in deque(_PHRASE.finditer(text), maxlen=16):
         start = match.end()
         end = text.find("\n", start, start + LINE_CHARS)
+        if _ANNOUNCED.search(text[max(0, match.start() - 80) : match.start()]):
+            continue
         if end >= 0 and not text[start:end].strip(" \t*_:"):
             start = end + len(text[end : end + LINE_CHARS]) - len(text[end : end + LINE_CHARS].lstrip())
             end = text.find("\n", start, start + LINE_CHARS)

@@ -105,8 +105,8 @@ _FIND = re.compile(
 _POWER = re.compile(r"\^\s?\{?\(?\s?(-?\d)\s?\)?\}?$|(?<=[a-zA-Z])([23])$")
 _PERCENT = re.compile(r"\\?%|per ?cent\b|pct\b", re.IGNORECASE)
 _PER = re.compile(r"/|(?:^|\s)per(?:\s|$)", re.IGNORECASE)
-_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALE = re.compile(rf"({'|'.join(_SCALES)})\b", re.IGNORECASE)
+SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALE = re.compile(rf"({'|'.join(SCALES)})\b", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z]{3,20}(?: [A-Za-z]{2,20}){0,3}")
 
 
@@ -182,7 +182,7 @@ def read_quantity(text: str) -> Quantity | None:
     suffix = (match["suffix"] or "").strip()
     scale = _SCALE.match(suffix)
     if scale:
-        value, suffix = value * _SCALES[scale.group(1).lower()], suffix[scale.end() :].strip()
+        value, suffix = value * SCALES[scale.group(1).lower()], suffix[scale.end() :].strip()
     percent = _PERCENT.match(suffix)
     if percent:
         return (

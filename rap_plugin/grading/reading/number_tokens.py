@@ -1,0 +1,127 @@
+"""Numbers in running text, in digits and in words, each with its place and the unit, percent or currency beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rap_plugin.grading.reading.quantities import Quantity, read_quantity
+
+_WIDE = str.maketrans(
+    {chr(0xFF10 + d): str(d) for d in range(10)} | {"％": "%", "．": ".", "，": ",", "－": "-", "−": "-", "＝": "="}
+)
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,40})?|\d{1,60}(?:\.\d{1,40})?|\.\d{1,40})"
+_NUMBER = re.compile(
+    rf"(?<![\w.^\\_])(?<![\w)\]]-)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
+    rf"(?:\d{{0,20}}\s?\\[dtc]?frac\s?\{{\s?-?{_DIGITS}\s?\}}\s?\{{\s?{_DIGITS}\s?\}}"
+    rf"|{_DIGITS}(?:\s?(?:\\times|×|\*|x)\s?10\s?\^\s?\{{?-?\d{{1,3}}\}}?|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
+    rf"(?!\d)"
+)
+_UNIT = re.compile(
+    r"\s?(?:\\?%|°\s?[CF]?\b|°|\\text\{\s?[A-Za-z%/^23 ]{1,20}\}|\^\s?\{?\\circ\}?"
+    r"|(?:square |cubic |sq\.? )?[A-Za-zµΩ]{1,12}(?:\s?\^\s?\{?[23]\}?|[²³])?(?:\s?(?:/|per)\s?[A-Za-z]{1,8}(?:\^?[23]|[²³])?)?)"
+)
+_SCALE = re.compile(r"\s?(hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_NOT_UNITS = re.compile(
+    r"\s?(?:in|a|an|m|h|t|k|n|v|j|w|s|g|d|l|is|and|or|of|i|to|the|min|are|more|less)\b(?=\s+[A-Za-z])", re.IGNORECASE
+)
+
+_SMALL = {
+    word: value
+    for value, word in enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
+    )
+}
+_TENS = {
+    word: 10 * value
+    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+}
+_MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6}
+_ONE_WORD = "|".join([*_SMALL, *_TENS, *_MULTIPLES])
+_WORDS = re.compile(rf"\b(?:{_ONE_WORD})(?:(?:[\s-]|\sand\s)(?:{_ONE_WORD}))*\b|\b(?:a|one|two) dozen\b", re.IGNORECASE)
+_CHINESE_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九十")} | {"两": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberToken:
+    """A number at text[start:end]; `words`: it is written in words."""
+
+    quantity: Quantity
+    start: int
+    end: int
+    words: bool = False
+
+
+def number_tokens(text: str) -> Iterator[NumberToken]:
+    """The numbers written in digits, in order."""
+    plain = text[:20_000].translate(_WIDE)
+    for match in _NUMBER.finditer(plain):
+        number = match.group().strip()
+        start = match.end() - len(match.group().lstrip())
+        scale = _SCALE.match(plain, match.end())
+        end = scale.end() if scale else match.end()
+        unit = _UNIT.match(plain, end)
+        token = None
+        if unit and not _NOT_UNITS.match(plain, end) and unit.end() < len(plain) + 1:
+            token = _token(plain[start : unit.end()], start, unit.end())
+        token = token or _token(plain[start:end], start, end) or _token(number, start, match.end())
+        if token is not None:
+            yield token
+
+
+def _token(text: str, start: int, end: int) -> NumberToken | None:
+    quantity = read_quantity(text.replace("²", "^2").replace("³", "^3"))
+    return NumberToken(quantity, start, end) if quantity is not None else None
+
+
+def word_tokens(text: str) -> Iterator[NumberToken]:
+    """The numbers written in words: "three", "twenty-five", "a dozen"."""
+    for match in _WORDS.finditer(text[:20_000]):
+        value = _value_of(match.group().lower())
+        quoted = text[match.start() - 1 : match.start()] in ('"', "“", "'") and match.start() > 0
+        if value is not None and not quoted:
+            yield NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
+    for match in re.finditer(
+        r"([零一二两三四五六七八九十])(?=[个只条辆本位名张棵头块岁年月天米元件种])", text[:20_000]
+    ):
+        value = _CHINESE_DIGITS[match.group(1)]
+        yield NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
+
+
+def _value_of(words: str) -> int | None:
+    if "dozen" in words:
+        return 24 if words.startswith("two") else 12
+    total = current = 0
+    for word in re.split(r"[\s-]+", words):
+        if word in _SMALL:
+            current += _SMALL[word]
+        elif word in _TENS:
+            current += _TENS[word]
+        elif word == "hundred":
+            current = max(1, current) * 100
+        elif word in _MULTIPLES:
+            total, current = total + max(1, current) * _MULTIPLES[word], 0
+    return total + current
