@@ -18,7 +18,8 @@ from rap_plugin.evaluation.rules.phrases import read_phrases
 from rap_plugin.grading import GradeItem, Grader, GradingOptions, open_grader
 from rap_plugin.grading.extract import normalize_text, read_final_answer, read_formula, read_option, read_yes_no
 from rap_plugin.grading.reading.base import RULE_ERROR, Reading
-from rap_plugin.grading.reading.numbers import read_number, same_to_precision
+from rap_plugin.grading.reading.numbers import read_number
+from rap_plugin.grading.reading.precision import same_to_precision
 
 if TYPE_CHECKING:
     from rap_plugin.evaluation.judge import Judge

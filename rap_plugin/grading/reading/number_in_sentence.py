@@ -1,0 +1,206 @@
+"""The one number that a sentence gives for a question, among thresholds, labels, years and steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+
+from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens, word_tokens
+from rap_plugin.grading.reading.quantities import Quantity
+
+_EQUALS = re.compile(r"(?:=|≈|\\approx|\\simeq|≃)\s*")
+_LABEL = re.compile(
+    r"\b(?P<noun>step|figure|fig\.?|option|choice|question|problem|equation|eq\.?|table|row|column|page|part|method|case|chapter|group|week|day|class"
+    r"|grade|section|station|angle|point|line|level|stage|round|quarter|phase|series|plot|item|number|no\.|model|version|note|rule|type|team|player|bar|∠)\s?#?\(?$",
+    re.IGNORECASE,
+)
+_THRESHOLD = re.compile(
+    r"\b(?:below|above|less than|more than|greater than|fewer than|lower than|higher than|smaller than|larger than|bigger than|older than"
+    r"|younger than|longer than|shorter than|at least|at most|over|under|exceed(?:s|ing|ed)?|than|beyond|up to|within|out of|of the|per|every|each"
+    r"|approach(?:es|ing)?|after|before|since|until|when|where|if|for)\s*(?:or equal to\s*)?(?:x|n|t|y|the value)?\s*=?\s*\$?$",
+    re.IGNORECASE,
+)
+_YEAR_BEFORE = re.compile(
+    r"\b(?:in|for|of|year|during|from|to|by|since|until|and|between)\s*(?:the year\s*)?$", re.IGNORECASE
+)
+_SAYS = re.compile(
+    r"(?:\b(?:is|are|was|were|be|equals?|equal to|totals?|costs?|spends?|spent|pay|paid|measures?|reads?|shows?|becomes?|remains?|gives?|gets?|yields?"
+    r"|has|have|had|there(?:'s| is| are)|of|with|by|to|at|makes?|contains?|leaves?|receives?|see|count|answer)\b|[:→])"
+    r"\s*(?:(?:about|approximately|around|roughly|exactly|only|just|nearly|almost|still|equal to|therefore|then|now|a total of|the|a|an|at|approx\.?|indeed|also|~)\s*)*[\W_]{0,6}$",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"\b(?:between|either|anywhere from|ranging from|ranges from)\s*\W*$", re.IGNORECASE)
+_UNSURE = re.compile(
+    r"\b(?:cannot|can't|can not|could not|couldn't|unable|not possible|impossible|insufficient|not enough|no way|not sure|unsure|unclear|sorry"
+    r"|as an ai|don't know|do not know|need more|please provide|without (?:the|more|seeing|any)|does not exist|undefined|infinite)\b|\?\W*$",
+    re.IGNORECASE,
+)
+_NONE = re.compile(
+    r"^\W*(?:none|zero|nothing)\b|\b(?:there (?:is|are|was|were)|there's|i (?:can )?(?:see|count|find)|we (?:see|have)|shows?|contains?|has|have|has got)\s+"
+    r"(?:no|not any|none|zero)\b|^\W*no \w+(?: \w+){0,4} (?:are|is|have|has|were|remain|can)\b|没有",
+    re.IGNORECASE,
+)
+_COUNTS = re.compile(r"\bhow many\b|\bnumber of\b|\bcount\b|多少|几", re.IGNORECASE)
+_ASKS_YEAR = re.compile(r"\b(?:which|what) (?:\w+ )?year\b|^\W*when\b", re.IGNORECASE)
+_RANGE = re.compile(r"\bfrom\W*$", re.IGNORECASE)
+_BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*|__([^_\n]{1,120})__")
+_CLAUSE = re.compile(
+    r"[,;]\s+(?:and|while|whereas|but|so|which|with|since|because|as|where)\b|;|\bwhile\b|\bwhereas\b|\bbut\b|\bcompared (?:to|with)\b|\bbecause\b",
+    re.IGNORECASE,
+)
+_COMMON_WORDS = "the and what which who how many much are was were this that these those image picture does with from for figure graph chart there have has value"
+_COMMON = frozenset(_COMMON_WORDS.split())
+
+
+class AskedNumber:
+    """What a question says about the number that it asks for."""
+
+    def __init__(self, question: str) -> None:
+        self.text = question[:4_000]
+        self.counts = bool(_COUNTS.search(self.text))
+        self.year = bool(_ASKS_YEAR.search(self.text))
+        tokens = [*number_tokens(self.text), *word_tokens(self.text)]
+        self.values = {token.quantity.value for token in tokens}
+        self.words = content_words(self.text)
+
+
+def content_words(text: str) -> set[str]:
+    return {word.rstrip("s") for word in re.findall(r"[a-z]{3,}", text.lower()) if word not in _COMMON}
+
+
+def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberToken | str | None:
+    """The one number that a sentence gives; why it gives none where it gives several; None where it gives nothing.
+    `answer`: the text follows "the answer is", so that its first number counts."""
+    if _UNSURE.search(text):
+        return None
+    words = [token for token in word_tokens(text) if _counts_something(text, token, answer)]
+    tokens = _candidates(text, sorted([*number_tokens(text), *words], key=lambda token: token.start), asked)
+    digits = [token for token in tokens if not token.words]
+    tokens = digits or tokens
+    if not tokens:
+        none = asked.counts and _NONE.search(text)
+        return NumberToken(Quantity(Fraction(0), True, text="none"), 0, len(text), words=True) if none else None
+    for token in tokens:
+        before, after = text[: token.start], text[token.end :]
+        if _RANGE.search(before) and re.match(r"\s*(?:to|-|–)\s*\$?\d", after):
+            return "alternatives"
+        if re.match(r"\s*or\b", after) and not _same_again(token, after):
+            return "alternatives"
+    if _BETWEEN.search(text[: tokens[0].start]):
+        return "alternatives"
+    return _choose(text, tokens, asked, answer=answer)
+
+
+def _same_again(token: NumberToken, after: str) -> bool:
+    """ "0.57, or 57%" says one number twice."""
+    other = next(number_tokens(after), None)
+    if other is None:
+        return False
+    values = (token.quantity.value, other.quantity.value)
+    return values[0] == values[1] or values[0] * 100 == values[1] or values[0] == values[1] * 100
+
+
+def _candidates(text: str, tokens: list[NumberToken], asked: AskedNumber) -> list[NumberToken]:
+    """Numbers that can be the answer: without labels, list marks, thresholds and what the question itself says, as
+    long as others are left."""
+    kept = [t for t in tokens if not _is_label(text, t, asked)]
+    rules: tuple[Callable[[NumberToken], bool], ...] = (
+        lambda t: not _THRESHOLD.search(text[: t.start]),
+        lambda t: t.quantity.value not in asked.values,
+        lambda t: asked.year or not (_is_year(t) and _YEAR_BEFORE.search(text[: t.start])),
+        lambda t: not asked.year or _is_year(t),
+        lambda t: not asked.counts or (t.quantity.value.denominator == 1 and not t.quantity.percent),
+    )
+    for rule in rules:
+        left = [t for t in kept if rule(t)]
+        kept = left or kept
+    return kept
+
+
+def _is_label(text: str, token: NumberToken, asked: AskedNumber) -> bool:
+    before, after = text[: token.start], text[token.end : token.end + 2]
+    if not before.strip(" *#(") and re.match(r"[.)]\s", after):
+        return True  # "1. The bars .."
+    if re.search(r"[A-Za-z]\($", before) and after.startswith(")"):
+        return True  # f(4)
+    label = _LABEL.search(before)
+    if label is None:
+        return False
+    noun = label["noun"].lower().rstrip(".")
+    return not re.search(
+        rf"\b(?:which|what|in which|in what)\s+(?:\w+\s+)?{re.escape(noun)}|\b{re.escape(noun)}\b[^?]*\bnumber\b",
+        asked.text,
+        re.I,
+    )
+
+
+def _is_year(token: NumberToken) -> bool:
+    value = token.quantity.value
+    return token.quantity.exact and value.denominator == 1 and 1500 <= value <= 2100 and "," not in token.quantity.text
+
+
+def _counts_something(text: str, token: NumberToken, answer: bool) -> bool:
+    """Whether a number in words is one: "one" is often a pronoun."""
+    if token.quantity.value != 1 or len(text.split()) <= 3 or (answer and token.start < 12):
+        return True
+    before, after = text[: token.start], text[token.end : token.end + 5]
+    counted = re.search(r"(?:\b(?:is|are|only|just|exactly|see|count|total of|answer|equals)\b|:)\s*\W*$", before, re.I)
+    return bool(counted) and not re.match(r"\s+of\b|\s+that\b", after)
+
+
+def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer: bool) -> NumberToken | str:
+    equals = list(_EQUALS.finditer(text))
+    if equals:
+        after = [t for t in tokens if t.start >= equals[-1].end() and t.start - equals[-1].end() <= 12]
+        if after:
+            return after[0]
+    if len({t.quantity.value for t in tokens}) == 1:
+        return tokens[-1]
+    bold = bold_number(text)
+    if bold is not None:
+        return bold
+    if not answer and all(t.quantity.value in asked.values for t in tokens):
+        return "several numbers of the question"
+    if answer and tokens[0].start <= 40:
+        return tokens[0]
+    clause = _clause_of_question(text, tokens, asked)
+    said = [t for t in clause if _SAYS.search(text[: t.start])]
+    direct = [
+        t
+        for t in said
+        if re.search(
+            r"\b(?:is|are|was|were|equals?|there(?:'s| is| are))\b[^A-Za-z]*(?:\w+\s){0,2}\W*$", text[: t.start], re.I
+        )
+    ]
+    for group in (clause, said, direct):
+        if len({t.quantity.value for t in group}) == 1:
+            return group[-1]
+    return "several numbers"
+
+
+def _clause_of_question(text: str, tokens: list[NumberToken], asked: AskedNumber) -> list[NumberToken]:
+    """The numbers of the clause that takes up most of the question's words."""
+    bounds = [0, *[m.start() for m in _CLAUSE.finditer(text)], len(text)]
+    scored = []
+    for begin, end in pairwise(bounds):
+        inside = [t for t in tokens if begin <= t.start < end]
+        if inside:
+            scored.append((len(content_words(text[begin:end]) & asked.words), inside))
+    best = max(score for score, _ in scored)
+    top = [inside for score, inside in scored if score == best]
+    return top[0] if len(top) == 1 and best > 0 else tokens
+
+
+def bold_number(text: str) -> NumberToken | None:
+    """The number of the one bold passage that holds exactly one."""
+    found = []
+    for match in _BOLD.finditer(text):
+        group = 1 if match.group(1) is not None else 2
+        inside = list(number_tokens(match.group(group)))
+        if len(inside) == 1:
+            token = inside[0]
+            offset = match.start(group)
+            found.append(NumberToken(token.quantity, offset + token.start, offset + token.end))
+    return found[-1] if found and len({t.quantity.value for t in found}) == 1 else None
