@@ -72,6 +72,8 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         reason: str = next((answer["reason"] for answer in answers if answer["reason"]), "")
         if reason:
             await self.rap_stop_measuring()
+        elif cost := next((answer["cost"] for answer in answers if answer["cost"]), ""):
+            print(f"rap-plugin: {cost}", flush=True)  # Ray brings it to the driver
         return reason
 
     async def rap_stop_measuring(self) -> None:

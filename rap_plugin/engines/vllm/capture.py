@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rap_plugin.engines.vllm.full_graphs import CannotPutAside, put_aside_full_graphs
 from rap_plugin.engines.vllm.last_layer import LastAttention, UnreadableAttention, find_last_layer
 from rap_plugin.engines.vllm.options import KEPT_GB
 from rap_plugin.engines.vllm.ranks import Ranks
@@ -48,22 +49,24 @@ class CaptureExtension:
         """Begins to keep queries and keys. Call it right after `reset_prefix_cache`.
 
         Returns `reason` (empty where the last layer can be read); `room`, the rows that are kept at most: one per
-        response token, and `key_share` for every token of prompt and response. Ranks without the last layer have no room.
+        response token, and `key_share` for every token of prompt and response; `cost`, what makes it dearer than it
+        should be. Ranks without the last layer have no room.
         """
         self.rap_attention_stop()
+        nothing = {"reason": "", "room": 0, "key_share": 0.0, "cost": ""}
         try:
             last = find_last_layer(self)
             if last is None:
-                return {"reason": "", "room": 0, "key_share": 0.0}
+                return nothing
             capture = Capture(self, last, limit_bytes)
         except UnreadableAttention as error:
-            return {"reason": str(error), "room": 0, "key_share": 0.0}
+            return {**nothing, "reason": str(error)}
         except Exception as error:
             # A name of vLLM that moved must not look like a broken engine, which would be started again and again.
-            return {"reason": f"this vLLM is not as expected ({one_line(error)})", "room": 0, "key_share": 0.0}
+            return {**nothing, "reason": f"this vLLM is not as expected ({one_line(error)})"}
         self.__dict__["_rap_capture"] = capture
-        shape = capture.shape
-        return {"reason": "", "room": capture.requests.pool.capacity, "key_share": shape.kv_heads / shape.heads}
+        share = capture.shape.kv_heads / capture.shape.heads
+        return {"reason": "", "room": capture.requests.pool.capacity, "key_share": share, "cost": capture.cost}
 
     def rap_attention_stop(self) -> None:
         """Puts everything back and frees the mirror."""
@@ -101,15 +104,26 @@ class Capture:
         self.seen_step = False
         self.stale = False
         """Whether a step went by unseen: then the mirror may hold old keys for blocks of the prefix cache."""
-        self._execute = worker.execute_model
+        self.cost = ""
+        try:
+            self._restore_graphs = put_aside_full_graphs(worker)
+        except CannotPutAside as error:
+            self._restore_graphs = lambda: None
+            self.cost = (
+                f"vLLM's full CUDA graphs hide attention and cannot be put aside ({error}): every response is read twice; "
+                "with enforce_eager or cudagraph_mode PIECEWISE it is not"
+            )
+        # Not the worker's: one of vLLM's executors calls its model runner directly.
+        self._execute = worker.model_runner.execute_model
         self._attend = last.layer.impl.forward
-        worker.execute_model = self.execute_model
+        worker.model_runner.execute_model = self.execute_model
         last.layer.impl.forward = self.forward
 
     def remove(self) -> None:
         """Takes both wrappers off and frees what is kept."""
-        del self.worker.execute_model
+        del self.worker.model_runner.execute_model
         del self.last.layer.impl.forward
+        self._restore_graphs()
         del self.mirror, self.requests
 
     def _make_mirror(self, slots: int) -> Tensor:
@@ -130,7 +144,9 @@ class Capture:
     # -- in every step --------------------------------------------------------------------------------------------
 
     def execute_model(self, scheduled: Any, *args: Any, **options: Any) -> Any:
-        """The worker's step, with the scheduler's decisions read first."""
+        """The model runner's step, with the scheduler's decisions read first."""
+        if options.get("dummy_run"):
+            return self._execute(scheduled, *args, **options)
         try:
             self.follow(scheduled)
         except Exception as error:

@@ -120,6 +120,9 @@ class RunningVLLM:
         self.llm.reset_prefix_cache()
         answers = self._call_workers("rap_attention_start", int(gigabytes * 2**30))
         self.unreadable = next((answer["reason"] for answer in answers if answer["reason"]), "")
+        cost = next((answer["cost"] for answer in answers if answer["cost"]), "")
+        if cost:
+            log.warning("%s", cost)
         self.room = min((answer["room"] for answer in answers if answer["room"]), default=0)
         self._key_share = max(answer["key_share"] for answer in answers)
         self._capturing = True
