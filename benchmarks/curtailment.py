@@ -23,10 +23,10 @@ from rap_plugin.config import RunConfig, load_config
 from rap_plugin.evidence.rollouts import read_rollouts
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import ArmCounts, EvidenceTable
-from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.selection import compute_scores, load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.rollout import ARMS
+from rap_plugin.selectors import curtailed
 from rap_plugin.selectors.stopping import find_stopping_rule
 
 CASES: dict[str, dict[str, Any]] = {
@@ -124,7 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     selection, store = load_selection(arguments.run)
     with closing(store):
-        if curtailment.stopped(selection.table).any():
+        if curtailed.stopped(selection.table).any():
             raise SystemExit(f"{arguments.run}: a curtailed run; replay needs a full one")
         replay = Replay(store, selection.table)
         whole = replay.cost(full(replay))
@@ -136,7 +136,7 @@ def main() -> None:
             saved = 1 - replay.cost(counts) / whole
             seen = replay.seen(counts)
             assert settled(seen, config).all()
-            same = (verdicts(curtailment.complete(seen), config) == verdicts(replay.seen(full(replay)), config)).all()
+            same = (verdicts(curtailed.complete(seen), config) == verdicts(replay.seen(full(replay)), config)).all()
             bound = "" if arguments.no_floor else f"{1 - floor(replay, config) / whole:.1%}"
             print(f"{name:<28} {saved:>21.1%} {bound:>17}  {'all equal' if same else 'DIFFERENT'}", flush=True)
 

@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "run_dir": WORDS | {"evidence", "samples", "selectors"},
     "report": WORDS | {"evidence", "plugins", "run_dir", "samples", "scorers", "selectors"},
     "pipeline": WORDS
-    | {"engines", "evidence", "executors", "grading", "plugins", "progress", "report", "run_dir", "samples", "scorers"}
+    | {"engines", "evidence", "executors", "grading", "plugins", "progress", "report", "run_dir", "samples"}
     | {"selectors"},
     "exports": WORDS | {"plugins", "run_dir", "samples"},
     "evaluation": WORDS | {"grading", "progress", "samples"},

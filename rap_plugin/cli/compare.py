@@ -49,6 +49,13 @@ def _show(comparison: Comparison) -> None:
         console.print(
             f"  {view.chosen:,} of {view.usable:,} samples selected ({view.chosen / max(view.usable, 1):.1%})"
         )
+        if view.stopped:
+            console.print(
+                f"  curtailed: sampling stopped early for {view.stopped:,} samples, so their rollouts cannot be resampled; "
+                "`rap select --no-curtail` samples the rest",
+                soft_wrap=True,
+                markup=False,
+            )
         if view.stability is None:
             continue
         low, high = view.stability.size_interval
@@ -67,7 +74,11 @@ def _show(comparison: Comparison) -> None:
         console.print(f"{pair.first} and {pair.second}", style="bold", markup=False, soft_wrap=True)
         ranks = "not defined" if pair.spearman is None else f"{pair.spearman:.3f}"
         console.print(f"  {pair.both:,} selected by both: overlap {pair.jaccard:.1%}")
-        console.print(f"  rank correlation of discrepancy {ranks} over {pair.common:,} common samples")
+        if pair.known < pair.common and pair.spearman is None:
+            ranks = f"not known: only {pair.known:,} of the {pair.common:,} common samples were sampled to the end"
+        else:
+            ranks += f" over {pair.common:,} common samples"
+        console.print(f"  rank correlation of discrepancy {ranks}", soft_wrap=True)
         flow = Table(box=None, padding=(0, 2, 0, 2))
         flow.add_column("verdict in the first")
         flow.add_column("in the second")

@@ -22,6 +22,7 @@ from rap_plugin.pipeline.selection import compute_scores, load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.selectors.base import Selection
+from rap_plugin.selectors.curtailed import stopped
 
 DRAWS = 200
 FIRM = 0.9
@@ -62,6 +63,9 @@ class RunView:
     counts: dict[str, int]
     thresholds: dict[str, float]
     stability: Stability | None
+    """None without draws, and of a curtailed run."""
+    stopped: int
+    """Samples whose sampling stopped early: their missing rollouts cannot be drawn again, so that there is no bootstrap."""
     selection: Selection = field(repr=False)
 
 
@@ -77,8 +81,10 @@ class Pair:
     """Samples that both select."""
     jaccard: float
     """Selected by both / selected by either; 1 where both select nothing."""
+    known: int
+    """Common samples with a discrepancy in both runs: those whose sampling stopped early have none."""
     spearman: float | None
-    """Rank correlation of discrepancy over the common samples; None where it is not defined."""
+    """Rank correlation of discrepancy over the common samples; None where it is not defined or not known of all."""
     flow: dict[str, dict[str, int]]
     """Samples by verdict in the first and verdict in the second run."""
 
@@ -106,6 +112,9 @@ def compare_runs(
             selection, store = load_selection(run)
             stack.enter_context(closing(store))
             decision = selection.decision
+            early = int(stopped(selection.table).sum())
+            if early and on_draw is not None:
+                on_draw(draws)
             views.append(
                 RunView(
                     str(run),
@@ -113,7 +122,8 @@ def compare_runs(
                     int(decision.chosen.sum()),
                     decision.counts(),
                     decision.thresholds,
-                    resample(store, selection, draws, seed, on_draw) if draws else None,
+                    resample(store, selection, draws, seed, on_draw) if draws and not early else None,
+                    early,
                     selection,
                 )
             )
@@ -130,13 +140,18 @@ def compare_pair(one: RunView, other: RunView) -> Pair:
     for key in left.keys() | right.keys():
         flow.setdefault(left.get(key, ABSENT), Counter())[right.get(key, ABSENT)] += 1
     _, at, there = np.intersect1d(first.table.ids.astype(str), second.table.ids.astype(str), return_indices=True)
+    gains = first.scores["discrepancy"][at], second.scores["discrepancy"][there]
+    known = int((np.isfinite(gains[0]) & np.isfinite(gains[1])).sum())
+    # Sampling stops early where the discrepancy is clear: over the rest alone it would be another number.
+    partial = bool(stopped(first.table)[at].any() or stopped(second.table)[there].any())
     return Pair(
         one.run,
         other.run,
         len(at),
         both,
         both / either if either else 1.0,
-        spearman(first.scores["discrepancy"][at], second.scores["discrepancy"][there]),
+        known,
+        None if partial else spearman(*gains),
         {verdict: dict(sorted(counts.items())) for verdict, counts in sorted(flow.items())},
     )
 
@@ -268,6 +283,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "counts": view.counts,
                 "thresholds": view.thresholds,
                 "stability": stability,
+                "stopped": view.stopped,
             }
         )
     return {"runs": runs, "pairs": [asdict(pair) for pair in comparison.pairs]}
@@ -294,6 +310,10 @@ def write_probabilities(comparison: Comparison, path: Path) -> None:
         if view.stability is not None
     ]
     if not parts:
-        raise RapError(Option("out"), ": there are no probabilities without draws; leave --draws above 0")
+        raise RapError(
+            Option("out"),
+            ": there are no probabilities without draws (leave --draws above 0), nor of curtailed runs, whose missing "
+            "rollouts cannot be drawn again",
+        )
     with replacing(path) as draft:
         pq.write_table(pa.concat_tables(parts), draft, compression="zstd")

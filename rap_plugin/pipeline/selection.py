@@ -10,16 +10,15 @@ from rap_plugin.errors import Command, RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import EvidenceTable, read_table
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
-from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.failures import failure_notes
 from rap_plugin.pipeline.probing import find_probes
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.rollout import Arm
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, identity_of, read_run
-from rap_plugin.scorers.base import arms_of
+from rap_plugin.selectors import curtailed
 from rap_plugin.selectors.base import Scores, Selection
-from rap_plugin.selectors.stopping import StoppingRule, find_stopping_rule
+from rap_plugin.selectors.stopping import StoppingRule
 
 
 def load_selection(run: str | Path, config: RunConfig | None = None) -> tuple[Selection, EvidenceStore]:
@@ -39,27 +38,16 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
     Samples may lack rollouts only where their verdicts are settled without them.
     """
     table = _read_table(store, config, probes)
-    scores = compute_scores(table, config, registry)
-    selector = registry.get("selectors", config.selection.selector)
-    if table.incomplete:
-        rule = find_stopping_rule(config)
-        still_open = table.pending + (
-            int((~rule.settled(table, scores, config)).sum()) if rule else table.incomplete - table.pending
+    scorers = registry.things["scorers"]
+    if still_open := curtailed.count_open(table, config, scorers):
+        raise RapError(
+            f"{store.path}: {still_open} samples lack rollouts that this configuration needs; ",
+            Command("rap select"),
+            " samples them",
         )
-        if still_open:
-            raise RapError(
-                f"{store.path}: {still_open} samples lack rollouts that this configuration needs; ",
-                Command("rap select"),
-                " samples them",
-            )
-        filled = curtailment.complete(table)
-        decision = selector(filled, compute_scores(filled, config, registry), config)
-        curtailment.explain(table, decision.reasons)
-        decision.notes.append(curtailment.saving(table))
-        arms = {name: arms_of(score) for name, score in registry.things["scorers"].items()}
-        scores = curtailment.without_means(table, scores, arms)
-    else:
-        decision = selector(table, scores, config)
+    decision, scores = curtailed.decide(table, config, scorers, registry.get("selectors", config.selection.selector))
+    if table.incomplete:
+        decision.notes.append(curtailed.saving(table))
     failures = store.failures(list(probes.values()), config.sampling.rollouts, config.sampling.attempts)
     decision.notes.extend(failure_notes(failures))
     quarantine = sorted([*store.quarantine(), *table.failed], key=lambda item: item.row)
@@ -82,9 +70,9 @@ def open_samples(
     known = set(table.sample.tolist())
     failed = {item.id for item in table.failed}
     pending = {s.sample for s in store.samples() if s.images > 0 and s.sample not in known and s.id not in failed}
-    return set(table.sample[~settled & curtailment.stopped(table)].tolist()) | pending
+    return set(table.sample[~settled & curtailed.stopped(table)].tolist()) | pending
 
 
 def compute_scores(table: EvidenceTable, config: RunConfig, registry: Registry) -> Scores:
     """Every registered score, by name."""
-    return {name: scorer(table, config) for name, scorer in registry.things["scorers"].items()}
+    return curtailed.compute_scores(table, config, registry.things["scorers"])

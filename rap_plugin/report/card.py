@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.report.page import about_run, environment, percent, verdict_rows
+from rap_plugin.report.page import about_run, environment, percent, sampled_facts, verdict_rows
 from rap_plugin.samples.pool import Pool
 from rap_plugin.selectors.base import Selection
 
@@ -25,6 +25,7 @@ def render_card(run: Path, selection: Selection, pool: Pool) -> str:
     text: str = cards.get_template("card.md.j2").render(
         about=about_run(run),
         digest=selection.digest(),
+        **sampled_facts(selection),
         config=selection.config,
         chosen=chosen,
         total=total,

@@ -16,6 +16,7 @@ from rap_plugin.evidence.table import Numbers
 from rap_plugin.report.sensitivity import Outcome
 from rap_plugin.report.words import VERDICT_WORDS, kind_of
 from rap_plugin.selectors.base import Selection
+from rap_plugin.selectors.curtailed import stopped
 
 if TYPE_CHECKING:
     import altair
@@ -31,13 +32,18 @@ BINS = 44
 
 
 def accuracy_chart(selection: Selection) -> str:
-    """How often samples are right with and without the image: one cell per pair of counts, and CDE's line."""
+    """How often samples are right with and without the image: one cell per pair of counts, and CDE's line.
+
+    Samples whose sampling stopped early have no such counts and are left out; empty where all are.
+    """
     import altair as alt
 
     table = selection.table
-    pictured = table.images > 0
+    whole = (table.images > 0) & ~stopped(table)
+    if not whole.any():
+        return ""
     rollouts = table.rollouts
-    image, blind = table.arms["image"].right[pictured], table.arms["blind"].right[pictured]
+    image, blind = table.arms["image"].right[whole], table.arms["blind"].right[whole]
     cells = np.bincount(blind * (rollouts + 1) + image, minlength=(rollouts + 1) ** 2).reshape(rollouts + 1, -1)
     most = max(int(cells.max()), 1)
     values = [
@@ -120,6 +126,8 @@ def psi_chart(selection: Selection) -> str:
 def _score_bars(selection: Selection, score: str, low: float, title: str, threshold: str | None) -> str:
     values = selection.scores[score]
     there = np.isfinite(values)
+    if not there.any():
+        return ""
     steps = min(selection.table.rollouts, 20)
     bins = np.rint((np.clip(values[there], low, 1) - low) * steps).astype(np.int64)
     centres = low + np.arange(round((1 - low) * steps) + 1) / steps

@@ -24,6 +24,7 @@ from rap_plugin.run_dir import files, tables
 from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import Quarantined
 from rap_plugin.selectors.base import CHOSEN, Selection
+from rap_plugin.selectors.curtailed import stopped
 
 TEMPLATES = Path(__file__).with_name("templates")
 REASONS = 5
@@ -100,6 +101,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             about=about_run(run),
             digest=selection.digest(),
+            **sampled_facts(selection),
             config=selection.config,
             chosen=chosen,
             total=total,
@@ -213,20 +215,33 @@ def verdict_rows(selection: Selection) -> list[VerdictRow]:
     return rows
 
 
+def sampled_facts(selection: Selection) -> dict[str, Any]:
+    """How a text speaks of the rollouts: whether there are always M of them, and of how many samples there are fewer."""
+    early = int(stopped(selection.table).sum())
+    return {"stopped": early, "up_to": "up to " if early else ""}
+
+
 def figures(selection: Selection) -> list[tuple[str, str, str]]:
     """The charts of the scores as (title, what to see, SVG); a chart without numbers is left out."""
     if not len(selection.table) or not (selection.table.images > 0).any():
         return []
+    shown = int((~stopped(selection.table) & (selection.table.images > 0)).sum())
+    fewer = (
+        ""
+        if shown == (selection.table.images > 0).sum()
+        else f" Only the {shown:,} samples that were sampled to the end."
+    )
     drawn = [
         (
             "What the image adds",
             "Each cell counts samples by how often they are right with the image (across) and without it (up). "
-            "Right of the dashed line the image makes the difference.",
+            "Right of the dashed line the image makes the difference." + fewer,
             charts.accuracy_chart(selection),
         ),
         (
             "Discrepancy",
-            "Samples by how much accuracy the image adds; left of the line the model answers from language alone.",
+            "Samples by how much accuracy the image adds; left of the line the model answers from language alone."
+            + fewer,
             charts.discrepancy_chart(selection),
         ),
         (

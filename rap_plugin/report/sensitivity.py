@@ -11,11 +11,15 @@ import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.store import EvidenceStore
-from rap_plugin.evidence.table import Numbers, with_statistics
-from rap_plugin.evidence.variants import VARIANTS, Variant
-from rap_plugin.scorers.attention import log_psi
+from rap_plugin.evidence.table import EvidenceTable, Numbers, with_statistics
+from rap_plugin.evidence.variants import SIGMA, VARIANTS, Variant
+from rap_plugin.scorers import accuracy_blind, accuracy_image, difficulty, discrepancy, log_psi
 from rap_plugin.selectors.base import Decision, Selection
+from rap_plugin.selectors.curtailed import count_open, decide
 from rap_plugin.selectors.rap import select_rap
+
+NEEDED = {score.name: score for score in (accuracy_image, accuracy_blind, discrepancy, difficulty, log_psi)}
+"""The scores that the paper's rule looks at."""
 
 LAMBDA_C = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 PSI_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -45,74 +49,103 @@ class Sensitivity:
     lambda_c: list[Outcome]
     lambda_a: list[Outcome]
     variants: list[Outcome]
+    left_out: list[str]
+    """Settings that a curtailed run cannot answer: a stopped sample could have another verdict under them."""
 
     def __bool__(self) -> bool:
         return bool(self.lambda_c or self.lambda_a or self.variants)
 
 
-def measure_sensitivity(store: EvidenceStore, selection: Selection) -> Sensitivity:
-    """Moves lambda_c, lambda_a, and ACE's reduction, heads and w, one after the other, all else equal.
+@dataclass(frozen=True)
+class Setting:
+    """One thing moved, all else equal."""
 
-    Only the paper's rule has them. Thresholds that a budget found are moved without the budget.
+    label: str
+    config: RunConfig
+    own: bool
+    variant: Variant | None = None
+
+
+def measure_sensitivity(store: EvidenceStore, selection: Selection) -> Sensitivity:
+    """Moves lambda_c, lambda_a, and ACE's reduction, heads and w, one after the other; all else, a budget included,
+    stays.
+
+    Only the paper's rule has them. Every outcome is what `rap decide` gives under that setting.
     """
     options = selection.config.selection
     if options.selector != "rap" or options.preset != "paper":
-        return Sensitivity([], [], [])
+        return Sensitivity([], [], [], [])
     measured = bool(np.isfinite(selection.scores["log_psi"]).any()) and options.ace
-    return Sensitivity(
-        _lambda_c(selection) if options.cde else [],
-        _lambda_a(selection) if measured else [],
-        _variants(store, selection) if measured else [],
-    )
+    left_out: list[str] = []
+    table = selection.table
+    lambda_c = _outcomes(selection, table, _lambda_c(selection), "λc = ", left_out) if options.cde else []
+    lambda_a = _outcomes(selection, table, _lambda_a(selection), "λa = ", left_out) if measured else []
+    variants = []
+    if measured:
+        settings = _variants(selection)
+        columns = [(setting.label, selection.config.ace.over_rollouts) for setting in settings]
+        variants = _outcomes(selection, with_statistics(store, table, columns), settings, "", left_out)
+    return Sensitivity(lambda_c, lambda_a, variants, left_out)
 
 
-def _lambda_c(selection: Selection) -> list[Outcome]:
-    own = selection.decision.thresholds["lambda_c"]
-    steps = sorted({*LAMBDA_C, round(own, 6)})
-    return [
-        _outcome(selection, f"{step:.3g}", {"lambda_c": step, "keep": None}, own=math.isclose(step, own, abs_tol=1e-6))
-        for step in steps
-    ]
+def _lambda_c(selection: Selection) -> list[Setting]:
+    own = selection.config.selection.lambda_c
+    steps = sorted({*LAMBDA_C, own})
+    return [_moved(selection, f"{step:.3g}", "selection", {"lambda_c": step}, own=step == own) for step in steps]
 
 
-def _lambda_a(selection: Selection) -> list[Outcome]:
+def _lambda_a(selection: Selection) -> list[Setting]:
     own = selection.decision.thresholds["lambda_a"]
     log = selection.scores["log_psi"]
     found = np.exp(np.minimum(np.quantile(log[np.isfinite(log)], PSI_QUANTILES), 700.0)).tolist()
     steps = sorted(
         {f"{step:.2g}": step for step in (*found, own) if 0 < step < math.inf}.items(), key=lambda item: item[1]
     )
-    budget = {"lambda_c": selection.decision.thresholds["lambda_c"], "keep": None}
-    return [_outcome(selection, label, {**budget, "lambda_a": step}, own=step == own) for label, step in steps]
+    return [_moved(selection, label, "selection", {"lambda_a": step}, own=step == own) for label, step in steps]
 
 
-def _variants(store: EvidenceStore, selection: Selection) -> list[Outcome]:
+def _variants(selection: Selection) -> list[Setting]:
     ace = selection.config.ace
-    every = [(variant.column, ace.over_rollouts) for variant in VARIANTS]
-    table = with_statistics(store, selection.table, every)
-    outcomes = []
+    own = Variant(ace.reduction, ace.heads, ace.window)
+    settings = []
     for variant in VARIANTS:
         # Evidence of the suffix reduction holds for one sigma only.
-        if variant.reduction == "suffix" and ace.sigma != 2.0:
+        if variant.reduction == "suffix" and ace.sigma != SIGMA:
             continue
-        own = variant == Variant(ace.reduction, ace.heads, ace.window)
         changed = {"reduction": variant.reduction, "heads": variant.heads, "window": variant.window}
-        config = _changed(selection.config, "ace", changed)
-        scores = {**selection.scores, "log_psi": log_psi(table, config)}
-        decision = select_rap(table, scores, config)
-        outcomes.append(_judged(selection, variant.column, decision, scores["log_psi"], own=own, variant=variant))
+        settings.append(_moved(selection, variant.column, "ace", changed, own=variant == own, variant=variant))
+    return settings
+
+
+def _moved(
+    selection: Selection,
+    label: str,
+    section: str,
+    values: Mapping[str, Any],
+    *,
+    own: bool,
+    variant: Variant | None = None,
+) -> Setting:
+    part = getattr(selection.config, section).model_copy(update=dict(values))
+    return Setting(label, selection.config.model_copy(update={section: part}), own, variant)
+
+
+def _outcomes(
+    selection: Selection, table: EvidenceTable, settings: list[Setting], name: str, left_out: list[str]
+) -> list[Outcome]:
+    outcomes = []
+    for setting in settings:
+        if setting.own:
+            outcomes.append(_judged(selection, setting, selection.decision, selection.scores["log_psi"]))
+        elif count_open(table, setting.config, NEEDED):
+            left_out.append(f"{name}{setting.label}")
+        else:
+            decision, scores = decide(table, setting.config, NEEDED, select_rap)
+            outcomes.append(_judged(selection, setting, decision, scores["log_psi"]))
     return outcomes
 
 
-def _outcome(selection: Selection, label: str, changed: Mapping[str, Any], *, own: bool) -> Outcome:
-    config = _changed(selection.config, "selection", changed)
-    decision = select_rap(selection.table, selection.scores, config)
-    return _judged(selection, label, decision, selection.scores["log_psi"], own=own)
-
-
-def _judged(
-    selection: Selection, label: str, decision: Decision, log: Numbers, *, own: bool, variant: Variant | None = None
-) -> Outcome:
+def _judged(selection: Selection, setting: Setting, decision: Decision, log: Numbers) -> Outcome:
     before, now = selection.decision.chosen, decision.chosen
     either = int((before | now).sum())
     overlap = int((before & now).sum()) / either if either else 1.0
@@ -123,9 +156,4 @@ def _judged(
         if measured.any()
         else None
     )
-    return Outcome(label, decision.counts(), int(now.sum()), overlap, flagged, own, variant)
-
-
-def _changed(config: RunConfig, section: str, values: Mapping[str, Any]) -> RunConfig:
-    part = getattr(config, section).model_copy(update=dict(values))
-    return config.model_copy(update={section: part})
+    return Outcome(setting.label, decision.counts(), int(now.sum()), overlap, flagged, setting.own, setting.variant)

@@ -21,4 +21,16 @@ BUILTIN_SCORERS = {
 }
 """Name to scorer; a score's column in `scores.parquet` is `rap_` + name."""
 
-__all__ = ["BUILTIN_SCORERS", "Scorer", "arms_of", "scorer"]
+__all__ = [
+    "BUILTIN_SCORERS",
+    "Scorer",
+    "accuracy_blind",
+    "accuracy_image",
+    "alignment",
+    "arms_of",
+    "attention_entropy",
+    "difficulty",
+    "discrepancy",
+    "log_psi",
+    "scorer",
+]

@@ -183,11 +183,16 @@ def metrics_of(
 
     `rap/informative` is the share of the selected samples, `rap/informative_pool` that of the pool, whose image
     rollouts are neither all right nor all wrong: with other rewards than these a group teaches nothing. `rap/stayed` is
-    the share of the selected that were selected the time before.
+    the share of the selected that were selected the time before. Where sampling stopped early for some samples, the
+    numbers that would need all rollouts are left out.
     """
     chosen, table = selection.decision.chosen, selection.table
     image, blind = selection.scores["acc_image"], selection.scores["acc_blind"]
     informative = (image > 0) & (image < 1)
+    stopped = {
+        "image": bool(np.isnan(image[table.images > 0]).any()),
+        "blind": bool(np.isnan(blind[table.images > 0]).any()),
+    }
     cost = _cost(run)
     numbers = {
         "rap/selected": float(chosen.sum()),
@@ -199,10 +204,14 @@ def metrics_of(
         "rap/selection_rollouts": float(cost["rollouts"]),
         "rap/selection_tokens": float(cost["response_tokens"]),
     }
-    if chosen.any():
+    if stopped["image"]:
+        del numbers["rap/informative_pool"], numbers["rap/accuracy_image"]
+    if stopped["blind"]:
+        del numbers["rap/accuracy_blind"]
+    if chosen.any() and not np.isnan(image[chosen]).any():
         numbers["rap/informative"] = float(informative[chosen].mean())
-        if before is not None:
-            numbers["rap/stayed"] = float(np.isin(table.rows[chosen], np.array(before)).mean())
+    if chosen.any() and before is not None:
+        numbers["rap/stayed"] = float(np.isin(table.rows[chosen], np.array(before)).mean())
     return numbers
 
 
