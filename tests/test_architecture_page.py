@@ -39,3 +39,12 @@ def test_every_room_is_on_the_page_and_in_the_drawing(room: str) -> None:
     table = PAGE.split("## Four ways")[0]
     assert f"`{room}`" in table
     assert f">{room}</text>" in (ROOT / "docs" / "images" / "architecture.svg").read_text(encoding="utf-8")
+
+
+def test_the_tree_in_the_readme_names_every_room_in_ten_lines() -> None:
+    tree = next(
+        block for block in (ROOT / "README.md").read_text("utf-8").split("```") if block.startswith("\nrap_plugin/")
+    )
+    assert len(tree.strip().splitlines()) == 10
+    named = set(re.findall(r"[a-z_]+", " ".join(re.split(r"\s{3,}", line.strip())[0] for line in tree.splitlines())))
+    assert named >= set(ARROWS) - {"demo"}
