@@ -1,12 +1,13 @@
 # make demo   everything it needs (in .venv), then RAP on the embedded model and pool
 # make trl    TRL too, then a selection and two short trainings of the embedded model
 # make test   the hosts too, then every check and test
+# make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl test lint clean
+.PHONY: demo trl test lint families clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -16,6 +17,9 @@ trl: $(VENV)/.trl
 
 test: $(VENV)/.hosts lint
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
+
+families: $(VENV)/.hosts
+	OMP_NUM_THREADS=2 $(BIN)/python scripts/write_family_table.py
 
 lint: $(VENV)/.hosts
 	$(BIN)/ruff check .

@@ -117,7 +117,7 @@ def respond(
     model: loading.LoadedModel, group: Sequence[Exercise], seeds: Sequence[Sequence[int]], temperature: float = 1.0
 ) -> list[list[decoding.SampledResponse]]:
     """Sampled responses, one per seed of every exercise."""
-    return decoding.sample(
+    return decoding.sample_batch(
         model,
         [(exercise.prompt, wanted) for exercise, wanted in zip(group, seeds, strict=True)],
         temperature=temperature,

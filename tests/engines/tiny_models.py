@@ -1,4 +1,6 @@
-"""Random vision-language models of the four families, with processors, small enough to build in a test.
+"""Random vision-language models, with processors, small enough to build in a test.
+
+Four families have options (layers, sizes, text configuration); the others are in `family_models`.
 
 Weights are drawn wide, so that responses differ between prompts and attention is not flat.
 """
@@ -8,7 +10,10 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
+from .family_models import BUILDERS
+
 FAMILIES = ("llava", "internvl", "qwen2_5_vl", "qwen3_vl")
+ALL_FAMILIES = (*FAMILIES, *BUILDERS)
 
 SPECIAL = [
     "<pad>", "<s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<image>", "<|vision_start|>", "<|vision_end|>",
@@ -28,23 +33,28 @@ TEMPLATE = (
 )
 
 
-def make_tokenizer(**extra):
+def make_tokenizer(more=(), bos=None, **names):
+    """One token a character. `names` are tokens that a processor asks its tokenizer for; `more` are further ones."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     characters = sorted(set(string.ascii_letters + string.digits + string.punctuation + " \n"))
-    vocabulary = {token: at for at, token in enumerate([*SPECIAL, "<unk>", *characters])}
+    special = list(dict.fromkeys([*SPECIAL, *names.values(), *more]))
+    tokens = dict.fromkeys([*SPECIAL, "<unk>", *characters, *special])
+    vocabulary = {token: at for at, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(special)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         eos_token="<|im_end|>",
         unk_token="<unk>",
-        additional_special_tokens=[token for token in SPECIAL if token not in ("<pad>", "<|im_end|>")],
+        additional_special_tokens=[token for token in special if token not in ("<pad>", "<|im_end|>", bos)],
         model_input_names=["input_ids", "attention_mask"],
-        **extra,
+        **({"bos_token": bos} if bos else {}),
+        **({"extra_special_tokens": names} if names else {}),
     )
 
 
@@ -71,7 +81,12 @@ def build(family: str, folder: Path, *, layers: int = 3, seed: int = 0, **text) 
     tokenizer = make_tokenizer()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model, processor = globals()[f"_{family}"](tokenizer, layers, text)
+        if family in BUILDERS:
+            model, processor, mark = BUILDERS[family](make_tokenizer, layers, **text)
+            tokenizer = processor.tokenizer
+        else:
+            model, processor = globals()[f"_{family}"](tokenizer, layers, text)
+            mark = IMAGE_MARK[family]
         for name, weight in model.named_parameters():
             if weight.ndim > 1 and "embed" not in name:
                 torch.nn.init.normal_(weight, std=weight.shape[-1] ** -0.5)
@@ -83,7 +98,7 @@ def build(family: str, folder: Path, *, layers: int = 3, seed: int = 0, **text) 
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|endoftext|>")]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
-    processor.chat_template = TEMPLATE.replace("MARK", IMAGE_MARK[family])
+    processor.chat_template = TEMPLATE.replace("MARK", mark)
     processor.save_pretrained(folder)
     return folder
 
@@ -139,7 +154,7 @@ def _internvl(tokenizer, layers, text):
         "context_image_token": "<IMG_CONTEXT>",
         "video_token": "<video>",
     }
-    tokenizer = make_tokenizer(extra_special_tokens=names)
+    tokenizer = make_tokenizer(**names)
     vision = InternVLVisionConfig(
         hidden_size=32,
         intermediate_size=64,

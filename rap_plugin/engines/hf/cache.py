@@ -45,6 +45,20 @@ def append(used: Tensor, room: Tensor | None, new: Tensor) -> tuple[Tensor, Tens
     return room[..., :total, :], room
 
 
+def select_rows(cache: Any, rows: Tensor) -> None:
+    """Keeps the rows `rows` of every layer, in their order; one may come several times.
+
+    Layers with a running state (linear attention, convolutions) know this under the name that beam search uses.
+    """
+    for layer in cache.layers:
+        select = getattr(layer, "batch_select_indices", None)
+        # A layer of both kinds inherits the selection of its keys and values alone.
+        if select is None or hasattr(layer, "recurrent_states"):
+            layer.reorder_cache(rows)
+        else:
+            select(rows)
+
+
 def make_room(cache: Any) -> None:
     """Gives every plain layer of a filled cache room to grow; other layers (sliding, linear) stay as they are."""
     for at, layer in enumerate(cache.layers):

@@ -63,7 +63,8 @@ def prepare_messages(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **(options or {})
     )
     ids = inputs.pop("input_ids")[0]
-    inputs.pop("attention_mask", None)
+    for name in ("attention_mask", "labels"):  # some processors make targets, which would ask for a loss
+        inputs.pop(name, None)
     aligned, visual = {}, {}
     for name, value in inputs.items():
         if value is None:
@@ -78,19 +79,26 @@ def prepare_messages(
 
 
 def _positions(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tensor], model: Any) -> Tensor:
-    """Positions of a prompt's tokens, (1, L), or (3, L) from the model where it has multimodal rotary positions."""
-    inner = getattr(model, "model", model)
+    """Positions of a prompt's tokens, (1, L), or (axes, L) from the model where it has multimodal rotary positions."""
     text = torch.arange(len(ids))[None]
-    rope_index = getattr(inner, "get_rope_index", None)
+    rope_index = getattr(getattr(model, "model", None), "get_rope_index", None) or getattr(
+        model, "get_rope_index", None
+    )
     if rope_index is None:
         return text
     if not visual:
-        return text.expand(3, -1)
+        return text.expand(_rotary_axes(model), -1)
     known = inspect.signature(rope_index).parameters
     given = {name: value for name, value in visual.items() if name in known}
     given |= {name: value[None] for name, value in aligned.items() if name in known}
     positions, _ = rope_index(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], **given)
     return positions[:, 0]
+
+
+def _rotary_axes(model: Any) -> int:
+    """Time, height and width, or as many axes as the rotary dimensions are shared out over."""
+    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    return max(3, len(rope.get("mrope_section") or ()))
 
 
 def image_tokens(inputs: ModelInputs, processor: Any, model: Any) -> int:

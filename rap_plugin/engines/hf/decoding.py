@@ -5,7 +5,7 @@ How a token is drawn from logits is told in `draws`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rap_plugin.engines import ace
-from rap_plugin.engines.hf.cache import make_room
+from rap_plugin.engines.hf.cache import make_room, select_rows
 from rap_plugin.engines.hf.chat import ModelInputs
 from rap_plugin.engines.hf.draws import cumulative_dtype, draw_tokens, uniform_draws
 from rap_plugin.engines.hf.last_layer import LayerInputs
@@ -37,9 +37,20 @@ class SampledResponse:
     error: str = ""
     statistics: ace.Statistics | None = None
     """None where attention was not measured in the same pass."""
+    ended: bool = False
+
+    def accept(self, token: int, end_ids: Collection[int]) -> int:
+        """Notes a drawn token, -1 for none; returns the one to read next, an end token for a response that has ended."""
+        if not self.ended and token < 0:
+            self.error, self.ended = NOT_A_NUMBER, True
+        elif not self.ended:
+            self.token_ids.append(token)
+            if token in end_ids:
+                self.finish, self.ended = "stop", True
+        return min(end_ids, default=0) if self.ended else token
 
 
-def sample(
+def sample_batch(
     model: LoadedModel,
     group: Sequence[tuple[ModelInputs, Sequence[int]]],
     *,
@@ -90,12 +101,11 @@ class _RunningRows:
         self.index = torch.arange(len(drawn), device=self.device)
         self.live = list(range(len(drawn)))
         """Number, in `drawn`, of each row of the batch."""
-        self.ended = [False] * len(drawn)
         self.measure = measure and not model.last_layer.reason
         batch = pad_prompts([prompt for prompt, _ in group], model.pad_id, model.network, model.takes_positions)
         parents = [at for at, (_, seeds) in enumerate(group) for _ in seeds]
         self.prompt_width = batch.inputs["input_ids"].shape[1]
-        self.axes = batch.inputs["position_ids"].ndim if model.takes_positions else 0
+        self.axes = len(group[0][0].positions) if model.takes_positions else 0
         self.starts = [batch.starts[parent] for parent in parents]
         self.steps = 0
         self.queries: list[Tensor] = []
@@ -106,36 +116,29 @@ class _RunningRows:
         self.positions = batch.next_positions[chosen]
         mask = batch.inputs["attention_mask"][chosen]
         self.mask = torch.cat((mask, mask.new_ones(len(parents), max_new_tokens)), dim=1)
-        self.cache.batch_select_indices(chosen)
+        select_rows(self.cache, chosen)
         make_room(self.cache)
 
     def accept(self, tokens: list[int]) -> bool:
         """Notes the tokens drawn for all rows; True when every row has ended."""
-        for at, token in enumerate(tokens):
-            if self.ended[at]:
-                continue
-            row = self.drawn[self.live[at]]
-            if token < 0:
-                row.error, self.ended[at] = NOT_A_NUMBER, True
-                continue
-            row.token_ids.append(token)
-            if token in self.model.end_ids:
-                row.finish, self.ended[at] = "stop", True
-        return all(self.ended)
+        rows = [self.drawn[number] for number in self.live]
+        for row, token in zip(rows, tokens, strict=True):
+            row.accept(token, self.model.end_ids)
+        return all(row.ended for row in rows)
 
     def compact(self, tokens: Tensor) -> Tensor:
         """Measures and drops ended rows when enough have ended; returns the tokens of the rows that stay."""
-        going = [at for at, ended in enumerate(self.ended) if not ended]
+        ended = [self.drawn[number].ended for number in self.live]
+        going = [at for at, over in enumerate(ended) if not over]
         if len(going) > KEEP_SHARE * len(self.live):
             return tokens.clamp_min(0)
-        self._measure([at for at, ended in enumerate(self.ended) if ended])
+        self._measure([at for at, over in enumerate(ended) if over])
         keep = torch.tensor(going, device=self.device)
-        self.cache.batch_select_indices(keep)
+        select_rows(self.cache, keep)
         self.queries = [torch.cat(self.queries, dim=2)[keep]] if self.queries else []
         self.mask, self.positions, self.index = self.mask[keep], self.positions[keep], self.index[keep]
         self.live = [self.live[at] for at in going]
         self.starts = [self.starts[at] for at in going]
-        self.ended = [False] * len(going)
         return tokens[keep]
 
     def forward(self, tokens: Tensor) -> None:
@@ -149,7 +152,7 @@ class _RunningRows:
         }
         if self.axes:
             positions = (self.positions + self.steps - 1)[:, None]
-            inputs["position_ids"] = positions if self.axes == 2 else positions.expand(3, -1, -1)
+            inputs["position_ids"] = positions if self.axes == 1 else positions.expand(self.axes, -1, -1)
         if self.measure:
             with self.model.last_layer.showing(self._keep):
                 output = self.model.network(**inputs)

@@ -19,10 +19,9 @@ from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 
 try:
-    from rap_plugin.engines.hf import chat, decoding, loading
+    from rap_plugin.engines.hf import chat, decoding, loading, paths
     from rap_plugin.engines.hf.batching import BatchRunner, ResponseJob, by_prompt
     from rap_plugin.engines.hf.chat import ModelInputs
-    from rap_plugin.engines.hf.forced import teacher_forced
     from rap_plugin.engines.hf.memory import release_memory
 except ImportError as missing:
     raise RapError(
@@ -34,6 +33,8 @@ BATCH_SIZE = {"cuda": 128, "mps": 32, "cpu": 16}
 
 SMALL_MODEL, SMALL_BATCH = 50_000_000, 128
 """Parameters up to which a decoding step is mostly overhead: such models take more rows at once, on any device."""
+
+UNSEEN = "the model did not show the keys of its last layer"
 
 FORCED_TOKENS = 2**15
 """Response tokens in one teacher-forced forward: bounds its activations."""
@@ -130,9 +131,11 @@ class HFEngine:
         def run(batch: Sequence[ResponseJob]) -> None:
             groups = by_prompt(batch)
             given = [(group[0].inputs, [prompts[job.prompt][1][job.response] for job in group]) for group in groups]
-            for group, found in zip(groups, teacher_forced(model, given), strict=True):
+            for group, found in zip(groups, paths.measure(model, given), strict=True):
                 for job, statistics in zip(group, found, strict=True):
-                    out[job.prompt][job.response] = Attention(statistics)
+                    out[job.prompt][job.response] = (
+                        not_measured(UNSEEN) if statistics is None else Attention(statistics)
+                    )
 
         def fail(job: ResponseJob, reason: str) -> None:
             out[job.prompt][job.response] = not_measured(reason)
@@ -144,8 +147,12 @@ class HFEngine:
         return [[seen or not_measured("not measured") for seen in row] for row in out]
 
     def attention_problem(self, sampling: Sampling) -> str:
-        """Loads the model; why its last layer cannot be seen, empty where it can."""
-        return self._model().last_layer.reason
+        """Why the model's last layer cannot be seen, empty where it can; told without the weights where that is possible."""
+        known = None if self._loaded is not None else self._problem_of_class()
+        return self._model().last_layer.reason if known is None else known
+
+    def _problem_of_class(self) -> str | None:
+        return loading.attention_problem(self._config, self._folder)
 
     def close(self) -> None:
         """Lets the weights go, and takes back the one name that was registered with Transformers."""
@@ -180,14 +187,7 @@ class HFEngine:
                 prompt = requests[group[0].prompt].prompt
                 seeds = [rollout_seed(sampling.seed, prompt.sample_id, prompt.arm, job.response) for job in group]
                 given.append((group[0].inputs, seeds))
-            drawn = decoding.sample(
-                model,
-                given,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_new_tokens=sampling.max_new_tokens,
-                measure=measure,
-            )
+            drawn = paths.sample(model, given, sampling, measure)
             for group, rows in zip(groups, drawn, strict=True):
                 for job, row in zip(group, rows, strict=True):
                     out[job.prompt][job.response] = _answer(job, row, decode)
@@ -235,6 +235,9 @@ class LoadedEngine(HFEngine):
         self._network, self._processor, self._device = network, processor, network.device
         self.identity = loading.identify_loaded(name, network)
         self._start(batch_size)
+
+    def _problem_of_class(self) -> str | None:
+        return None  # the network is there
 
     def _model(self) -> loading.LoadedModel:
         if self._loaded is None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from rap_plugin.engines import ace
+from rap_plugin.engines.hf.cache import select_rows
 from rap_plugin.engines.hf.chat import ModelInputs
 from rap_plugin.engines.hf.decoding import prefill
 from rap_plugin.engines.hf.last_layer import LayerInputs
@@ -46,7 +47,7 @@ def _forced_forward(
     _, cache = prefill(model, batch)
     device = model.network.device
     parents = torch.tensor([at for at, _ in rows], device=device)
-    cache.batch_select_indices(parents)
+    select_rows(cache, parents)
     width = max(stops)
     ids = torch.full((len(rows), width), model.pad_id)
     for row, (at, n) in enumerate(rows):
@@ -60,8 +61,9 @@ def _forced_forward(
         "use_cache": True,
     }
     if model.takes_positions:
+        axes = len(group[0][0].positions)
         positions = batch.next_positions[parents][:, None] + torch.arange(width, device=device)
-        inputs["position_ids"] = positions if batch.inputs["position_ids"].ndim == 2 else positions.expand(3, -1, -1)
+        inputs["position_ids"] = positions if axes == 1 else positions.expand(axes, -1, -1)
     if model.takes_keep:
         inputs["logits_to_keep"] = 1
     measured: list[list[ace.Statistics]] = []

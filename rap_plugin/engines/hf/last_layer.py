@@ -1,13 +1,15 @@
 """Lets a Transformers model run as it is, and shows what goes into its last text layer's attention.
 
-One attention module gets a configuration of its own that names a function of ours, which calls the same SDPA
-kernel as every other layer and hands the post-rotary queries and keys on. Masks are made from the model's
-own configuration, so they stay those of SDPA. `remove` puts everything back.
+One attention module gets a configuration of its own that names a function of ours, which calls the same kernel
+(SDPA where the model has it) as every other layer and hands the post-rotary queries and keys on. Masks are made from the model's
+own configuration, so they stay those of that kernel. `remove` puts everything back.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,12 @@ from torch import Tensor, nn
 
 UNKNOWN = ("s_aux", "sinks", "position_bias", "head_mask")
 """Arguments of attention functions that change the weights in ways `ace` does not compute."""
+
+SOFTMAX_KINDS = {"full_attention", "sliding_attention", "chunked_attention"}
+"""Kinds of layers with a softmax over keys, one for every token; others hand a state from token to token."""
+
+UNKNOWN_PARTS = ("sinks", "relative_attention_bias")
+"""The same as parts of an attention module: known before anything is sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class LastLayer:
         from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
         self._functions = ALL_ATTENTION_FUNCTIONS
-        self._kernel = ALL_ATTENTION_FUNCTIONS["sdpa"]
+        self._kernel = _kernel_of(self.module, ALL_ATTENTION_FUNCTIONS)
         self._config = self.module.config
         own = copy.copy(self._config)
         own._attn_implementation = self._name
@@ -94,7 +102,10 @@ class LastLayer:
 
 
 def find_last_attention(model: nn.Module) -> tuple[nn.Module | None, str]:
-    """The self-attention of the language model's last layer, or None and the reason."""
+    """The last self-attention with a softmax in the language model, or None and the reason.
+
+    It stands in the last layer, or, where linear attention or convolutions end the model, in the last one before them.
+    """
     kind = type(model).__name__
     config: Any = model.config
     text = config.get_text_config()
@@ -106,17 +117,62 @@ def find_last_attention(model: nn.Module) -> tuple[nn.Module | None, str]:
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and name.rpartition(".")[2] == "layers" and len(module) == wanted > 0
     ]
-    # The vision tower may have as many layers: only the text model's attention shares the text configuration.
     for stack in stacks:
-        for module in stack[-1].modules():
-            if getattr(module, "layer_idx", None) == wanted - 1 and _same_config(getattr(module, "config", None), text):
-                if getattr(module, "q_proj", None) is None and getattr(module, "qkv_proj", None) is None:
-                    continue
-                if getattr(text, "_attn_implementation", None) != "sdpa":
-                    return None, f"{kind}: runs {text._attn_implementation} attention, not sdpa"
-                return module, ""
+        for at in reversed(range(wanted)):
+            module = _self_attention(stack[at], text)
+            if module is not None:
+                reason = _unlike_softmax(module, text)
+                return (None, f"{kind}: {reason}") if reason else (module, "")
+            if not _is_without_self_attention(stack[at], text, at):
+                break
     return None, f"{kind}: the last layer's attention was not found in this architecture"
+
+
+def _self_attention(layer: nn.Module, text: Any) -> nn.Module | None:
+    """What in this layer asks Transformers for an attention function, for keys of the same tokens.
+
+    The vision tower may have as many layers: only the text model's attention shares the text configuration.
+    """
+    for module in layer.modules():
+        if not _same_config(getattr(module, "config", None), text) or getattr(module, "layer_idx", None) is None:
+            continue
+        code = inspect.unwrap(type(module).forward).__code__
+        if "ALL_ATTENTION_FUNCTIONS" in code.co_names and not _is_cross(module):
+            return module
+    return None
+
+
+def _is_without_self_attention(layer: nn.Module, text: Any, at: int) -> bool:
+    """Whether this layer is one of a mixed model that has no attention among tokens: linear, a convolution, to images."""
+    kinds = getattr(text, "layer_types", None)
+    if kinds and kinds[at] not in SOFTMAX_KINDS:
+        return True
+    return any(_is_cross(module) for module in layer.modules())
+
+
+def _is_cross(module: nn.Module) -> bool:
+    return "cross" in type(module).__name__.lower()
 
 
 def _same_config(found: Any, text: Any) -> bool:
     return found is not None and type(found) is type(text) and found.num_hidden_layers == text.num_hidden_layers
+
+
+def _unlike_softmax(module: Any, text: Any) -> str:
+    """Why the weights of this layer are not those that `ace` computes, empty where they are."""
+    kinds = getattr(text, "layer_types", None)
+    kind = kinds[module.layer_idx] if kinds and module.layer_idx < len(kinds) else "full_attention"
+    if kind not in ("full_attention", "sliding_attention"):
+        return f"the attention of its last layer is of the kind {kind}"
+    for name in UNKNOWN_PARTS:
+        if getattr(module, name, None) is not None:
+            return f"its last layer has {name}, which is not part of the computation"
+    return ""
+
+
+def _kernel_of(module: nn.Module, functions: Any) -> Callable[..., Any]:
+    """The attention function that this module would call."""
+    name = module.config._attn_implementation
+    if name in functions:
+        return functions[name]  # type: ignore[no-any-return]
+    return sys.modules[type(module).__module__].eager_attention_forward  # type: ignore[no-any-return]

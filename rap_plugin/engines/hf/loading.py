@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.hf.last_layer import LastLayer
+from rap_plugin.engines.hf.last_layer import SOFTMAX_KINDS, LastLayer, find_last_attention
 from rap_plugin.engines.hf.memory import is_out_of_memory
 from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.rollout import ModelIdentity
@@ -34,6 +34,10 @@ class LoadedModel:
     """forward has position_ids."""
     takes_keep: bool
     """forward has logits_to_keep."""
+    pads: bool
+    """Prompts of different lengths may share a batch: nothing flows from padding into what follows it."""
+    own_generate: str
+    """Why only the model's own `generate` knows how to read one more token; empty where plain steps do."""
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -87,6 +91,21 @@ def load_processor(config: ModelConfig, folder: Path) -> Any:
     return processor
 
 
+def attention_problem(config: ModelConfig, folder: Path) -> str | None:
+    """Why the attention of a model of this configuration and class cannot be measured, empty where it can.
+
+    The network is built without memory for its weights. None where its class cannot be built so.
+    """
+    auto, code = transformers.AutoModelForImageTextToText, config.trust_remote_code
+    try:
+        settings = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=code)
+        with torch.device("meta"):
+            network = auto.from_config(settings, trust_remote_code=code)
+    except Exception:
+        return None
+    return find_last_attention(network)[1]
+
+
 def load_model(
     config: ModelConfig, folder: Path, processor: Any, device: torch.device, dtype: torch.dtype
 ) -> LoadedModel:
@@ -125,7 +144,34 @@ def describe_model(network: Any, processor: Any) -> LoadedModel:
         pad if pad is not None else min(ends, default=0),
         "position_ids" in taken,
         "logits_to_keep" in taken,
+        not has_running_state(network),
+        only_own_generate(network),
     )
+
+
+def has_running_state(network: Any) -> bool:
+    """Whether a layer hands a state from token to token: linear attention or convolutions beside the softmax."""
+    layers = getattr(network.config.get_text_config(), "layer_types", None) or ()
+    return bool(getattr(network, "_is_stateful", False)) or not set(layers) <= SOFTMAX_KINDS
+
+
+MAKES_IMAGES_TOO = {"JanusForConditionalGeneration"}
+"""Classes whose own `generate` is the usual one as long as text is asked for."""
+
+
+def only_own_generate(network: Any) -> str:
+    """Why a model needs its own `generate`, empty where reading tokens with positions, a mask and a cache is all."""
+    from transformers.generation import GenerationMixin
+
+    kind = type(network)
+    if network.config.is_encoder_decoder:
+        return "an encoder and a decoder"
+    for name in ("generate", "_update_model_kwargs_for_generation"):
+        if getattr(kind, name) is not getattr(GenerationMixin, name) and kind.__name__ not in MAKES_IMAGES_TOO:
+            return f"its own {name.strip('_')}"
+    if "position_ids" not in inspect.signature(kind.forward).parameters:
+        return "no position_ids"
+    return ""
 
 
 def identify_loaded(name: str, network: Any) -> ModelIdentity:
