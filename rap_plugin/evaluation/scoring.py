@@ -6,6 +6,7 @@ thread, by many threads at once.
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,8 @@ def _grade_number(item: BenchmarkItem, response: str) -> BenchmarkGrade:
 
 def _grade_maths(item: BenchmarkItem, response: str) -> BenchmarkGrade:
     reading = read_formula(response)
-    grade = _math_grader(item.rtol).grade([GradeItem(response, item.gold, item.question)])[0]
+    asked = GradeItem(response, item.gold, item.question, rtol=item.rtol, rounded=True)
+    grade = _math_grader().grade([asked])[0]
     if grade.verdict in ("ungradable", "timeout"):
         return BenchmarkGrade(None, "unjudged", grade.extracted, reason=grade.reason, span=reading.span)
     if grade.verdict == "wrong" and reading.value is None:
@@ -135,12 +137,14 @@ def _unread(reading: Reading[Any]) -> BenchmarkGrade:
     return BenchmarkGrade(0.0, "unread", "", reason=reading.reason, outcome=reading.outcome, span=reading.span)
 
 
-_graders: dict[float, Grader] = {}
 _lock = threading.Lock()
 
 
-def _math_grader(rtol: float) -> Grader:
+@functools.cache
+def _open_math_grader() -> Grader:
+    return open_grader("math", options=GradingOptions())
+
+
+def _math_grader() -> Grader:
     with _lock:
-        if rtol not in _graders:
-            _graders[rtol] = open_grader("math", options=GradingOptions(rtol=rtol))
-        return _graders[rtol]
+        return _open_math_grader()

@@ -27,6 +27,10 @@ class GradeItem:
     """the prompt as the engine saw it; user functions that expect `prompt + response` get it"""
     reward: float | None = None
     """the reward that came with the response from the engine, None where it gave none"""
+    rtol: float | None = None
+    """relative tolerance on single numbers in place of the grader's own"""
+    rounded: bool = False
+    """a gold with decimals is a rounded one: what rounds to it is right (benchmarks; a pool's golds are taken as exact)"""
 
 
 @dataclass(frozen=True, slots=True)

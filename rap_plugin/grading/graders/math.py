@@ -16,6 +16,7 @@ from rap_plugin.grading.reading.formulas import (
     quick_compare,
     same_words,
 )
+from rap_plugin.grading.reading.golds import number_of, plain_value, rounding_tolerance, rounds_to
 from rap_plugin.grading.workers.processes import Reply
 
 
@@ -45,7 +46,7 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     unusable = check_math_gold(item.gold)
     if unusable:
         return Opinion("ungradable", answer.text, unusable)
-    gold = item.gold.strip()
+    gold = plain_value(item.gold)
     if len(answer.text) > MAX_ANSWER_CHARS:
         return Opinion("wrong", answer.text, f"the answer is {len(answer.text)} characters long")
     if is_words(gold):
@@ -54,11 +55,19 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     said = answer_as_math(answer)
     if not said:
         return Opinion("wrong", "", "no answer found")
-    if nesting(said) > MAX_NESTING:
+    value = plain_value(said)
+    if nesting(value) > MAX_NESTING:
         return Opinion("wrong", said, "brackets nested too deeply")
-    equal = quick_compare(gold, said, rtol)
+    rtol = rtol if item.rtol is None else item.rtol
+    if item.rounded:
+        rtol = max(rtol, rounding_tolerance(gold))
+        if rounds_to(gold, value):
+            return Opinion("right", said)
+    equal = quick_compare(gold, value, rtol)
     if equal is None:
-        return Ask({"gold": gold, "said": said, "rtol": rtol}, said, lambda reply: _opinion_of(reply, said), pure=True)
+        # A formula has no unit to compare with the gold's.
+        request = {"gold": number_of(gold) or gold, "said": value, "rtol": rtol}
+        return Ask(request, said, lambda reply: _opinion_of(reply, said), pure=True)
     return Opinion("right" if equal else "wrong", said, "" if equal else "another value")
 
 
@@ -68,7 +77,7 @@ def _opinion_of(reply: Reply, said: str) -> Opinion:
 
 @grader(
     "math",
-    version=1,
+    version=2,
     moved_by=("format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_math_gold,

@@ -193,8 +193,14 @@ def _quick_lists(gold: str, said: str, rtol: float) -> bool | None:
     left, right = split_list(gold), split_list(said)
     if left is None or right is None:
         return None
-    ours = [read_quantity(split_name(item)[1]) for item in left[1]]
-    theirs = [read_quantity(split_name(item)[1]) for item in right[1]]
+    named, also_named = [split_name(item) for item in left[1]], [split_name(item) for item in right[1]]
+    by_name, also_by_name = dict(named), dict(also_named)
+    if None not in by_name and by_name.keys() == also_by_name.keys():
+        # "x = 5, y = 3": a value belongs to its name.
+        verdicts = [quick_compare(by_name[name], also_by_name[name], rtol) for name in by_name]
+        return False if False in verdicts else None if None in verdicts else True
+    ours = [read_quantity(value) for _, value in named]
+    theirs = [read_quantity(value) for _, value in also_named]
     if None in ours or None in theirs:
         return None
     kinds = {left[0], right[0]}

@@ -1,0 +1,102 @@
+"""Golds as data sets write them: with a name, a unit, a bearing, several lines, a broken degree sign; rounded."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+from rap_plugin.grading.reading.formulas import split_name
+from rap_plugin.grading.reading.notation import clean_math
+from rap_plugin.grading.reading.quantities import read_quantity
+
+MIN_DIGITS = 3
+"""Significant digits that an answer with fewer decimals than the gold must have."""
+
+_BROKEN_DEGREES = re.compile(r"(?<=\d)\s?(?:Â\s?°|â°|âˆ˜|Ëš|Âº|掳|¡ã|\ufffd|\\textdegree(?![A-Za-z]))")
+_REMARK = re.compile(
+    r"\(\s?(?:(?:rounded|correct|accurate|exact|given|answer)\b|(?:to|nearest|[0-9])\s?(?:the )?(?:nearest|one|two|three|[0-9]|d\.?p\b|dec))[^()]{0,60}\)",
+    re.IGNORECASE,
+)
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{(?:aligned|align\*?|gathered|array|split)\}(?:\{[lcr]+\})?")
+_NAMED = re.compile(r"\s*(?:[A-Za-z][A-Za-z .'’()_\\]{0,40}|\\[a-z]+)\s*=\s*(?P<value>.+)", re.DOTALL)
+_LONG_NAME = re.compile(r"^(?=[^=]*[A-Za-z][^=]*[A-Za-z])[A-Za-z][A-Za-z .'’]{0,40}[=:]\s*(?=[-\d\\(√])")
+_GREEK_NAME = re.compile(r"^\\(?:theta|alpha|beta|gamma|phi|angle\s?\w{1,4})\s?=\s?(?=[-\d])")
+_BEARING = re.compile(r"(?<=\d)\s?°\s?T$|(?<=\b\d{3})\s?T$")
+_GENERIC_UNIT = re.compile(r"\s?(?:(?:cubic|square|sq\.?)\s)?units?(?:\s?\^\s?\{?\s?[23]\s?\}?)?$", re.IGNORECASE)
+_MINUTES = re.compile(r"^(-?\d{1,3})\s?°\s?(\d{1,2})\s?(?:'|′|\^\s?\{?\s?\\prime\s?\}?)$")
+_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,30})?(?:\.\d{1,30})?")
+_DECIMALS = re.compile(r"[-\d,]*\.(\d{1,30})")
+
+
+def plain_value(text: str) -> str:
+    """A gold or an answer without what stands around its value: "Volume $=904.78 \\mathrm{~units}^{3}$" is "904.78",
+    "$212^{\\circ} \\mathrm{T}$" is "212°", lines "x=5", "y=3" are "x=5, y=3". Known units stay, and one-letter names."""
+    text = _REMARK.sub(" ", _BROKEN_DEGREES.sub("°", text))
+    text = clean_math(_one_line(text))
+    text = _GREEK_NAME.sub("", _LONG_NAME.sub("", text))
+    text = _BEARING.sub("°", text)
+    text = _GENERIC_UNIT.sub("", text) or text
+    minutes = _MINUTES.match(text)
+    if minutes:
+        return rf"\frac{{{60 * int(minutes[1]) + int(minutes[2])}}}{{60}}°"
+    return text.strip()
+
+
+def _one_line(text: str) -> str:
+    """Several named values as a list; the steps of one computation as its name and last value."""
+    bare = _ENVIRONMENT.sub("\n", text)
+    if bare != text:
+        bare = bare.replace("&", " ")
+        bare = re.sub(r"\\\\(?:\[[^\]]{0,10}\])?", "\n", bare)
+    lines = [line.strip(" $,;") for line in bare.splitlines()]
+    lines = [line for line in lines if line]
+    if len(lines) < 2:
+        return text if bare == text else "".join(lines)
+    if all(_NAMED.fullmatch(line) for line in lines):
+        return ", ".join(lines)
+    if all(line.startswith("=") for line in lines[1:]):
+        return lines[0].split("=")[0] + lines[-1]
+    return text
+
+
+def decimals_of(gold: str) -> int | None:
+    """How many decimals a gold that is one decimal number has; None for another one. See `plain_value`."""
+    number = number_of(gold)
+    match = _DECIMALS.fullmatch(number) if number else None
+    return len(match.group(1)) if match else None
+
+
+def number_of(text: str) -> str | None:
+    """The number of a quantity with a unit, or of a named one: "113.1" of "113.1 cm^2" and of "x = 113.1"; else None."""
+    value = split_name(text)[1]
+    quantity, match = read_quantity(value), _NUMBER.match(value)
+    if quantity is None or quantity.percent or match is None:
+        return None
+    number = read_quantity(match.group())
+    return match.group() if number is not None and number.value == quantity.value else None
+
+
+def rounding_tolerance(gold: str) -> float:
+    """The relative tolerance under which an answer rounds to a gold with decimals; 0 for a gold without."""
+    decimals, quantity = decimals_of(gold), read_quantity(split_name(gold)[1])
+    if decimals is None or quantity is None or quantity.value == 0:
+        return 0.0
+    return float(0.5 * 10.0**-decimals / abs(quantity.value)) * (1 + 1e-9)
+
+
+def rounds_to(gold: str, said: str) -> bool:
+    """Whether an answer with fewer decimals than the gold is the gold rounded to them: 904.8 for 904.78, not 905."""
+    ours, theirs = read_quantity(split_name(gold)[1]), read_quantity(split_name(said)[1])
+    wanted, given = decimals_of(gold), decimals_of(said)
+    if ours is None or theirs is None or wanted is None or given is None or not 1 <= given < wanted:
+        return False
+    if ours.unit and theirs.unit and ours.unit != theirs.unit:
+        return False
+    if len(re.sub(r"\D", "", number_of(said) or "").lstrip("0")) < MIN_DIGITS:
+        return False
+    try:
+        exact = Decimal(ours.value.numerator) / Decimal(ours.value.denominator)
+        step = Decimal(1).scaleb(-given)
+        return exact.quantize(step, ROUND_HALF_UP) * theirs.value.denominator == theirs.value.numerator
+    except (InvalidOperation, OverflowError):
+        return False
