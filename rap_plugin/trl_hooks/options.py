@@ -15,6 +15,8 @@ LEFT_OUT = (
     "execution.",  # the trainer's own process samples
     "model.id",
     "model.engine",
+    "model.max_pixels",  # how large the model sees an image is up to the trainer's own processor
+    "model.min_pixels",
     "model.options",
     "plugins",
     "pool.format",
@@ -78,4 +80,10 @@ def read_options(
     given = {dotted[keyword]: value for keyword, value in options.items()}
     with spelled(spelling()):
         base = load_config(flags=of_trainer)
-        return load_config(path, {**given, **fixed}, base=base)
+        config = load_config(path, {**given, **fixed}, base=base)
+    if config.model.min_pixels is not None or config.model.max_pixels is not None:
+        raise RapError(
+            "model.min_pixels and model.max_pixels are up to the trainer's processor here; take them out of the "
+            "configuration and give select_dataset the same processing_class as the trainer"
+        )
+    return config

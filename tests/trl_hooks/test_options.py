@@ -31,6 +31,14 @@ def test_keywords_win_over_the_file_which_wins_over_the_trainers_arguments(tmp_p
     assert (config.selection.keep, config.model.id) == (0.1, "m")
 
 
+def test_an_image_size_that_the_trainer_would_not_see_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rap.yaml"
+    file.write_text("model: {max_pixels: 400000}\n")
+    with pytest.raises(RapError, match="up to the trainer's processor"):
+        read_options({}, {}, path=file)
+    assert read_options({"max_pixels": 5}, {}).pool.max_pixels == 5
+
+
 def test_a_slip_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(RapError, match="unknown option rolouts; did you mean rollouts"):
         read_options({"rolouts": 5}, {})
