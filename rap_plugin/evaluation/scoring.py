@@ -15,6 +15,7 @@ from rap_plugin.errors import one_line
 from rap_plugin.evaluation.grade import BenchmarkGrade, BenchmarkVerdict
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.rules.covered_text import read_covered_text
+from rap_plugin.evaluation.rules.echoes import without_echo
 from rap_plugin.evaluation.rules.phrases import read_phrases
 from rap_plugin.grading import GradeItem, Grader, GradingOptions, open_grader
 from rap_plugin.grading.extract import normalize_text, read_final_answer, read_formula, read_option, read_yes_no
@@ -32,7 +33,7 @@ def score_response(item: BenchmarkItem, response: str, judge: Judge | None = Non
     A judge, if there is one, is asked about responses that are unread, contradictory or unjudged, and no others.
     """
     try:
-        grade = RULES[item.kind](item, response)
+        grade = RULES[item.kind](item, without_echo(item, response))
     except Exception as error:
         reason = f"{RULE_ERROR}: {one_line(error, 200)}"
         grade = BenchmarkGrade(0.0, "unread", "", reason=reason, outcome="unread")

@@ -16,6 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
+from rap_plugin.evaluation.benchmarks import BENCHMARKS
+from rap_plugin.evaluation.item import BenchmarkItem
+from rap_plugin.evaluation.release import open_data_files
+
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -522,3 +526,14 @@ def make(name: str, folder: Path) -> Path:
     home.mkdir(parents=True)
     MAKERS[name](home)
     return home
+
+
+def items_of(name: str, folder: Path) -> list[BenchmarkItem]:
+    """All problems of a small release, read without preparing it."""
+    benchmark = BENCHMARKS[name]
+    return [
+        benchmark.read({**row, "rap_row": str(number)}, part)
+        for where, pool in open_data_files(benchmark, make(name, folder))
+        for number, row in enumerate(pool.rows(range(len(pool))))
+        for part in benchmark.parts_of(row, where)
+    ]
