@@ -26,13 +26,27 @@ _LEAD_END = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"\W*(?:(?:the |my )?(?:final |correct |best )?(?:answers?|options?|choices?|ans|letter)\b\s*(?:is\b|[:.\-=])|答案\s*[:是为]?)?\W*",
+    r"\W*(?:(?:the |my )?(?:final |correct |best )?(?:answers?|options?|choices?|ans|letter|definitely|clearly|certainly|obviously|surely|probably|likely)\b\s*(?:is\b|[:.\-=→]|(?=\s[A-J]\b))|答案\s*[:是为]?)?\W*",
     re.IGNORECASE,
 )
 _OR = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|might|could)\b", re.IGNORECASE)
 _LABELLED_LINE = re.compile(r"\W{0,3}(?:\d{1,2}[.)]\s*)?(?:[Oo]ption |[Cc]hoice )?\(?([A-J])(?:[.):]|\s-|$)")
 _NUMBERED = re.compile(r"^\W*\d{1,2}[.)]\s*")
 _INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
+_OPEN = re.compile(
+    r"\?\s*$|\b(?:cannot|can't|unable|not sure|unsure|don't know|no idea|unclear|could be|might be|may be|maybe|perhaps|possibly|sorry|if|select from)\b",
+    re.IGNORECASE,
+)
+_SAYING_WORDS = (
+    "say is be guess conclude likely with to choose pick select for option choice answer letter that it so only just suggests by as"
+    " therefore thus hence definitely surely clearly probably certainly think believe because either are was prefer indicates means"
+    " gives conclusion verdict result selection response pick figure labeled labelled named called chose choosing"
+)
+_SAYING = frozenset(_SAYING_WORDS.split())
+_THING_WORDS = "point angle line side vertex vitamin plan grade class group type hepatitis section segment arc circle triangle plane figure part"
+_THINGS = frozenset(_THING_WORDS.split()) - {"figure"}
+MAX_SHORT = 160
+"""Characters of a response in which the only letter is taken for its choice."""
 MAX_CLAIM_SENTENCES = 400
 """Sentences at the end of a response whose claims are read."""
 
@@ -71,10 +85,12 @@ def option_of(text: str, options: Mapping[str, str], letters: str) -> str | None
     """The option that a short text is: letters and nothing else, an option's text, a letter before its text or before a
     reason, or what its sentences claim."""
     whole = text.strip()
+    if _mislabelled(Sentence(plain_text(whole).strip(), 0), options, letters):
+        return None
     if len(whole) > 1 and (by_text := match_option(whole, options)):
         return by_text
     exact = letters_only(whole, letters)
-    if exact and not (len(exact) > 1 and exact == whole.strip(" .$") and _names_segments(options)):
+    if exact and not _is_segment(whole, options):
         return exact
     plain = plain_text(text)
     by_text = match_option(plain.strip(" .\n"), options)
@@ -104,9 +120,10 @@ def _are_labels(options: Mapping[str, str]) -> bool:
     return all(len(text) <= 1 for text in options.values())
 
 
-def _names_segments(options: Mapping[str, str]) -> bool:
-    """Whether options are named in capitals ("AB", "AC"), so that "AC" is one of those names and no two letters."""
-    return any(re.search(r"\b[A-Z]{2,}\b", text) for text in options.values())
+def _is_segment(text: str, options: Mapping[str, str]) -> bool:
+    """Whether a text of several letters is a name, since options are named in capitals ("AB", "AC")."""
+    named = any(re.search(r"\b[A-Z]{2,}\b", option) for option in options.values())
+    return named and bool(re.search(r"\b[A-Z]{2,}\W*$", text))
 
 
 def _read_body(
@@ -116,11 +133,13 @@ def _read_body(
     parts = _without_listing(list(sentences(plain[start:end], start)), options, letters)
     if not parts:
         return unread("no answer found")
+    if _mislabelled(parts[0], options, letters):
+        return contradictory("a letter with the text of another option", (parts[0].start, parts[0].end))
+    if len(parts) == 1 and (exact := letters_only(parts[0].text, letters)) and not _is_segment(parts[0].text, options):
+        return read(exact, (parts[0].start, parts[0].end), "the letter alone")
     if len(parts) == 1 and len(parts[0].text) > 1 and (by_text := match_option(parts[0].text, options)):
         return read(by_text, (parts[0].start, parts[0].end), "an option's own text")
     lead, last = _lead(parts[0], options, letters), _alone(parts[-1], options, letters)
-    if _mislabelled(parts[0], options, letters):
-        return contradictory("a letter with the text of another option", (parts[0].start, parts[0].end))
     listing = _enumerates(parts, letters)
     if listing:
         lead = last = None
@@ -134,6 +153,9 @@ def _read_body(
         claims = [claim for claim in claims if claim.start < last.start or claim.kind == "excluded"] + [last]
     if lead is not None and lead.letters == "A" and plain[lead.end : lead.end + 1] == ":":
         # "A: The correct option is D": the A stands for "answer".
+        after = letters_only(plain[lead.end + 1 : parts[0].end], letters)
+        if after:
+            return read(after, (lead.end + 1, parts[0].end), "answer mark")
         inside = [c for c in claims if c.kind == "answer" and lead.end < c.start < parts[0].end and c.letters != "A"]
         lead = None if inside else lead
     if lead is not None:
@@ -144,7 +166,35 @@ def _read_body(
     stated = stated_option(parts, response, options, question)
     if stated is not None:
         return stated
-    return unread("no choice found")
+    only = None if listing else _only_letter(parts, options, letters, {a for c in claims for a in c.letters})
+    return only if only is not None else unread("no choice found")
+
+
+def _only_letter(
+    parts: Sequence[Sentence], options: Mapping[str, str], letters: str, claimed: set[str]
+) -> Reading[str] | None:
+    """The one letter that a short response names at all, as in "I'd say B" and "B it is"."""
+    if sum(len(part.text) for part in parts) > MAX_SHORT or any(_OPEN.search(part.text) for part in parts):
+        return None
+    found: list[tuple[str, tuple[int, int]]] = []
+    for part in parts:
+        for match in _GROUP.finditer(part.text):
+            named, either = letters_in(match, letters)
+            if either or (not named and re.search("[B-HJ]", match.group())):
+                return None
+            if named and not _is_name(part.text[: match.start()], _are_labels(options)):
+                found.append((named, (part.start + match.start(), part.start + match.end())))
+    if claimed or len({named for named, _ in found}) != 1 or len(found[0][0]) != 1:
+        return None
+    return read(found[-1][0], found[-1][1], "the only letter")
+
+
+def _is_name(before: str, labels: bool) -> bool:
+    """Whether what stands before a letter makes it the name of a thing ("point B", "plan B") and not of an option."""
+    noun = re.search(r"([A-Za-z]+)\s*$", before)
+    if noun is None or noun.group(1).lower() in _SAYING:
+        return False
+    return not labels or noun.group(1).lower() in _THINGS
 
 
 def _lead(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim | None:
@@ -177,7 +227,7 @@ def _lead(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim
 
 def _mislabelled(sentence: Sentence, options: Mapping[str, str], letters: str) -> bool:
     """Whether a sentence is one option's letter and another option's text."""
-    match = re.match(r"\W{0,3}([A-J])[.):\s]+(\S.*)", sentence.text, re.DOTALL)
+    match = re.match(r"\W{0,3}([A-J])(?:\s?[.):-]\s*|(?<![AI])\s+)(\S.*)", sentence.text, re.DOTALL)
     if match is None or match.group(1) not in letters or not options.get(match.group(1)):
         return False
     rest = words_key(match.group(2))
@@ -189,24 +239,20 @@ def _unless_mislabelled(reading: Reading[str], plain: str, options: Mapping[str,
     own = options.get(reading.value or "", "")
     if reading.span is None or len(own) < 2:
         return reading
-    after = f"{words_key(plain[reading.span[1] : reading.span[1] + 200])} "
-    for letter, text in options.items():
-        other = f"{words_key(text)} "
-        if (
-            letter != reading.value
-            and len(other) > 4
-            and after.startswith(other)
-            and not after.startswith(words_key(own))
-        ):
-            return contradictory("a letter with the text of another option", reading.span)
+    after = next(sentences(plain[reading.span[1] : reading.span[1] + 300].lstrip(" .):,-\n")), None)
+    if after is None:
+        return reading
+    said = words_key(after.text)
+    if said != words_key(own) and said in {words_key(text) for text in options.values() if len(text) > 1}:
+        return contradictory("a letter with the text of another option", reading.span)
     return reading
 
 
 def _enumerates(parts: Sequence[Sentence], letters: str) -> bool:
     """Whether a response goes through the options one by one, so that a letter that opens a line chooses nothing."""
     opening = [m.group(1) for part in parts if (m := _LABELLED_LINE.match(part.text)) and m.group(1) in letters]
-    inline = _INLINE.findall(parts[0].text)
-    if len(inline) > 2 and len(set(inline)) > 2:
+    inline = _INLINE.findall(" ".join(part.text for part in parts[:8])[:120])
+    if len(inline) > 2 and len(set(inline)) > 2 and _LABELLED_LINE.match(parts[0].text):
         return True
     alone = {choice for part in parts if (choice := letters_only(_NUMBERED.sub("", part.text), letters))}
     if len(alone) > 2:
@@ -263,7 +309,7 @@ def _decide(claims: Sequence[Claim], plain: str, letters: str, lead: Claim | Non
     excluded |= {a for claim in claims if claim.kind == "excluded" for a in claim.letters}
     answers = [claim for claim in claims if claim.kind == "answer"]
     if answers:
-        return _last_word(answers, excluded, plain, lead)
+        return _last_word(answers, plain, lead)
     for kind in ("chosen", "named"):
         settled = [c for c in claims if c.kind == kind and c.letters not in excluded]
         distinct = {claim.letters for claim in settled if not claim.hedged}
@@ -282,14 +328,15 @@ def _decide(claims: Sequence[Claim], plain: str, letters: str, lead: Claim | Non
     return None
 
 
-def _last_word(answers: Sequence[Claim], excluded: set[str], plain: str, lead: Claim | None) -> Reading[str]:
+def _last_word(answers: Sequence[Claim], plain: str, lead: Claim | None) -> Reading[str]:
     last = answers[-1]
     if last.hedged:
         return contradictory("alternatives", _span(last))
+    if not all(claim.weak for claim in answers):
+        answers = [claim for claim in answers if not claim.weak]
+        last = answers[-1]
     others = [claim for claim in answers[:-1] if claim.letters != last.letters and not claim.hedged]
     if not others:
-        if last.letters in excluded and len(last.letters) == 1 and not last.final:
-            return contradictory("the same option is chosen and ruled out", _span(last))
         return read(last.letters, _span(last), "answer statement")
     before = others[-1]
     concludes = last.final and not before.final and before is not lead

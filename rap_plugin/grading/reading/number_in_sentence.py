@@ -38,7 +38,7 @@ _UNSURE = re.compile(
     re.IGNORECASE,
 )
 _NONE = re.compile(
-    r"^\W*(?:none|zero|nothing)\b|\b(?:there (?:is|are|was|were)|there's|i (?:can )?(?:see|count|find)|we (?:see|have)|shows?|contains?|has|have|has got)\s+"
+    r"^\W*(?:none|zero|nothing)\b(?!\s+of\s+(?:these|the above|the options|those))|\b(?:there (?:is|are|was|were)|there's|i (?:can )?(?:see|count|find)|we (?:see|have)|shows?|contains?|has|have|has got)\s+"
     r"(?:no|not any|none|zero)\b|^\W*no \w+(?: \w+){0,4} (?:are|is|have|has|were|remain|can)\b|没有",
     re.IGNORECASE,
 )
@@ -77,11 +77,14 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
         return None
     words = [token for token in word_tokens(text) if _counts_something(text, token, answer)]
     tokens = _candidates(text, sorted([*number_tokens(text), *words], key=lambda token: token.start), asked)
+    if _is_range(text):
+        return "alternatives"
+    if asked.counts and _NONE.search(text) and all(_is_given(text, token, asked) for token in tokens):
+        return NumberToken(Quantity(Fraction(0), True, text="none"), 0, len(text), words=True)
     digits = [token for token in tokens if not token.words]
     tokens = digits or tokens
     if not tokens:
-        none = asked.counts and _NONE.search(text)
-        return NumberToken(Quantity(Fraction(0), True, text="none"), 0, len(text), words=True) if none else None
+        return None
     for token in tokens:
         before, after = text[: token.start], text[token.end :]
         if _RANGE.search(before) and re.match(r"\s*(?:to|-|–)\s*\$?\d", after):
@@ -117,6 +120,17 @@ def _candidates(text: str, tokens: list[NumberToken], asked: AskedNumber) -> lis
         left = [t for t in kept if rule(t)]
         kept = left or kept
     return kept
+
+
+def _is_given(text: str, token: NumberToken, asked: AskedNumber) -> bool:
+    return token.quantity.value in asked.values or bool(_THRESHOLD.search(text[: token.start]))
+
+
+def _is_range(text: str) -> bool:
+    """ "Between 3 and 5" as the whole of what is said."""
+    return bool(
+        re.match(r"^\W*(?:it is |it's |somewhere |about |the \w+ is )?(?:somewhere )?between\b", text, re.IGNORECASE)
+    )
 
 
 def _is_label(text: str, token: NumberToken, asked: AskedNumber) -> bool:
@@ -165,6 +179,9 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
         return "several numbers of the question"
     if answer and tokens[0].start <= 40:
         return tokens[0]
+    named = [t for t in tokens if content_words(" ".join(text[t.start :].split()[:3])) & asked.words]
+    if named and len(named) < len(tokens) and len({t.quantity.value for t in named}) == 1 and not answer:
+        return named[-1]
     clause = _clause_of_question(text, tokens, asked)
     said = [t for t in clause if _SAYS.search(text[: t.start])]
     direct = [

@@ -62,6 +62,19 @@ _TENS = {
 _MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6}
 _ONE_WORD = "|".join([*_SMALL, *_TENS, *_MULTIPLES])
 _WORDS = re.compile(rf"\b(?:{_ONE_WORD})(?:(?:[\s-]|\sand\s)(?:{_ONE_WORD}))*\b|\b(?:a|one|two) dozen\b", re.IGNORECASE)
+_SHARES = {
+    "half": 2,
+    "halves": 2,
+    "third": 3,
+    "thirds": 3,
+    "quarter": 4,
+    "quarters": 4,
+    "fourth": 4,
+    "fourths": 4,
+    "fifth": 5,
+    "fifths": 5,
+}
+_SHARE = re.compile(rf"[\s-](?:a )?({'|'.join(_SHARES)})\b", re.IGNORECASE)
 _CHINESE_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
 
@@ -102,7 +115,13 @@ def word_tokens(text: str) -> Iterator[NumberToken]:
     for match in _WORDS.finditer(text[:20_000]):
         value = _value_of(match.group().lower())
         quoted = text[match.start() - 1 : match.start()] in ('"', "“", "'") and match.start() > 0
-        if value is not None and not quoted:
+        share = _SHARE.match(text, match.end())
+        if share and value is not None:
+            part = Fraction(value, _SHARES[share.group(1).lower()])
+            yield NumberToken(
+                Quantity(part, False, text=match.group() + share.group()), match.start(), share.end(), words=True
+            )
+        elif value is not None and not quoted:
             yield NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
     for match in re.finditer(
         r"([零一二两三四五六七八九十])(?=[个只条辆本位名张棵头块岁年月天米元件种])", text[:20_000]

@@ -26,6 +26,8 @@ class Claim:
     """the sentence says that this is its last word ("final", "therefore", "actually")"""
     hedged: bool = False
     """two alternatives, or a guess that takes itself back"""
+    weak: bool = False
+    """a bare letter that is called right or chosen, where it may be a point or a name: "A is the right angle" """
 
 
 _G = rf"(?P<group>{GROUP})"
@@ -44,18 +46,19 @@ _CLAUSE_END = r"(?=\s*(?:[.,;:!?)\]]|$|\b(?:because|since|as|which|for|given|due
 _ANSWER = (
     # "The correct option letter is D", "Answer: (B)", "my final choice would be C", "solution -> A"
     re.compile(
-        rf"(?P<noun>\b(?:answers?|choices?|options?|letters?|alternatives?|solution|response|selection|pick|conclusion|guess|result))"
+        rf"(?P<noun>\b(?:answers?|choices?|options?|letters?|alternatives?|solution|response|selection|pick|conclusion|guess|result|(?:correct|right|best) one))"
         rf"\b(?:\s+\(?(?:letter|option|choice|here|then|below|above)\)?)*(?:\s+(?:to|for|of|among|in|based on|from|that)\b[^.!?:]{{0,80}}?)?"
         rf"\s*(?:\b{_BE}|[:=]|→|->|=>)+{_FILLER}{_G}",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^\W*(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|choice|ans\.?|a)\s*[:\-.]?\s+{_G}\W*$", re.IGNORECASE
+        rf"^\W*(?:the\s+)?(?:final\s+|correct\s+)?(?:(?:answer|choice|ans\.?)\s*[:\-.]?|a\s?:)\s+{_G}\W*$",
+        re.IGNORECASE,
     ),
     # "Option B is correct", "(C) is the right choice", "B would be the best answer", "B: correct", "C ✓"
     re.compile(
         rf"{_G}{_NOT_OTHER}{{0,80}}?\s{_BE}\s+(?:\w+ly\s+)?(?:indeed\s+)?(?:the|my|our|a|an)?\s*(?:only|\w+ly|single|one)?\s*{_RIGHT}\b"
-        rf"(?!\s+(?:to say|that))",
+        rf"(?!\s+(?:to say|that|angle|triangle|hand|side|isosceles|of|foot))",
         re.IGNORECASE,
     ),
     # "I choose B", "we should select (C)", "go with D"
@@ -66,16 +69,25 @@ _ANSWER = (
         re.IGNORECASE,
     ),
     re.compile(
+        rf"\b(?:mak(?:es?|ing)|consider|deem|leaves|leaving)\s+{_G}\s+(?:as\s+)?(?:the|our|my)\s+\w*\s*{_RIGHT}",
+        re.IGNORECASE,
+    ),
+    re.compile(
         rf"(?:答案|选项|選項|正解|正确选项)\s*(?:应该|应当|应|就)?\s*(?:是|为|為|选|選|:)?\s*(?:选项)?\s*{_G}"
         rf"|(?:故|应|應|所以|因此|我|则)?\s*(?:选择|选|選擇|選)\s*(?:项|项为|的是)?\s*:?\s*(?P<group2>{GROUP})"
-        rf"|(?P<group3>{GROUP})\s*(?:选项)?\s*(?:是|为)?\s*(?:正确|对的|正确的|正確)"
+        rf"|(?P<group3>{GROUP})\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|对的|正确的|正確)"
     ),
 )
 _CHOSEN = (
+    # ".. is C) lizard", ".. would be (B) the second one"
+    re.compile(
+        r"\b(?:is|are|be)\s*:?\s+(?P<group>[(\[]\s?(?-i:[A-J])\s?[)\]]|(?-i:[A-J])(?=[):]\s))|[是为]\s*(?P<group2>(?-i:[A-J]))(?=\s*[(。,.]|\s*$)",
+        re.IGNORECASE,
+    ),
     re.compile(
         rf"(?:\b(?:correspond(?:s|ing)? to|match(?:es|ing)?(?: with)?|points? to|pointing to|leads? (?:us )?to|leading to"
         rf"|leav(?:es|ing)(?: us)?(?: only| with)?|which (?:is|makes it|gives)|that is|i\.e\.,?|namely|so|therefore|thus|hence|it is|it's"
-        rf"|it (?:must|should) be|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
+        rf"|it (?:must|should|has to) be|left with|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
         rf"(?:\s|,|:|\b(?:it|is|only|the|answer|must be|correct|best|that|of|with|just|clearly)\b)*{_G}{_CLAUSE_END}",
         re.IGNORECASE,
     ),
@@ -90,11 +102,16 @@ _CONTRASTED = re.compile(
     rf"\b(?:but(?: rather)?|rather|instead)\s+(?:it is |it's |the answer is )?{_G}{_CLAUSE_END}", re.IGNORECASE
 )
 _LABELLED = re.compile(
-    rf"\b(?:is|are|be|must be|should be)\s+(?:the\s+)?(?:(?!labell?ed|called|named|from|like|on|at|in|between|before|after)\w+\s+)?{_G}{_CLAUSE_END}"
+    rf"\b(?:is|are|be|must be|should be|it's)\s+(?:the\s+)?(?:(?!labell?ed|called|named|from|like|on|at|in|between|before|after)\w+\s+)?{_G}{_CLAUSE_END}"
     rf"|^\W*(?:the\s+)?(?:figure|box|shape|image|diagram|picture|object|pattern|tile|piece|item|symbol|cube|net|square|card|graph|panel)\s+(?P<group2>{GROUP})\b",
     re.IGNORECASE,
 )
 """Where options have no text of their own, a letter that things are called names them: "the next box is E"."""
+_ALL_BUT = re.compile(
+    rf"\b(?:all|everything|anything|any|none|nothing|every (?:option|choice))\s+(?:of them\s+|(?:the\s+)?(?:other\s+)?(?:options?|choices?)\s+)?"
+    rf"(?:except|but|other than|besides|apart from)\s+(?:for\s+)?{_G}",
+    re.IGNORECASE,
+)
 _EXCLUDED = (
     re.compile(
         rf"(?:\b(?:not|rather than|instead of|except(?: for)?|other than|unlike|neither|nor|without)|n't"
@@ -103,15 +120,22 @@ _EXCLUDED = (
         re.IGNORECASE,
     ),
     re.compile(
-        rf"{_G}(?:(?!{ONE}|\b(?:so|but|because|since|if)\b|[;:]).){{0,60}}?(?:\b(?:not|never|neither|wrong|incorrect|false|out"
+        rf"{_G}(?:(?!{ONE}|\b(?:so|but|because|since|if)\b|[;:,]).){{0,60}}?(?:\b(?:not|never|neither|wrong|incorrect|false|out"
         rf"|excluded|eliminated|invalid|irrelevant|fails?|cannot|unlikely|impossible|discarded|too|inaccurate|ruled out|rejected"
         rf"|contradicts?|lacks?|misses|mismatch\w*)\b|n't|错误|不正确|不对|✗|❌)",
         re.IGNORECASE,
     ),
 )
+_NEITHER = re.compile(r"\bneither\b|\bnor\b", re.IGNORECASE)
 _WHOLE_GROUP = re.compile(GROUP, re.IGNORECASE)
 _NAMED = re.compile(
     rf"\b(?:option|choice|answer|letter|选项)\s*(?P<group>{ONE})|(?P<group2>[(\[]\s?(?-i:[A-J])\s?[)\]])", re.IGNORECASE
+)
+# "While D may look right, .." and "Initially D seems right" take back what they say.
+_PASSING = re.compile(
+    r"^\W*(?:while|although|though|even though|even if|initially|at first(?: glance)?|originally|first,? i (?:thought|considered)|i (?:first|initially) "
+    r"(?:thought|considered)|one (?:may|might)|some (?:may|might)|you (?:may|might))\b(?:(?!,\s|\bbut\b|\bhowever\b).)*",
+    re.IGNORECASE,
 )
 _FINAL = re.compile(
     r"\b(?:so|therefore|thus|hence|conclu\w+|finally|final|actually|overall|instead|correction|in summary|to sum up"
@@ -122,7 +146,7 @@ _CORRECTS = re.compile(
     r"\b(?:wait|actually|correction|on second thought|let me correct|i was wrong|sorry|oops)\b", re.IGNORECASE
 )
 _HYPOTHETICAL = re.compile(
-    r"^\W*(?:if|suppose|assuming|assume|when|unless|whether|were)\b|\bif\b[^.]*\bwould be\b|\bwould be\b[^.]*\bif\b|^\W*(?:is|are|could|can|should) [^?]*\?\W*$|\?\W*$",
+    r"^\W*(?:if(?! i (?:had|have) to)|suppose|assuming|assume|when|unless|whether|were)\b|\bif\b[^.]*\bwould be\b|\bwould be\b[^.]*\bif\b|^\W*(?:is|are|could|can|should) [^?]*\?\W*$|\?\W*$",
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
@@ -149,29 +173,43 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
     found: list[Claim] = []
     taken: list[tuple[int, int]] = []
 
-    def add(match: re.Match[str], kind: Kind) -> None:
+    passing = _PASSING.match(text)
+    conceded = passing.end() if passing else 0
+
+    def add(match: re.Match[str], kind: Kind, *, bare_is_weak: bool = False) -> None:
         group = next(name for name in ("group", "group2", "group3") if match.groupdict().get(name))
         span = match.span(group)
+        if span[0] < conceded and kind != "excluded":
+            return
         if any(span[0] < end and start < span[1] for start, end in taken):
             return
         inner = _WHOLE_GROUP.match(text, span[0])
         named, either = letters_in(inner, letters) if inner else ("", False)
+        if inner and _NEITHER.search(inner.group()):
+            kind = "excluded"
         if not named or (inner and kind != "excluded" and _MORE.match(text, inner.end())):
             return  # "(A) (B) (C)" and "A - B" list, they do not choose
         if len(named) > 2 and kind in ("chosen", "named"):
             return
         taken.append(span)
+        weak = bare_is_weak and not re.search(r"[(\[]|option|choice|answer", match.group(), re.IGNORECASE)
         hedged = kind != "excluded" and ((either and len(named) > 1) or doubtful)
-        found.append(Claim(named, kind, sentence.start + match.start(), sentence.start + match.end(), final, hedged))
+        found.append(
+            Claim(named, kind, sentence.start + match.start(), sentence.start + match.end(), final, hedged, weak)
+        )
 
+    for match in _ALL_BUT.finditer(text):
+        add(match, "answer")
     for match in _EXCLUDED[0].finditer(text):
         add(match, "excluded")
     if not hypothetical:
         for number, pattern in enumerate(_ANSWER):
             for match in pattern.finditer(text):
+                if number == 3 and len(set(re.findall("[A-J]", match["group"]))) > 2:
+                    continue  # "Please choose: A, B, C, D"
                 if number == 0 and (_is_listing(match, text) or _is_aside(match, text)):
                     continue
-                add(match, "answer")
+                add(match, "answer", bare_is_weak=number in (2, 3))
     for match in _EXCLUDED[1].finditer(text):
         add(match, "excluded")
     if not hypothetical and not listing:

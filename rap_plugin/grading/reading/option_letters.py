@@ -18,6 +18,7 @@ _ONE = re.compile(r"[(\[（【]?\s?([A-Ja-j])\s?[)\]）】]?\s?[.:,)。]?")
 _LISTED = r"(?:[(\[]\s?[A-J]\s?[)\]]|[A-HJ])(?![A-Za-z0-9'’])"
 _SEVERAL = re.compile(rf"{_LISTED}(?:\s?(?:,\s?and\b|[,，、;]|&|\+|和|\s?\band\b)\s?{_LISTED}){{1,9}}\.?")
 _GROUPED = re.compile(r"^[(\[]([A-J][^()\[\]]{1,40})[)\]]\.?$")
+_LISTS = re.compile(r"^(?:the\s+)?(?:options|choices|letters)\s+are\b", re.IGNORECASE)
 _RUN = re.compile(r"[A-J]{2,10}")
 _WIDE = str.maketrans(
     {chr(0xFF21 + n): chr(0x41 + n) for n in range(26)} | {chr(0xFF41 + n): chr(0x61 + n) for n in range(26)}
@@ -27,7 +28,7 @@ _LETTER_CLASS = "(?-i:[A-J])"
 _EDGE = rf"(?![A-Za-z0-9'&/°²³^_]|\s?[&/=<>+*^](?!\s*{_LETTER_CLASS}\b\s*(?:[.,;]|$))|-\w|\.\d)"
 ONE = (
     rf"(?:[(\[]\s?{_LETTER_CLASS}\s?[)\]]"
-    rf"|(?<![A-Za-z0-9'&/\\.^_(\[-])(?<![&/=<>+*^]\s){_LETTER_CLASS}{_EDGE})"
+    rf"|(?<![A-Za-z0-9'&/\\.^_(\[∠△⊙⌒-])(?<![&/=<>+*^]\s){_LETTER_CLASS}{_EDGE})"
 )
 """An option's letter in a plain text: "(B)", "[B]", "B" as a word; not the B of "R&D", "N/A", "B-spline", "AB"."""
 
@@ -41,7 +42,7 @@ GROUP = (
 _LETTER = re.compile(rf"(?<![A-Za-z]){_LETTER_CLASS}(?![A-Za-z])")
 _OR = re.compile(r"\bor\b|\beither\b|或", re.IGNORECASE)
 _AFTER_ARTICLE = re.compile(
-    r"\s+(?!(?:because|since|as|is|was|are|and|or|for|which|due|given|with|would|must|should|seems?|has|by|from|in|so|but"
+    r"\s+(?!(?:rather|instead|not|nor|but|while|based|after|if|when|to|at|over|among|being|because|since|as|is|was|are|and|or|for|which|due|given|with|would|must|should|seems?|has|by|from|in|so|but"
     r"|that|fits?|match\w*|best|works?|only|cannot|can|does|looks?|appears?|shows?|completes?|represents?|comes|will"
     r"|on the|follows?|corresponds?|the)\b)[a-z]"
 )
@@ -51,6 +52,8 @@ def letters_only(text: str, letters: str = LETTERS) -> str | None:
     """The letters of a text that holds nothing but letters: "C", "(C)", "c", "Option C.", "B, D", "BD".
     Sorted, without separators; None for anything else."""
     bare = " ".join(_WRAPPING.sub(" ", unwrap_text_commands(text.translate(_WIDE).replace("\\ ", " "))).split())
+    if _LISTS.match(bare):
+        return None
     bare = _GROUPED.sub(r"\1", _LABEL.sub("", bare).strip())
     one = _ONE.fullmatch(bare)
     if one:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rap_plugin.grading.reading.base import Reading, contradictory, read
-from rap_plugin.grading.reading.option_texts import match_option, mentions, ordinal_option, words_key
+from rap_plugin.grading.reading.number_tokens import number_tokens
+from rap_plugin.grading.reading.option_texts import is_formula, match_option, mentions, ordinal_option, words_key
 from rap_plugin.grading.reading.plain import Sentence
+from rap_plugin.grading.reading.quantities import read_quantity, same_quantity
 from rap_plugin.grading.reading.yes_no import verdict_of
 
 _TAIL = re.compile(
@@ -19,9 +21,16 @@ _CONCLUDES = re.compile(
     r"|answer|the correct (?:answer|option|choice)|this means)\b|∴|因此|所以|答案",
     re.IGNORECASE,
 )
+_ANSWER_IS = re.compile(
+    r"\b(?:answer|correct (?:option|choice)|right (?:option|choice)|best (?:option|choice)|conclusion)\b[^.:\n]{0,40}?(?:\bis\b|\bwould be\b|\bshould be\b|\bmust be\b|[:=])(?!\s*not\b)\s*",
+    re.IGNORECASE,
+)
+_REASON = re.compile(
+    r",\s|;|\s\(|\.\s|\b(?:since|because|as|not|rather than|and not|which|due to|for|given)\b", re.IGNORECASE
+)
 _DOUBT = re.compile(
     r"\b(?:or|either|maybe|perhaps|possibly|might|may|could|cannot|can't|can not|unsure|not sure|unclear|no idea|unable"
-    r"|not enough|insufficient|if|assuming|whether|depends|depending|between|unless)\b|\?\W*$",
+    r"|not enough|insufficient|^\W*if|assuming|whether|depends|depending|between|unless)\b|\?\W*$",
     re.IGNORECASE,
 )
 _DENIED = re.compile(
@@ -65,7 +74,7 @@ def stated_option(
     """The option that a response states without naming its letter; None when it states none."""
     if not any(options.values()) or not parts:
         return None
-    polar = _polar(parts, options)
+    polar = _polar(parts, options, question)
     if polar is not None:
         return polar
     cannot = _cannot_tell(parts, options)
@@ -111,20 +120,58 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     if len(part.text) > MAX_SENTENCE:
         return None
     ordinal = ordinal_option(part.text, options)
-    raw = response[part.start : part.end] if part.end <= len(response) else part.text
+    if _CANNOT_TELL.search(part.text) and not match_option(part.text, options):
+        return None
+    raw = _raw(response, part)
+    answered = _answered_option(raw, options)
+    if answered is not None:
+        return answered
     if _DOUBT.search(part.text):
-        return match_option(raw, options) or match_option(part.text, options)
+        whole = match_option(raw, options) or match_option(part.text, options)
+        clause = part.text[part.text.rfind(";") + 1 :] if ";" in part.text else re.split(r"\bbut\b", part.text)[-1]
+        if whole or clause == part.text or _DOUBT.search(clause):
+            return whole
+        return _stated_in(Sentence(clause.strip(), part.end - len(clause.lstrip())), response, options)
     tail = _tail_option(raw, options) or _tail_option(part.text, options)
+    if tail is None and _ends_elsewhere(part.text, options):
+        return None
     words, found = mentions(part.text, options)
     kept = [m for m in found if not _denied(words, m)]
     letters = {m.letter for m in kept}
-    if tail is not None and (tail in letters or not letters):
-        others = letters - {tail}
-        if not others or re.search(r"[=≈]", raw):
-            return tail
+    if tail is not None and (
+        not letters - {tail} or re.search(r"[=≈]|\b(?:so|therefore|thus|hence)\b", raw) or is_formula(options[tail])
+    ):
+        return tail
     if len(letters) == 1:
         return kept[0].letter
     return ordinal if not letters else None
+
+
+def _ends_elsewhere(text: str, options: Mapping[str, str]) -> bool:
+    """Whether options are numbers and the last of several numbers in a sentence is none of theirs: "110 - 30 is 80"."""
+    tokens = list(number_tokens(text))
+    if len({token.quantity.value for token in tokens}) < 2:
+        return False
+    values = [value for option in options.values() if (value := read_quantity(option)) is not None]
+    last = tokens[-1].quantity
+    return len(values) == len(options) and not any(same_quantity(value, last) for value in values)
+
+
+def _raw(response: str, part: Sentence) -> str:
+    """The sentence as it was written, with the brackets that close what it opens."""
+    end = part.end
+    while end < len(response) and response[end] in "})]$*":
+        end += 1
+    return response[part.start : end]
+
+
+def _answered_option(text: str, options: Mapping[str, str]) -> str | None:
+    """The option whose text follows "the answer is"."""
+    for match in list(_ANSWER_IS.finditer(text))[-1:]:
+        for head in (text[match.end() :], _REASON.split(text[match.end() :], maxsplit=1)[0]):
+            if found := match_option(head.strip(" .!$*:\"'\n`"), options):
+                return found
+    return None
 
 
 def _tail_option(text: str, options: Mapping[str, str]) -> str | None:
@@ -142,13 +189,13 @@ def _denied(words: str, mention: object) -> bool:
     return bool(_DENIED.search(words[max(0, start - 40) : start + 1]) or _DENIES_AFTER.match(words[end - 1 : end + 40]))
 
 
-def _polar(parts: Sequence[Sentence], options: Mapping[str, str]) -> Reading[str] | None:
+def _polar(parts: Sequence[Sentence], options: Mapping[str, str], question: str) -> Reading[str] | None:
     """For options such as Yes and No: what the response says to the question itself."""
     by_text = {words_key(text): letter for letter, text in options.items() if text}
     pair = next((pair for pair in _POLAR if pair <= set(by_text)), None)
     if pair is None:
         return None
-    verdict = verdict_of(parts, statements=False)
+    verdict = verdict_of(parts, question, statements=bool(question) and len(options) == 2)
     if verdict is None or verdict.outcome != "read":
         return None
     names = {

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from rap_plugin.grading.reading.normalised import normalize_text
 from rap_plugin.grading.reading.notation import clean_math
+from rap_plugin.grading.reading.number_tokens import word_tokens
 from rap_plugin.grading.reading.quantities import Quantity, find_quantities, read_quantity, same_quantity
 
 _OPERATORS = re.compile(
@@ -18,6 +19,8 @@ _SQUASH = re.compile(r"[\s{}\\$]|\\(?:left|right|,|;|!)|(?:\.$)")
 # "Set A" and "a set": the letter is a name, the article is nothing.
 _NAMED_A = re.compile(r"(?<=[A-Za-z0-9] )A\b|^A$")
 _NAMED = "letteraaa"
+_VERDICTS = frozenset({"yes", "no", "true", "false", "right", "wrong", "correct", "incorrect"})
+"""Options that a sentence can hold without choosing them; see `yes_no.verdict_of`."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
@@ -31,7 +34,13 @@ def words_key(text: str) -> str:
 @lru_cache(maxsize=4096)
 def formula_key(text: str) -> str:
     """A formula with its operators and signs, in one notation, without white space and braces."""
-    text = clean_math(text).replace("\\sqrt", "√").replace("sqrt", "√").replace("**", "^").replace("\\cdot", "*")
+    text = (
+        re.sub(r"\{\s+|\s+(?=\})", lambda m: m.group().strip(), clean_math(text))
+        .replace("\\sqrt", "√")
+        .replace("sqrt", "√")
+        .replace("**", "^")
+        .replace("\\cdot", "*")
+    )
     text = text.replace("\\times", "*").replace("\\frac", "frac").replace("°", "").replace("\\le ", "<=")
     text = re.sub(r"√\s?\(([^()]*)\)|√\s?\{([^{}]*)\}", lambda m: "√" + (m.group(1) or m.group(2) or ""), text)
     text = re.sub(r"frac\s?\{([^{}]*)\}\s?\{([^{}]*)\}", r"(\1)/(\2)", text)
@@ -46,7 +55,10 @@ def is_formula(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _quantity(text: str) -> Quantity | None:
-    return read_quantity(text)
+    quantity = read_quantity(text)
+    if quantity is None and (words := next(word_tokens(text[:60]), None)) and words.start == 0:
+        quantity = read_quantity(f"{words.quantity.value} {text[words.end :].strip()}".strip())
+    return quantity
 
 
 def match_option(text: str, options: Mapping[str, str]) -> str | None:
@@ -84,7 +96,7 @@ def mentions(sentence: str, options: Mapping[str, str]) -> tuple[str, list[Menti
     rest = words
     found: list[Mention] = []
     for letter, option in sorted(options.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        if not option or is_formula(option):
+        if not option or is_formula(option) or words_key(option) in _VERDICTS:
             continue
         key = f" {words_key(option)} "
         position = rest.find(key) if len(key) >= 3 else -1

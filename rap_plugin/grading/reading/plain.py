@@ -16,7 +16,11 @@ _COMMAND = re.compile(
     r"\\{1,2}(?:text(?:bf|it|rm|sf|tt)?|math(?:bf|rm|it|sf|tt)|mbox|boxed|fbox|underline|bm|boldsymbol|emph)\s?\{"
     r"|\x08oxed\{|\\(?:left|right)(?![A-Za-z])|\\[()\[\],;:! ]|\\\\|</?(?:b|i|em|strong|u|br|p)\s?/?>"
 )
-_MARKS = re.compile(r"[*`$\"{}~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[ ]{0,4}[#>]{1,6}", re.MULTILINE)
+_ARROW = re.compile(r"[-=]{1,2}>")
+_MARKS = re.compile(
+    r"[*`$\"{}~]|<(?=[A-J]>)|(?<=<[A-J])>|\\(?=\s|$)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[ ]{0,4}[#>]{1,6}",
+    re.MULTILINE,
+)
 # "(b)" and "option b" name an option as "(B)" does; "f(b)" and "the answer is a dog" do not.
 _SMALL = re.compile(
     r"(?<![\w)\]])[(\[]\s?([a-j])\s?[)\]]|\b[Oo]ption\s([b-j])(?![\w'])|^[ ]{0,8}([a-j])[ ]{0,4}(?:[.):]\s?)?$"
@@ -52,7 +56,7 @@ def _blank(match: re.Match[str]) -> str:
 
 def plain_text(response: str) -> str:
     """The response without markup, full-width forms as ASCII, option letters in upper case; as long as it was."""
-    text = response.translate(_TABLE)
+    text = _ARROW.sub(lambda m: "→" + " " * (len(m.group()) - 1), response.translate(_TABLE))
     text = _COMMAND.sub(_blank, text)
     text = _MARKS.sub(" ", text)
     return _SMALL.sub(lambda m: m.group().replace(m.group(m.lastindex or 0), m.group(m.lastindex or 0).upper()), text)

@@ -16,7 +16,7 @@ Word = Literal["yes", "no"]
 _YES = (
     r"(?:yes|yep|yeah|yup|yea|aye|affirmative|absolutely|certainly|definitely|indeed|of course|correct|true|right|sure)"
 )
-_NO = r"(?:no|nope|nah|nay|negative|false|incorrect|wrong|not really|not at all|absolutely not|definitely not|certainly not|of course not)"
+_NO = r"(?:no|nope|nah|nay|negative|false|incorrect|wrong|not really|not at all|not that i|not visible|not present|not shown|absolutely not|definitely not|certainly not|of course not)"
 _LEAD = re.compile(
     rf"[\W_]*(?:(?:the |my )?(?:final |correct |short )?answer(?: here| to (?:this|the|your) question)?\s*(?:is|:|=|would be|must be|should be)\s*"
     rf"(?:therefore |clearly |a |an |simply |definitely )?|(?:well|so|therefore|thus|hence|okay|ok|hmm|final|conclusion|verdict|statement)\s?[,:]\s*"
@@ -35,9 +35,20 @@ _CHINESE = re.compile(
 )
 _CHINESE_NONE = re.compile(r"(?:没有|沒有|不存在|看不到|并无|不包含)")
 _CHINESE_SOME = re.compile(r"(?:图中|图片中|图像中|画面中)?(?:有|存在|可以看到|包含)(?:一|两|几|多|人|\w)")
+_SHORT: dict[Word, re.Pattern[str]] = {
+    "yes": re.compile(
+        r"\W*(?:y|it is|it does|they (?:are|do)|there (?:is|are)|i do|it has|they have)(?:,[^,]{0,60})?\W*",
+        re.IGNORECASE,
+    ),
+    "no": re.compile(
+        r"\W*(?:n|none|(?:it|that|this)(?:'s| is| does| has)? ?(?:not|n't)(?: there)?|it (?:isn't|doesn't|hasn't)|they (?:aren't|don't|are not)"
+        r"|there (?:isn't|aren't|is not|are not|is none|are none)(?: any| one)?|i (?:don't|do not))\W*",
+        re.IGNORECASE,
+    ),
+}
 _WORD = re.compile(r"(?<![\w-])(yes|no)(?![\w-])(?!\s+(?:doubt|question|problem|matter|idea)\b)", re.IGNORECASE)
 _QUOTED = re.compile(
-    r"\b(?:answer|answer is|is|be|say|response:?|conclude|reply)\s*[:\"'(]*\s*(yes|no)\b(?!\s+(?:\w+\s+)?(?:is|are|was|were|can|visible)\b)(?!\s+\w+\s+(?:in|on)\b)",
+    r"\b(?:answer|answer is|say|response:?|conclude|reply)\s*[:\"'(]*\s*(yes|no)\b(?!\s+(?:\w+\s+)?(?:is|are|was|were|can|visible)\b)(?!\s+\w+\s+(?:in|on)\b)",
     re.IGNORECASE,
 )
 _FINAL = re.compile(
@@ -69,13 +80,17 @@ _CALLED = re.compile(
 _NEGATIVE = re.compile(
     r"\bthere (?:\w+ly )?(?:is|are|was|were|'s|'re|seems? to be|appears? to be|exists?)(?: \w+ly)? (?:no|not|none|neither|nothing|zero)\b"
     r"|\bthere(?:'s| is| are| was| were)(?:n't| not)\b|\bthere (?:isn't|aren't|wasn't|weren't|doesn't|don't|does not|do not|did not) ?"
-    r"|\b(?:do|does|did|is|are|was|were|can|could|has|have|would|will)(?:n't| not| never)\b|\bcannot\b|\b(?:no|none|neither|nothing|never|without|lacks?|absent|missing|fails? to|absence of|devoid of|free of|nowhere)\b",
+    r"|\b(?:can't|won't)\b|\b(?:do|does|did|is|are|was|were|can|could|has|have|would|will)(?:n't| not| never)\b|\bcannot\b|\b(?:no|none|neither|nothing|never|without|lacks?|absent|missing|fails? to|absence of|devoid of|free of|nowhere)\b",
     re.IGNORECASE,
 )
 _POSITIVE = re.compile(
-    r"\bthere (?:\w+ly )?(?:is|are|was|were|'s|'re|seems? to be|appears? to be|exists?)\b"
+    r"\bthere's\b|\bthere're\b|\bthere (?:\w+ly )?(?:is|are|was|were|seems? to be|appears? to be|exists?)\b"
     r"|\b(?:i|we|you|one) (?:can |do |could )?(?:clearly |indeed |also |definitely )?(?:see|spot|find|notice|observe|identify|count|make out)\b"
     r"|\b(?:shows?|contains?|includes?|features?|depicts?|displays?|has|have|visible|present|seen|found|appears?|exists?|holds?)\b",
+    re.IGNORECASE,
+)
+_SUBJECT = re.compile(
+    r"\W*(?:an?|the|one|two|three|four|several|some|multiple)\s+(?:[\w'-]+\s+){1,4}?(?:is|are|was|were|stands?|sits?|lies?|walks?|runs?|appears?|hangs?)\b",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
@@ -205,7 +220,7 @@ def _lead_word(text: str) -> Word | None:
         return None
     lead = _LEAD.match(text) or _CHINESE.match(text)
     if lead is None:
-        return None
+        return next((word for word, pattern in _SHORT.items() if pattern.fullmatch(text)), None)
     rest = text[lead.end() : lead.end() + 40]
     if re.match(r"\s+(?:answer|option|choice|image|picture)\b", rest) and not lead["no"]:
         return None
@@ -277,6 +292,21 @@ def _plain_statement(text: str, question: str) -> Word | None:
     for clause in reversed(clauses):
         if re.search(r"\bnot only\b", clause, re.IGNORECASE):
             return "yes"
+        if (
+            what
+            and (subject := _SUBJECT.match(clause))
+            and _mentions(subject.group(), what)
+            and not _NEGATIVE.search(clause)
+        ):
+            return "yes"
+        if re.match(r"\W*not\b", clause, re.IGNORECASE) and (what or _takes_up(clause, question)):
+            return "no"
+        if (
+            not what
+            and re.match(r"\W*(?:it|they|this|that|he|she)\b", clause, re.IGNORECASE)
+            and _takes_up(clause, question)
+        ):
+            return "no" if _NEGATIVE.search(clause) or " not " in clause else "yes"
         if _NEGATIVE.search(clause):
             return "no" if what or _existential(clause) or _overlaps(clause, question) else None
         if (
@@ -293,6 +323,12 @@ def _plain_statement(text: str, question: str) -> Word | None:
         if question and not what and _overlaps(clause, question):
             return "yes"
     return None
+
+
+def _takes_up(clause: str, question: str) -> bool:
+    """Whether a clause about "it" repeats the last word of the question: "It is red" for "Is the car red?"."""
+    asked = [_stem(w) for w in re.findall(r"[\w'-]+", question.split("\n")[0].split("?")[0].lower()) if w not in _STOP]
+    return len(asked) > 1 and asked[-1] in {_stem(w) for w in re.findall(r"[\w'-]+", clause.lower())}
 
 
 def _split(text: str) -> list[str]:
@@ -315,7 +351,7 @@ def _existential(clause: str) -> bool:
 
 def _object_of(question: str) -> set[str]:
     match = _OBJECT.match(question) or _SEE.match(question)
-    if match is None:
+    if match is None or re.search(r"\b(?:than|as many|more|fewer|less|equal)\b", question, re.IGNORECASE):
         return set()
     what = match.groupdict().get("what") or match.groupdict().get("what2") or ""
     words = [word for word in re.findall(r"[\w'-]+", what.lower()) if word not in _STOP]
@@ -350,6 +386,7 @@ def _mentions(clause: str, what: set[str]) -> bool:
 
 def _overlaps(clause: str, question: str) -> bool:
     """Whether a clause says again what the question asks: all of the question's words that carry meaning."""
-    asked = {_stem(w) for w in re.findall(r"[\w'-]+", question.split("\n")[0].lower()) if w not in _STOP}
-    said = {_stem(w) for w in re.findall(r"[\w'-]+", clause.lower())}
-    return bool(asked) and asked <= said
+    asked = [_stem(w) for w in re.findall(r"[\w'-]+", question.split("\n")[0].lower()) if w not in _STOP]
+    said = iter([_stem(w) for w in re.findall(r"[\w'-]+", clause.lower())])
+    # In the same order: "more red than blue" is not "more blue than red".
+    return bool(asked) and all(word in said for word in asked)
