@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 UNKNOWN = ("s_aux", "sinks", "position_bias", "head_mask")
@@ -23,7 +24,7 @@ UNKNOWN = ("s_aux", "sinks", "position_bias", "head_mask")
 SOFTMAX_KINDS = {"full_attention", "sliding_attention", "chunked_attention"}
 """Kinds of layers with a softmax over keys, one for every token; others hand a state from token to token."""
 
-UNKNOWN_PARTS = ("sinks", "relative_attention_bias")
+UNKNOWN_PARTS = ("sinks", "relative_attention_bias", "indexer")
 """The same as parts of an attention module: known before anything is sampled."""
 
 
@@ -40,6 +41,12 @@ class LayerInputs:
 
 Sink = Callable[[LayerInputs], None]
 
+TELLING_KEYS = 8
+"""Keys that a row must see before it can tell one softmax from another."""
+
+TOLERANCE = 0.05
+"""Relative difference to the kernel's result in bfloat16, whatever the length; another softmax is far outside."""
+
 
 class LastLayer:
     """The last text layer's attention of `model`; `reason` says why it cannot be seen, empty where it can."""
@@ -48,6 +55,8 @@ class LastLayer:
         self.sink: Sink | None = None
         self.calls = 0
         self.module, self.reason = find_last_attention(model)
+        self._agreed = False
+        """The kernel's result was once what the softmax of queries and keys gives."""
         self._name = f"rap_last_layer_{id(self):x}"
         if self.module is None:
             return
@@ -89,16 +98,38 @@ class LastLayer:
                     self.reason = f"its attention uses {name}, which is not part of the computation"
             if not self.reason:
                 scaling = options.get("scaling")
-                self.sink(
-                    LayerInputs(
-                        query,
-                        key,
-                        float(query.shape[-1] ** -0.5 if scaling is None else scaling),
-                        options.get("sliding_window"),
-                        options.get("softcap"),
-                    )
-                )
+                scaling = float(query.shape[-1] ** -0.5 if scaling is None else scaling)
+                seen = LayerInputs(query, key, scaling, options.get("sliding_window"), options.get("softcap"))
+                self._compare(seen, value, result[0])
+                if not self.reason:
+                    self.sink(seen)
         return result
+
+    def _compare(self, seen: LayerInputs, value: Tensor, result: Tensor) -> None:
+        """Once: whether the weights that `ace` computes, times the values, give what the kernel gave.
+
+        So that what an architecture does in the mask or in the kernel, and no argument names, is not measured wrongly.
+        """
+        if self._agreed or seen.key.shape[2] - seen.query.shape[2] < TELLING_KEYS:
+            return
+        # One sequence after the other, so that little is copied; the first is the longest, without padding, as a rule.
+        self._agreed = any(_error_of_first_row(seen, value, result, n) < TOLERANCE for n in range(len(result)))
+        if not self._agreed:
+            self.reason = "its attention is not the softmax of the last layer's queries and keys"
+
+
+def _error_of_first_row(seen: LayerInputs, value: Tensor, result: Tensor, n: int) -> float:
+    """Relative error of the first query's result in sequence n; small where nothing of that sequence is padding."""
+    last = seen.key.shape[2] - seen.query.shape[2] + 1
+    first = 0 if seen.sliding_window is None else max(0, last - seen.sliding_window)
+    keys, values = seen.key[n, :, first:last].float(), value[n, :, first:last].float()
+    query = seen.query[n, :, 0].float().unflatten(0, (len(keys), -1))  # (key heads, queries of each, size)
+    scores = query @ keys.transpose(1, 2) * seen.scaling
+    if seen.softcap:
+        scores = seen.softcap * torch.tanh(scores / seen.softcap)
+    expected = (torch.softmax(scores, dim=-1) @ values).flatten(0, 1)
+    got = result[n, 0].float().reshape(expected.shape)
+    return float((got - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
 def find_last_attention(model: nn.Module) -> tuple[nn.Module | None, str]:

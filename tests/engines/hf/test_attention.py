@@ -217,6 +217,25 @@ def test_an_attention_with_arguments_that_are_not_computed_is_refused_by_name(op
     assert "s_aux" in measured.error
 
 
+@pytest.mark.parametrize("family", ["llava", "qwen3_5"])
+def test_a_kernel_that_computes_something_else_is_found_out(family, open_tiny, prompts):
+    """As one with a sparse mask or a sink would: the layer then attends to its first half of the keys only."""
+    engine = open_tiny(family)
+    last = engine._model().last_layer
+    kernel = last._kernel
+
+    def half(module, query, key, value, mask, **options):
+        keys = key.shape[2] // 2
+        mask = None if mask is None else mask[..., :keys]
+        return kernel(module, query, key[:, :, :keys], value[:, :, :keys], mask, **{**options, "is_causal": False})
+
+    last._kernel = lambda *args, **options: (half if args[1].shape[2] == 1 else kernel)(*args, **options)
+    [[(response, measured)]] = engine.generate_with_attention([Request(prompts[0], (0,))], SAMPLING)
+    assert response.status == "ok"
+    assert measured.statistics["psi_window_max_10"] is None
+    assert "not the softmax" in measured.error
+
+
 class Allocated(TorchDispatchMode):
     """Adds up the bytes of every tensor that operations make, and keeps the largest."""
 
