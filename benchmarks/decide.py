@@ -38,6 +38,7 @@ from rap_plugin.plugins import get_plugins
 from rap_plugin.rollout import ARMS, ModelIdentity
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import describe
+from rap_plugin.run_dir.pool import place_of
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.sample import Sample, sample_id
 
@@ -137,7 +138,7 @@ def make_run(folder: Path, samples: int) -> Path:
                 texts,
             )
     grader.close()
-    describe(run, config, IDENTITY)
+    describe(run, config, IDENTITY, place_of(run, pool))
     os.sync()
     return run
 

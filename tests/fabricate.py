@@ -29,6 +29,7 @@ from rap_plugin.plugins import get_plugins
 from rap_plugin.rollout import ARMS, Attention, ModelIdentity, Response
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import describe
+from rap_plugin.run_dir.pool import place_of
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
@@ -120,7 +121,7 @@ def fabricate(
     store = EvidenceStore(run / files.EVIDENCE, create=True)
     opened = open_pool(config.pool)
     formats = get_plugins().registry().things["formats"]
-    store.replace_pool(ingest(opened, config.pool, formats=formats), "fabricated")
+    store.replace_pool(ingest(opened, config.pool, formats=formats), opened.fingerprint())
     store.add_cost(LedgerEntry("ingest", 0.4))
     keys = probe_keys(config, IDENTITY)
     probes = {arm: store.probe(key) for arm, key in keys.items()}
@@ -149,7 +150,7 @@ def fabricate(
         )
         store.set_grades("fabricated-1", grades, LedgerEntry("grade", count / 4000, count))
     store.set_meta("grader", grader_key(config))
-    describe(run, config, IDENTITY)
+    describe(run, config, IDENTITY, place_of(run, opened))
     selection = make_selection(store, config, probes, get_plugins().registry())
     finish(run, selection, opened, store, report=report)
     return Fabricated(run, config, selection, opened, store)

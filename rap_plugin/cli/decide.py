@@ -23,10 +23,12 @@ THRESHOLDS = {"selection.lambda_c", "selection.band", "selection.limr_threshold"
     show_default=True,
     help="Write report.html again, too; otherwise it is marked as stale.",
 )
+@click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
 @config_options(["grading", "ace", "selection"])
 def command(
     run: str,
     report: bool,
+    pool: str | None,
     config_path: str | None,
     assignments: tuple[str, ...],
     plugin_files: tuple[str, ...],
@@ -50,4 +52,4 @@ def command(
         # A budget would move the very threshold that is asked for now.
         config = load_config(assignments=["selection.keep=null"], base=config)
         click.echo(f"the budget of `rap select`, {flag_of('selection.keep')} {base.selection.keep:g}, is left out")
-    print_summary(decide_run(run, config, report=report))
+    print_summary(decide_run(run, config, report=report, pool=pool))

@@ -11,10 +11,11 @@ TARGETS = ("openrlhf", "trl", "verl", "easyr1", "jsonl")
 @click.argument("run")
 @click.option("--to", required=True, type=click.Choice(TARGETS), help="The trainer, or jsonl for everything else.")
 @click.option("--out", metavar="FOLDER", help="Where to; default: RUN/export-<trainer>.")
-def command(run: str, to: str, out: str | None) -> None:
+@click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
+def command(run: str, to: str, out: str | None, pool: str | None) -> None:
     """Write the selection of RUN the way a trainer reads it, images byte for byte."""
     from rap_plugin.exports import export_run
 
-    exported = export_run(run, to, out)
+    exported = export_run(run, to, out, pool=pool)
     click.echo(f"{exported.rows:,} rows: {exported.path}")
     click.echo(exported.hint)

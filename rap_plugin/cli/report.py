@@ -10,18 +10,22 @@ import click
 @click.command("report", short_help="Write a run's report again.")
 @click.argument("run")
 @click.option("--open", "opened", is_flag=True, help="Show it in a browser.")
-def command(run: str, opened: bool) -> None:
+@click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
+def command(run: str, opened: bool, pool: str | None) -> None:
     """Write report.html and the dataset card of RUN again, from its evidence."""
     from contextlib import closing
 
     from rap_plugin.pipeline.selection import load_selection
+    from rap_plugin.plugins import get_plugins
     from rap_plugin.report import write_report
     from rap_plugin.run_dir import files
-    from rap_plugin.samples.opening import open_pool
+    from rap_plugin.run_dir.about import read_run
+    from rap_plugin.run_dir.pool import open_pool_of
 
     selection, store = load_selection(run)
     with closing(store):
-        write_report(Path(run), selection, open_pool(selection.config.pool), store)
+        formats = get_plugins().registry().things["formats"]
+        write_report(Path(run), selection, open_pool_of(Path(run), read_run(Path(run)), store, formats, pool), store)
     path = Path(run) / files.REPORT
     click.echo(path)
     if opened:

@@ -7,7 +7,8 @@ import click
 
 @click.command("verify", short_help="Check that a run's files follow from its evidence.")
 @click.argument("run")
-def command(run: str) -> None:
+@click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
+def command(run: str, pool: str | None) -> None:
     """Decide again from the evidence of RUN and compare with the files that are there.
 
     Checks the verdict and scores of every sample, that scores + quarantine cover the pool, and that the
@@ -15,5 +16,5 @@ def command(run: str) -> None:
     """
     from rap_plugin.pipeline.verify import verify_run
 
-    for line in verify_run(run):
+    for line in verify_run(run, pool):
         click.echo(line)

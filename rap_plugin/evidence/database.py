@@ -23,6 +23,7 @@ class Database:
         Raises RapError for a file that is missing, damaged, of a newer version, or not an evidence store.
         """
         self.path = path
+        self._file = path.absolute()
         self._lock = threading.RLock()
         if not create and not _has_content(path):
             raise RapError(
@@ -80,6 +81,12 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Writes that are stored together or not at all. Raises RapError for a full disk and a second writer."""
         with self._lock:
+            # SQLite goes on writing into a file that has no name any more, and all of it is lost.
+            if not self._file.exists():
+                raise RapError(
+                    f"{self.path}: the file is gone: it or its folder was removed or moved while rap worked there, and what it "
+                    "held is lost with it"
+                )
             try:
                 with self._db:
                     yield self._db

@@ -38,16 +38,17 @@ class Exported:
     """The trainer's own flags or line for it."""
 
 
-def export_run(run: str | Path, to: str, out: str | Path | None = None) -> Exported:
+def export_run(run: str | Path, to: str, out: str | Path | None = None, *, pool: str | None = None) -> Exported:
     """Writes the selection of a finished run for a trainer, into `out` (default: a folder of RUN named after it).
 
     Prompts are those that the image arm was probed with: question, instruction and system message; image bytes stay as
-    they are; the `rap_*` columns come along. An earlier export in the same folder is replaced as a whole. Raises
+    they are; the `rap_*` columns come along. Rows that only name image files need the run's pool, which `pool` says the
+    place of where it is neither at its old one nor beside the run. An earlier export in the same folder is replaced as a whole. Raises
     RapError for an unknown target, a run without a selection, and a folder that holds something else.
     """
     if to not in TARGETS:
         raise RapError(f"--to {to}: unknown target; known: {', '.join(TARGETS)}")
-    source = open_selected(Path(run))
+    source = open_selected(Path(run), pool)
     folder = (Path(out) if out is not None else Path(run) / f"export-{to}").absolute()
     write: Callable[[SelectedPool, Path, Path], Exported] = import_module(f"rap_plugin.exports.{to}").write
     with _replacing_folder(folder) as draft:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from rap_plugin.errors import EmptyPool, EmptySelection, RapError
 from rap_plugin.plugins import get_plugins, load_plugin_files
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, read_run
+from rap_plugin.run_dir.pool import missing_pool, pool_places
 from rap_plugin.samples.ingest import load_samples
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
@@ -45,6 +46,8 @@ class SelectedPool:
     prompt: PromptConfig
     extra: tuple[str, ...]
     """Names of the `rap_*` columns."""
+    missing: RapError | None = None
+    """That the run's pool is not to be found, which rows that only name image files need."""
 
     def __len__(self) -> int:
         return len(self.pool)
@@ -56,7 +59,11 @@ class SelectedPool:
             numbers = list(range(start, min(start + CHUNK, len(self.pool))))
             extra = self.pool.table(numbers).select(list(self.extra)).to_pylist()
             ids = [row["rap_id"] for row in extra]
-            for sample, columns in zip(load_samples(self.pool, self.config, numbers, formats, ids), extra, strict=True):
+            try:
+                samples = load_samples(self.pool, self.config, numbers, formats, ids)
+            except RapError as error:
+                raise error if self.missing is None else RapError(error, "; ", self.missing) from None
+            for sample, columns in zip(samples, extra, strict=True):
                 yield ExportRow(sample.row, sample, columns)
 
     def messages(self, sample: Sample) -> list[dict[str, str]]:
@@ -66,16 +73,18 @@ class SelectedPool:
         return [*system, {"role": "user", "content": text}]
 
 
-def open_selected(run: Path) -> SelectedPool:
-    """Opens `selected.parquet` as a pool of its own, read the way the run's pool was."""
-    config = config_of(read_run(run), run)
+def open_selected(run: Path, given: str | None = None) -> SelectedPool:
+    """Opens `selected.parquet` as a pool of its own, read the way the run's pool was; `given` says where that is now."""
+    about = read_run(run)
+    config = config_of(about, run)
     load_plugin_files(config.plugins)
     selected = run / files.SELECTED
     if not selected.is_file():
         raise RapError(f"{run}: there is no {files.SELECTED}; `rap decide {run}` writes it")
-    there = config.pool.model_copy(update={"path": str(selected), "limit": None, "split": None})
-    if there.image_root is None:
-        there = there.model_copy(update={"image_root": str(_root_of(config.pool))})
+    root = _root_of(run, about, given)
+    there = config.pool.model_copy(
+        update={"path": str(selected), "limit": None, "split": None, "image_root": str(root or run)}
+    )
     try:
         pool = open_pool(there)
     except EmptyPool:
@@ -85,14 +94,15 @@ def open_selected(run: Path) -> SelectedPool:
     extra = tuple(name for name in pool.columns if name.startswith("rap_"))
     if "rap_id" not in extra:
         raise RapError(f"{selected}: has no column rap_id; `rap decide {run}` writes the file again")
-    return SelectedPool(run, pool, there, config.prompt, extra)
+    return SelectedPool(run, pool, there, config.prompt, extra, missing_pool(run, about) if root is None else None)
 
 
-def _root_of(config: PoolConfig) -> Path:
-    """Where relative image paths of the original pool start; rows with their bytes do without it."""
-    try:
-        return open_pool(config).root
-    except RapError:
-        path = Path(config.path).expanduser()
-        root = path if path.is_dir() else path.parent
-        return root if root.is_dir() else Path.cwd()
+def _root_of(run: Path, about: Mapping[str, Any], given: str | None) -> Path | None:
+    """Where relative image paths of the run's pool start; None where it is not to be found, which rows with bytes do without."""
+    for place in pool_places(run, about, given):
+        try:
+            return open_pool(place).root
+        except RapError:
+            if given is not None:
+                raise
+    return None

@@ -31,6 +31,7 @@ from rap_plugin.progress import step
 from rap_plugin.rollout import ARMS, Arm, ModelIdentity, Response
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import describe, read_run
+from rap_plugin.run_dir.pool import place_of
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import BadRow, Pool
@@ -100,7 +101,7 @@ def import_run(
             _store(store, probes[arm], arm, paths[arm], groups, known, quiet)
         store.set_meta("grader", grader_key(config))
         selection = make_selection(store, config, probes, get_plugins().registry())
-        describe(run, config, identity)
+        describe(run, config, identity, place_of(run, opened))
         finish(run, selection, opened, store, report=report)
     return RunResult(run, selection, 0, time.perf_counter() - started)
 

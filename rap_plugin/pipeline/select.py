@@ -28,6 +28,14 @@ from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, describe, identity_of, read_run, selected_config
+from rap_plugin.run_dir.pool import (
+    FINGERPRINT,
+    known_fingerprint,
+    open_pool_of,
+    place_of,
+    remember_fingerprint,
+    require_same_rows,
+)
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
@@ -91,9 +99,9 @@ def select_with(
                 f"execution.executor={config.execution.executor}: the engine is the host's own; leave it at local"
             )
         executor = LocalExecutor(engine, reader, config)
-    with closing(make_grader(config, registry)) as grader, _opened(run, config, extend) as store:
-        describe(run, config, engine.identity)
-        ingest_pool(store, pool, config, grader, registry, quiet=quiet)
+    with closing(make_grader(config, registry)) as grader, _opened(run, config, pool, extend) as store:
+        ingest_pool(store, pool, config, grader, registry, extend=extend, quiet=quiet)
+        describe(run, config, engine.identity, place_of(run, pool, config.pool.image_root))
         _require_images(store, pool)
         probes = find_probes(store, config, engine.identity, make=True)
         prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
@@ -109,36 +117,55 @@ def select_with(
     return RunResult(run, selection, sampled, time.perf_counter() - started)
 
 
-def decide_run(run: str | Path, config: RunConfig, *, report: bool = False) -> RunResult:
+def decide_run(run: str | Path, config: RunConfig, *, report: bool = False, pool: str | None = None) -> RunResult:
     """`rap decide`: new thresholds, another selector or another grader over stored evidence; no engine.
 
-    Without `report` the card is written anew and report.html is marked as stale.
+    Without `report` the card is written anew and report.html is marked as stale. `pool` says where the pool is now, where
+    it is neither at its old place nor beside the run. Raises RapError, and writes nothing, where the evidence is missing or
+    the pool is not the one that was probed.
     """
     started = time.perf_counter()
     run = Path(run)
     about = read_run(run)
     load_plugin_files(config.plugins)
     registry = get_plugins().registry()
-    pool = open_pool(config.pool)
     identity = identity_of(about)
-    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE)) as store:
+    with files.locked(run), files.open_store(run) as store:
+        found = open_pool_of(run, about, store, registry.things["formats"], pool)
         probes = find_probes(store, config, identity)
         # Grading is skipped where it is not needed: a grader's workers take longer to start than a decision takes.
         if store.get_meta("grader") != grader_key(config):
             with closing(make_grader(config, registry)) as grader:
                 grade_rest(store, grader, probes, config)
         selection = make_selection(store, config, probes, registry)
-        describe(run, config, identity, before=selected_config(about, run))
-        finish(run, selection, pool, store, report=report)
+        place = {**(about.get("pool") or {}), **place_of(run, found)}
+        describe(run, config, identity, place, before=selected_config(about, run))
+        finish(run, selection, found, store, report=report)
     return RunResult(run, selection, 0, time.perf_counter() - started)
 
 
 def ingest_pool(
-    store: EvidenceStore, pool: Pool, config: RunConfig, grader: Grader, registry: Registry, *, quiet: bool
+    store: EvidenceStore,
+    pool: Pool,
+    config: RunConfig,
+    grader: Grader,
+    registry: Registry,
+    *,
+    extend: bool = False,
+    quiet: bool,
 ) -> None:
-    """Reads and checks the pool, unless it is the one that the store already knows."""
-    known = json.dumps([pool.fingerprint(), config.pool.model_dump(), grader.id], sort_keys=True)
-    if store.get_meta("pool_fingerprint") == known:
+    """Reads and checks the pool, unless it is the one that the store already knows.
+
+    Raises RapError where its rows have changed since, unless the run is to be extended by them.
+    """
+    # Where the pool lies is no part of what it holds.
+    options = config.pool.model_dump(exclude={"path"})
+    now = json.dumps([pool.fingerprint(), options, grader.id], sort_keys=True)
+    known = known_fingerprint(store)
+    if known and known != pool.fingerprint() and not extend:
+        require_same_rows(pool, config.pool, store, registry.things["formats"])
+        remember_fingerprint(store, pool)
+    if _without_path(store.get_meta(FINGERPRINT)) == now:
         return
     started = time.perf_counter()
     total = min(len(pool), config.pool.limit or len(pool))
@@ -148,8 +175,17 @@ def ingest_pool(
         items = ingest(
             pool, config.pool, check_gold=grader.check_gold, formats=formats, on_progress=lambda done: advance(1)
         )
-        store.replace_pool(items, known)
+        store.replace_pool(items, now)
     store.add_cost(LedgerEntry("ingest", time.perf_counter() - started))
+
+
+def _without_path(known: str | None) -> str | None:
+    """What an older rap noted, which named the pool's path too."""
+    try:
+        fingerprint, options, grader = json.loads(known or "")
+        return json.dumps([fingerprint, {k: v for k, v in options.items() if k != "path"}, grader], sort_keys=True)
+    except (ValueError, TypeError, AttributeError):
+        return known
 
 
 def _require_images(store: EvidenceStore, pool: Pool) -> None:
@@ -168,14 +204,14 @@ def _require_images(store: EvidenceStore, pool: Pool) -> None:
 
 
 @contextmanager
-def _opened(run: Path, config: RunConfig, extend: bool) -> Iterator[EvidenceStore]:
+def _opened(run: Path, config: RunConfig, pool: Pool, extend: bool) -> Iterator[EvidenceStore]:
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RapError(f"{run}: cannot make the output folder ({error.strerror})") from None
     known = (run / files.RUN).exists()
     if known:
-        _require_same(run, config, extend)
+        _require_same(run, config, pool, extend)
     elif not (run / files.EVIDENCE).exists() and any(path.name != files.LOCK for path in run.iterdir()):
         raise RapError(f"{run}: the folder is not empty and not a run of rap; choose another ", Option("out"))
     with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE, create=not known)) as store:
@@ -193,12 +229,22 @@ def _name_settings(store: EvidenceStore, run: Path) -> None:
             store.probe(key)
 
 
-def _require_same(run: Path, config: RunConfig, extend: bool) -> None:
-    before = config_of(read_run(run), run).model_dump()
+def _require_same(run: Path, config: RunConfig, pool: Pool, extend: bool) -> None:
+    """Refuses a configuration that is about something else than the run; where a pool lies now is no difference."""
+    about = read_run(run)
+    before = config_of(about, run).model_dump()
     now = config.model_dump()
+    here = place_of(run, pool, config.pool.image_root)
+    before_place = about.get("pool") or {}
+    same_place = {
+        "path": "fingerprint" in before_place and here["fingerprint"] == before_place["fingerprint"],
+        "image_root": "image_root" in here and here["image_root"] == before_place.get("image_root"),
+    }
     for section in IDENTITY:
         for name, value in now[section].items():
             if name in FREE.get(section, ()) or before[section][name] == value or extend:
+                continue
+            if section == "pool" and same_place.get(name):
                 continue
             raise RapError(
                 f"{run}: holds a run with ",

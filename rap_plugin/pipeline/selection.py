@@ -27,9 +27,13 @@ def load_selection(run: str | Path, config: RunConfig | None = None) -> tuple[Se
     about = read_run(run)
     config = config or config_of(about, run)
     load_plugin_files(config.plugins)
-    store = EvidenceStore(run / files.EVIDENCE)
-    probes = find_probes(store, config, identity_of(about))
-    return make_selection(store, config, probes, get_plugins().registry()), store
+    store = files.open_evidence(run)
+    try:
+        probes = find_probes(store, config, identity_of(about))
+        return make_selection(store, config, probes, get_plugins().registry()), store
+    except BaseException:
+        store.close()
+        raise
 
 
 def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int], registry: Registry) -> Selection:

@@ -11,21 +11,29 @@ import pyarrow.parquet as pq
 
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError, one_line
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.report import shown_digest
 from rap_plugin.run_dir import files, tables
+from rap_plugin.run_dir.about import read_run
+from rap_plugin.run_dir.pool import missing_pool, open_pool_of, pool_places
 from rap_plugin.samples.ingest import load_samples
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import Selection
 
 
-def verify_run(run: str | Path) -> list[str]:
-    """Returns one line per passed check; raises RapError naming the first difference."""
+def verify_run(run: str | Path, pool: str | None = None) -> list[str]:
+    """Returns one line per passed check; raises RapError naming the first difference.
+
+    `pool` says where the pool is now. One that is found must be the one that was probed; without one the content of the
+    selected rows is checked alone, which needs no pool where they hold their images.
+    """
     run = Path(run)
     selection, store = load_selection(run)
     with closing(store):
         rows, _, _ = store.pool_counts()
+        root = _root(run, store, pool)
     scores = _read(run / files.SCORES)
     quarantine = _read(run / files.QUARANTINE)
     if len(scores) + len(quarantine) != rows:
@@ -43,7 +51,7 @@ def verify_run(run: str | Path) -> list[str]:
     chosen = scores.filter(pc.is_in(scores["rap_verdict"], pa.array(["selected", "hard_replacement"])))
     if selected["rap_id"].to_pylist() != chosen["rap_id"].to_pylist():
         raise RapError(f"{run / files.SELECTED}: its rows are not the chosen ones; run `rap decide {run}`")
-    _check_content(run, selection.config.pool, selected["rap_id"].to_pylist())
+    _check_content(run, selection.config.pool, selected["rap_id"].to_pylist(), root)
     _check_shown(run, selection)
     return [
         f"{rows} rows of the pool = {len(scores)} scored + {len(quarantine)} quarantined",
@@ -63,18 +71,30 @@ def _check_shown(run: Path, selection: Selection) -> None:
         raise RapError(f"{stale[0]}: shows another decision than the one in force; run `rap report {run}`")
 
 
-def _check_content(run: Path, config: PoolConfig, ids: list[str]) -> None:
+def _root(run: Path, store: EvidenceStore, pool: str | None) -> Path | None:
+    """The folder of the pool's images; None where the pool is gone."""
+    about = read_run(run)
+    if pool is None and not list(pool_places(run, about)):
+        return None
+    return open_pool_of(run, about, store, get_plugins().registry().things["formats"], pool).root
+
+
+def _check_content(run: Path, config: PoolConfig, ids: list[str], root: Path | None) -> None:
     """Reads the selected rows as a pool of their own: the same questions, gold answers and image bytes give the same ids."""
     if not ids:
         return
-    there = config.model_copy(update={"path": str(run / files.SELECTED), "limit": None})
-    if not there.image_root:
-        there = there.model_copy(update={"image_root": str(open_pool(config).root)})
+    there = config.model_copy(
+        update={"path": str(run / files.SELECTED), "limit": None, "split": None, "image_root": str(root or run)}
+    )
     formats = get_plugins().registry().things["formats"]
     pool = open_pool(there)
     for start in range(0, len(ids), tables.CHUNK):
         numbers = list(range(start, min(start + tables.CHUNK, len(ids))))
-        for number, sample in zip(numbers, load_samples(pool, there, numbers, formats), strict=True):
+        try:
+            loaded = load_samples(pool, there, numbers, formats)
+        except RapError as error:
+            raise error if root is not None else RapError(error, "; ", missing_pool(run, read_run(run))) from None
+        for number, sample in zip(numbers, loaded, strict=True):
             if sample.id != ids[number]:
                 raise RapError(
                     f"{run / files.SELECTED}: the content of row {number} is not what was probed ({ids[number]})"

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from rap_plugin.plugins import get_plugins
 from rap_plugin.report.page import about_run, environment, percent, sampled_facts, verdict_rows
+from rap_plugin.report.places import holds_images, without_folders
 from rap_plugin.samples.pool import Pool
 from rap_plugin.selectors.base import Selection
 
@@ -23,7 +25,7 @@ def render_card(run: Path, selection: Selection, pool: Pool) -> str:
     cards.filters["plain"] = plain
     cards.filters["quoted"] = lambda value: json.dumps(str(value), ensure_ascii=False)
     text: str = cards.get_template("card.md.j2").render(
-        about=about_run(run),
+        about=without_folders(about_run(run)),
         digest=selection.digest(),
         **sampled_facts(selection),
         config=selection.config,
@@ -36,6 +38,8 @@ def render_card(run: Path, selection: Selection, pool: Pool) -> str:
         thresholds=selection.decision.thresholds,
         notes=selection.decision.notes,
         scores=list(selection.scores),
+        pool_name=without_folders(pool.path),
+        images_inside=holds_images(pool, selection.config.pool, get_plugins().registry().things["formats"]),
         columns=[name for name in pool.columns if not name.startswith("rap_")],
     )
     return text

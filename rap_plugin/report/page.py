@@ -18,6 +18,7 @@ from rap_plugin.plugins import get_plugins
 from rap_plugin.report import charts
 from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
+from rap_plugin.report.places import without_folders
 from rap_plugin.report.sensitivity import measure_sensitivity
 from rap_plugin.report.words import kind_of, status_word, verdict_word
 from rap_plugin.run_dir import files, tables
@@ -99,7 +100,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             style=style,
             # The one style sheet is allowed by its hash, so an injected one would do nothing.
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-            about=about_run(run),
+            about=without_folders(about_run(run)),
             digest=selection.digest(),
             **sampled_facts(selection),
             config=selection.config,
@@ -123,7 +124,9 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             cost_total=tables.cost_of(store)["total"],
             grader=", ".join(store.graders(list(selection.table.probes.values()))),
             pool_facts=pool_facts(pool),
-            configuration=json.dumps(selection.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
+            configuration=json.dumps(
+                without_folders(selection.config.model_dump(mode="json")), indent=2, ensure_ascii=False
+            ),
         )
     )
     return text
@@ -306,5 +309,10 @@ def stage_costs(cost: Mapping[str, Any]) -> list[StageCost]:
 
 
 def pool_facts(pool: Pool) -> Mapping[str, str]:
-    """What names the pool: its path, kind and fingerprint."""
-    return {"path": pool.path, "kind": pool.kind, "rows": f"{len(pool):,}", "fingerprint": pool.fingerprint()}
+    """What names the pool: its name or path without this machine's folders, kind and fingerprint."""
+    return {
+        "path": without_folders(pool.path),
+        "kind": pool.kind,
+        "rows": f"{len(pool):,}",
+        "fingerprint": pool.fingerprint(),
+    }

@@ -56,10 +56,13 @@ def selected_config(about: Mapping[str, Any], run: Path) -> RunConfig:
     return config.model_copy(update={section: getattr(before, section) for section in DECIDED})
 
 
-def describe(run: Path, config: RunConfig, identity: ModelIdentity, *, before: RunConfig | None = None) -> None:
+def describe(
+    run: Path, config: RunConfig, identity: ModelIdentity, place: Mapping[str, str], *, before: RunConfig | None = None
+) -> None:
     """Writes `run.json`: enough to run it again.
 
-    `before` is the configuration of `rap select` where `rap decide` has changed it.
+    `place` says where the pool lies (`run_dir.pool.place_of`); `before` is the configuration of `rap select` where
+    `rap decide` has changed it.
     """
     decided = {"before_decide": before.model_dump(mode="json", include=DECIDED)} if before else {}
     write_json(
@@ -70,6 +73,7 @@ def describe(run: Path, config: RunConfig, identity: ModelIdentity, *, before: R
             "model": asdict(identity),
             "config": config.model_dump(mode="json"),
             **decided,
+            "pool": dict(place),
             "versions": {
                 "python": platform.python_version(),
                 **{

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Command, RapError
 from rap_plugin.evidence.store import EvidenceStore
 
 LOCK = ".lock"
@@ -31,6 +31,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         os.replace(draft, path)
     except OSError as error:
+        if not path.parent.is_dir():
+            raise RapError(
+                f"{path.parent}: the folder is gone: it was removed or moved while rap worked in it"
+            ) from None
         raise RapError(
             f"{path}: cannot write ({error.strerror or error}); evidence is kept, run the command again"
         ) from None
@@ -56,9 +60,21 @@ def locked(run: Path) -> Iterator[None]:
         yield
 
 
+def open_evidence(run: Path) -> EvidenceStore:
+    """The evidence of a run that was begun. Raises RapError where it is missing or holds nothing; nothing is made."""
+    store = EvidenceStore(run / EVIDENCE)
+    if not store.pool_counts()[0]:
+        store.close()
+        raise RapError(
+            f"{run / EVIDENCE}: holds no evidence; bring the file back from a copy, or make the run again with ",
+            Command("rap select"),
+        )
+    return store
+
+
 def open_store(run: Path) -> closing[EvidenceStore]:
-    """The evidence of a run, for a `with` statement."""
-    return closing(EvidenceStore(run / EVIDENCE))
+    """The same for a `with` statement."""
+    return closing(open_evidence(run))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

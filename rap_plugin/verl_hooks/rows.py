@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.plugins import get_plugins, load_plugin_files
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, read_run
+from rap_plugin.run_dir.pool import known_fingerprint
 from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.samples.images import image_bytes
 from rap_plugin.samples.ingest import choose_format
@@ -136,8 +136,4 @@ def _pool_fingerprint(run: Path) -> str:
     if not (run / files.EVIDENCE).is_file():
         return ""  # a run copied without its evidence is still known by its ids
     with files.open_store(run) as store:
-        known = store.get_meta("pool_fingerprint") or ""
-    try:
-        return str(json.loads(known)[0])
-    except (ValueError, IndexError, TypeError):
-        return known
+        return known_fingerprint(store)
