@@ -11,6 +11,7 @@ from typing import Any
 
 from rap_plugin.engines.ace import usable_span
 from rap_plugin.engines.vllm.capture import REQUEST
+from rap_plugin.engines.vllm.options import whole_prompts
 from rap_plugin.errors import one_line
 from rap_plugin.openrlhf_hooks.contract import actor_class
 from rap_plugin.openrlhf_hooks.reward import UNGRADED
@@ -59,7 +60,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         self._rap_added = 0
         # Requests whose prompt had another length than was assumed, so that wrong rows were kept.
         self._rap_elsewhere: dict[str, int] = {}
-        await super().__init__(*args, **options)
+        await super().__init__(*args, **{**_for_seeds(options), **options})
 
     async def rap_begin(self, processor: Any, end_ids: list[int], measure: bool) -> str:
         """Gets ready to score; returns why attention cannot be read, empty where it can or is not wanted."""
@@ -240,6 +241,14 @@ class RapRolloutActor(Base):  # type: ignore[misc]
     def _rap_key(self) -> str:
         self._rap_count += 1
         return f"rap-{self._rap_count}"
+
+
+def _for_seeds(options: Answer) -> Answer:
+    """What vLLM needs beside the run's own options to sample with seeds: nothing on a GPU."""
+    from vllm.platforms import current_platform
+
+    length = options.get("max_model_len")
+    return whole_prompts(length) if current_platform.device_type == "cpu" and length else {}
 
 
 class MeasuringRolloutActor(RapRolloutActor):

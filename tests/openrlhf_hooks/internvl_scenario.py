@@ -57,11 +57,15 @@ async def scenario(folder):
     later = await actor.rap_sample(prompt, "3", images, [3, 4], params, 512, True)
     ids, inputs, pictures = process_prompt_with_images(processor, prompt, images)
     seen = (await actor.generate(ids, params, {"image": pictures})).prompt_token_ids
+    # More prompts at a time than vLLM reads in one step by default, each with seeds of its own.
+    texts = [prompt + "and which? " * (10 + number % 7) + str(number) for number in range(40)]
+    crowd = await asyncio.gather(*(actor.rap_sample(text, "3", images, [1, 2, 3], params, 512, True) for text in texts))
     spans = [usable_span(answer["token_ids"], frozenset([end])) for answer in first + later]
     return {
         "reason": reason,
         "added": len(seen) - len(ids),
         "fresh": fresh,
+        "crowd": [answer.get("error", "") for answers in crowd for answer in answers],
         "found": [answer["attention"] for answer in first + later],
         "wanted": [
             eager(folder, seen, answer["token_ids"], inputs["pixel_values"], span)

@@ -48,3 +48,7 @@ def test_attention_is_read_at_the_right_rows_all_the_same(outcome):
 
 def test_the_first_stored_responses_are_measured_too(outcome):
     assert outcome["fresh"][0]["psi_window_max_10"] is not None
+
+
+def test_a_whole_batch_of_seeded_prompts_does_not_end_vllms_cpu_build(outcome):
+    assert outcome["crowd"] == [""] * 120

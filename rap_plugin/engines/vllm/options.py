@@ -64,9 +64,7 @@ def engine_arguments(
             arguments["kv_cache_memory_bytes"] = int(CPU_CACHE_GB * 2**30)
         # Small blocks: the last, unfinished block of a prompt is computed by each of its rollouts.
         arguments["block_size"] = 32
-        # vLLM 0.29 rewinds a seeded generator after a part of a prompt, which PyTorch's CPU generator cannot do.
-        arguments["enable_chunked_prefill"] = False
-        arguments["max_num_batched_tokens"] = max(length, CPU_STEP_TOKENS)
+        arguments |= whole_prompts(length)
     else:
         arguments["gpu_memory_utilization"] = float(options.get("gpu_memory_utilization", GPU_SHARE))
         # Attention is called between graphs, where it can be read; a full graph would hide it while decoding.
@@ -83,6 +81,15 @@ def engine_arguments(
         bounds = {"min_pixels": pixels[0], "max_pixels": pixels[1]}
         given["mm_processor_kwargs"] = {**(given.get("mm_processor_kwargs") or {}), **bounds}
     return arguments | given
+
+
+def whole_prompts(length: int) -> dict[str, Any]:
+    """Arguments with which vLLM's CPU build reads no prompt in parts; `length` is max_model_len.
+
+    vLLM 0.29 rewinds a seeded generator after a part of a prompt, which PyTorch's CPU generator cannot do: the engine dies
+    with the first batch of seeded prompts that does not fit into one step.
+    """
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(length, CPU_STEP_TOKENS)}
 
 
 def context_length(folder: Path) -> int | None:
