@@ -143,6 +143,13 @@ class SelectionConfig(Section):
     hard_requires_confidence: bool = Field(True, description="hard replacements have to pass ACE, as in the paper")
     band: tuple[float, float] = Field((0.2, 0.8), description="selector band: image accuracy from .. to, inclusive")
     limr_threshold: float = Field(0.6, le=1, description="selector limr: alignment score from which a sample is kept")
+    size_multiple: int = Field(
+        1, ge=1, description="bring the number of selected rows to a multiple of this; hosts set it from their batches"
+    )
+    size_minimum: int = Field(0, ge=0, description="bring the number of selected rows to at least this")
+    size_by: Literal["fill", "cut", "repeat"] = Field(
+        "fill", description="how: fill up with the next best samples, cut the last, or have hosts repeat rows"
+    )
     score: str = Field("discrepancy", description="selector top: the score to rank by")
     seed: int = Field(42, ge=0, description="of the random selector and of released's draw")
 

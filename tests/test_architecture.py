@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     | {"selectors"},
     "exports": WORDS | {"plugins", "run_dir", "samples"},
     "evaluation": WORDS | {"grading", "progress", "samples"},
-    "hosts": WORDS | {"evidence", "run_dir"},
+    "hosts": WORDS | {"evidence", "run_dir", "selectors"},
     "openrlhf_hooks": WORDS
     | {
         "engines",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +13,14 @@ from rap_plugin.config import RunConfig
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.hosts.batches import repeat_rows, require_pool
 from rap_plugin.hosts.pool import open_run, save_pool
 from rap_plugin.openrlhf_hooks import contract, dataset
+from rap_plugin.openrlhf_hooks.batches import fitting_rows, planned
 from rap_plugin.openrlhf_hooks.engine import RolloutEngine, RolloutSettings
 from rap_plugin.openrlhf_hooks.flags import read_config
 from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
+from rap_plugin.openrlhf_hooks.resume import note_rows, require_same_rows
 from rap_plugin.pipeline.select import RunResult, select_with
 from rap_plugin.run_dir import files
 from rap_plugin.samples.opening import open_pool
@@ -36,10 +39,12 @@ class Filter:
         contract.require_arguments(args)
         self.args, self.given = args, given
         self.run_dir = Path(given["run_dir"] or Path(args.ckpt.output_dir) / "rap").resolve()
-        # Checked with what is known now; the prompts's hash needs the processor, and comes later.
-        read_config(given["data_filter"], given, self._defaults())
+        self.counts = fitting_rows(args)
+        # Checked with what is known now; the prompts' hash needs the processor, and comes later.
+        options = read_config(given["data_filter"], given, self._defaults()).selection
         self._check()
         self.rows = dataset.read_dataset(args)
+        require_pool(self.counts, len(self.rows), options.size_by)
         _check_images(self.rows, args.data.image_key)
 
     def run(self, start: Start) -> list[Any]:
@@ -100,6 +105,8 @@ class Filter:
             "sampling.max_prompt_tokens": max(1, max_len - (rollout.max_new_tokens or 1)),
             "sampling.seed": self.args.train.seed,
             "grading.grader": OWN_REWARD,
+            "selection.size_multiple": self.counts.multiple,
+            "selection.size_minimum": self.counts.minimum,
         }
 
     # -- while the engines are up ---------------------------------------------------------------------------------
@@ -150,20 +157,32 @@ class Filter:
         return select_with(engine, open_pool(config.pool), config, self.run_dir, extend=self.given["extend"])
 
     def _point_at_selection(self, selection: Selection, pool: Path) -> None:
-        numbers = chosen_rows(selection, repeats=self.args.data.prompt_probs is not None)
+        args, data = self.args, self.args.data
+        numbers = self._fitting(chosen_rows(selection, repeats=data.prompt_probs is not None))
+        ids = _ids(selection, numbers)
+        require_same_rows(args, ids)
         folder = dataset.save_train_rows(pool, numbers, self.run_dir)
-        data = self.args.data
+        if not self.given["select_only"]:
+            note_rows(args, ids)
         before = data.prompt_dataset
         data.prompt_dataset, data.prompt_probs, data.prompt_split = str(folder), None, "train"
         print(f"rap-plugin: training on {len(numbers)} rows of {before}, in {folder}", flush=True)
-        rollouts = len(numbers) * self.args.rollout.n_samples_per_prompt
-        if rollouts < self.args.train.batch_size:
+        print(f"rap-plugin: {planned(args, len(numbers))}", flush=True)
+        if args.algo.dynamic_filtering_enable and self.counts.multiple > 1:
             print(
-                f"rap-plugin: {len(numbers)} rows x {self.args.rollout.n_samples_per_prompt} samples are less than one "
-                f"--train.batch_size of {self.args.train.batch_size}: there will be no training step",
+                "rap-plugin: --algo.dynamic_filtering_enable takes groups out of an episode's last batch, so its ranks may "
+                "still get different work and wait for each other",
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _fitting(self, numbers: list[int]) -> list[int]:
+        """The rows, some of them more often where their number does not fit: `repeat`, or the copies of a blend."""
+        size = self.counts.above(len(numbers))
+        if size == len(numbers):
+            return numbers
+        print(f"rap-plugin: {len(numbers)} rows are repeated to {size}, {self.counts}", flush=True)
+        return repeat_rows(numbers, size, self.args.train.seed)
 
 
 def chosen_rows(selection: Selection, *, repeats: bool) -> list[int]:
@@ -178,6 +197,13 @@ def chosen_rows(selection: Selection, *, repeats: bool) -> list[int]:
         ids = set(selection.table.ids[chosen].tolist())
         rows += [item.row for item in selection.quarantine if item.status == "duplicate" and item.id in ids]
     return sorted(rows)
+
+
+def _ids(selection: Selection, numbers: Sequence[int]) -> list[str]:
+    """The sample ids of rows of the pool, copies of a problem with the id of the first."""
+    known = dict(zip(selection.table.rows.tolist(), selection.table.ids.tolist(), strict=True))
+    known.update((item.row, item.id) for item in selection.quarantine if item.status == "duplicate")
+    return [known[number] for number in numbers]
 
 
 def start_actors(start: Start, *, measure: bool) -> list[Any]:

@@ -33,6 +33,8 @@ FROM_RUN = {
 }
 """Options whose default is the training run's setting."""
 
+FROM_BATCHES = ("selection.size_multiple", "selection.size_minimum")
+
 OTHER_NAMES = {
     "extend": "--rap.extend",
     "model.id": "--actor.model_name_or_path",
@@ -132,6 +134,8 @@ def _help(name: str, info: FieldInfo) -> str:
     text = info.description or name.split(".")[1].replace("_", " ")
     if name in FROM_RUN:
         default = f"that of {FROM_RUN[name]}"
+    elif name in FROM_BATCHES:
+        default = "what the batch sizes need"
     elif isinstance(info.default, bool):
         default = "on" if info.default else "off"
     elif isinstance(info.default, tuple):

@@ -18,7 +18,7 @@ def active_stopping_rule(config: RunConfig) -> StoppingRule | None:
     if config.sampling.curtail and rule is None:
         raise RapError(
             f"sampling.curtail: selector {config.selection.selector} needs every rollout here (a budget or lambda_a=auto takes "
-            "its threshold from the whole pool; of plugins nothing is known); drop ",
+            "its threshold from the whole pool, and so do rows that fill a selection up; of plugins nothing is known); drop ",
             Option("sampling.curtail"),
             ", or give fixed thresholds",
         )

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rap_plugin.pipeline.select import RunResult
 from rap_plugin.report.words import verdict_word
+from rap_plugin.selectors.base import CHOSEN
 
 
 def print_summary(result: RunResult) -> None:
@@ -22,7 +23,7 @@ def print_summary(result: RunResult) -> None:
     table.add_column("share", justify="right")
     table.add_column("meaning", overflow="fold")
     for verdict, number in decision.counts().items():
-        style = "bold green" if verdict in ("selected", "hard_replacement") else ""
+        style = "bold green" if verdict in CHOSEN else ""
         meaning = verdict_word(verdict, result.selection.config.selection.selector).short
         table.add_row(verdict, f"{number:,}", f"{number / max(total, 1):.1%}", meaning, style=style)
     quarantine = Counter(item.status for item in result.selection.quarantine)

@@ -20,7 +20,7 @@ from rap_plugin.run_dir.about import read_run
 from rap_plugin.run_dir.pool import missing_pool, open_pool_of, pool_places
 from rap_plugin.samples.ingest import load_samples
 from rap_plugin.samples.opening import open_pool
-from rap_plugin.selectors.base import Selection
+from rap_plugin.selectors.base import CHOSEN, Selection
 
 
 def verify_run(run: str | Path, pool: str | None = None) -> list[str]:
@@ -48,7 +48,7 @@ def verify_run(run: str | Path, pool: str | None = None) -> list[str]:
                 f"{run / files.SCORES}: {name} of row {at} does not follow from the evidence; run `rap decide {run}`"
             )
     selected = _read(run / files.SELECTED)
-    chosen = scores.filter(pc.is_in(scores["rap_verdict"], pa.array(["selected", "hard_replacement"])))
+    chosen = scores.filter(pc.is_in(scores["rap_verdict"], pa.array(CHOSEN)))
     if selected["rap_id"].to_pylist() != chosen["rap_id"].to_pylist():
         raise RapError(f"{run / files.SELECTED}: its rows are not the chosen ones; run `rap decide {run}`")
     _check_content(run, selection.config.pool, selected["rap_id"].to_pylist(), root)

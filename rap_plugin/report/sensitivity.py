@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.config import RunConfig
+from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import EvidenceTable, Numbers, with_statistics
 from rap_plugin.evidence.variants import SIGMA, VARIANTS, Variant
@@ -140,7 +141,11 @@ def _outcomes(
         elif count_open(table, setting.config, NEEDED):
             left_out.append(f"{name}{setting.label}")
         else:
-            decision, scores = decide(table, setting.config, NEEDED, select_rap)
+            try:
+                decision, scores = decide(table, setting.config, NEEDED, select_rap)
+            except RapError:  # no number of rows that the training can run on
+                left_out.append(f"{name}{setting.label}")
+                continue
             outcomes.append(_judged(selection, setting, decision, scores["log_psi"]))
     return outcomes
 

@@ -26,6 +26,11 @@ VERDICT_WORDS = {
         "Hard but solvable; takes the place of an easy sample (DRM).",
         "hard but solvable, in place of an easy one (DRM)",
     ),
+    "filled_up": Word(
+        "Filled up",
+        "The next best of those left out: it brings the selection to a number of rows that every rank can share.",
+        "the next best, for a number of rows that fits",
+    ),
     "language_prior": Word(
         "Language prior",
         "Answered about as well without the image: training on it teaches reading, not seeing (CDE).",

@@ -18,6 +18,7 @@ from rap_plugin.samples.sample import Quarantined
 VERDICTS = (
     "selected",
     "hard_replacement",
+    "filled_up",
     "language_prior",
     "attention_biased",
     "unmeasured",
@@ -28,9 +29,9 @@ VERDICTS = (
     "text_only",
     "not_chosen",
 )
-"""Why a scored sample is in (the first two) or out."""
+"""Why a scored sample is in (the first three) or out."""
 
-CHOSEN = ("selected", "hard_replacement")
+CHOSEN = ("selected", "hard_replacement", "filled_up")
 
 Scores = Mapping[str, Numbers]
 Mask = NDArray[np.bool_]
@@ -47,6 +48,8 @@ class Decision:
     """The thresholds in force, also those that were found rather than given."""
     notes: list[str] = field(default_factory=list)
     """What a user should know: an inert test, a budget that was not reached, unmeasured samples."""
+    order: Numbers | None = None
+    """(N,) the selector's ranking of all samples, lowest first, for filling up and cutting; None: it has none."""
 
     @property
     def chosen(self) -> Mask:

@@ -12,6 +12,7 @@ from rap_plugin.evidence.table import ArmCounts, EvidenceTable, Numbers
 from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.scorers.base import Score, arms_of
 from rap_plugin.selectors.base import Decision, Mask, Scores, Selector
+from rap_plugin.selectors.row_count import bring_to_size
 from rap_plugin.selectors.stopping import find_stopping_rule, missing
 
 
@@ -34,13 +35,15 @@ def count_open(table: EvidenceTable, config: RunConfig, scorers: Mapping[str, Sc
 def decide(
     table: EvidenceTable, config: RunConfig, scorers: Mapping[str, Score], selector: Selector
 ) -> tuple[Decision, Scores]:
-    """The selector's decision and the scores, of a table in which no verdict is open (`count_open` is 0).
+    """The selector's decision, brought to a size that fits, and the scores, where no verdict is open (`count_open` is 0).
 
     A stopped sample has NaN for the scores that would need its missing rollouts, and a reason that counts those it has.
     """
     scores = compute_scores(table, config, scorers)
     if not table.incomplete:
-        return selector(table, scores, config), scores
+        decision = selector(table, scores, config)
+        bring_to_size(decision, table, scores, config.selection)
+        return decision, scores
     filled = complete(table)
     decision = selector(filled, compute_scores(filled, config, scorers), config)
     explain(table, decision.reasons)

@@ -85,4 +85,4 @@ def _take(
     notes = []
     if wanted is not None and len(taken) < wanted:
         notes.append(f"the budget is {wanted} samples, but only {len(taken)} qualify ({yes})")
-    return Decision(verdicts, reasons, notes=notes)
+    return Decision(verdicts, reasons, notes=notes, order=order)

@@ -20,6 +20,7 @@ from rap_plugin.scorers import BUILTIN_SCORERS
 from rap_plugin.scorers.alignment import alignment, exact_share
 from rap_plugin.selectors.base import Mask, Scores
 from rap_plugin.selectors.released import CORE_GAIN, HARD_ALIGNMENT
+from rap_plugin.selectors.row_count import changes_size
 
 Wave = tuple[Arm, int]
 """Bring every unsettled sample to so many rollouts in one arm."""
@@ -38,10 +39,13 @@ class StoppingRule:
 def find_stopping_rule(config: RunConfig) -> StoppingRule | None:
     """The stopping rule of the configured selector, or None where its definition needs every rollout of every sample.
 
-    That is so for a budget of RAP and for lambda_a=auto (a threshold comes from the whole pool), for a
-    ranking by a score of both arms, and for selectors of plugins, about which nothing is known.
+    That is so for a selection that is filled up or cut (the next best come from the whole pool), for a budget of RAP
+    and for lambda_a=auto (a threshold comes from the whole pool), for a ranking by a score of both arms, and for
+    selectors of plugins, about which nothing is known.
     """
     options = config.selection
+    if changes_size(options):
+        return None
     if options.selector == "random":
         return StoppingRule(lambda config: [("blind", 1), ("image", 1)], _always)
     if options.selector == "limr" or (options.selector == "top" and _reads_image_only(options.score)):
@@ -68,6 +72,8 @@ def curtails_by_default(config: RunConfig) -> bool:
     sample has no score and a later change of thresholds would need its rollouts after all.
     """
     options = config.selection
+    if changes_size(options):
+        return False
     if options.selector == "rap":
         return options.preset == "paper" and not options.drm and find_stopping_rule(config) is not None
     return options.selector == "random" or (options.selector == "band" and options.keep is None)

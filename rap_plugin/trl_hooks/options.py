@@ -77,6 +77,7 @@ def read_options(
     of_trainer = {
         name: value for name, field in FROM_ARGS.items() if args is not None and (value := getattr(args, field, None))
     }
+    of_trainer |= {"selection.size_minimum": prompts_per_batch(args)}
     given = {dotted[keyword]: value for keyword, value in options.items()}
     with spelled(spelling()):
         base = load_config(flags=of_trainer)
@@ -87,3 +88,9 @@ def read_options(
             "configuration and give select_dataset the same processing_class as the trainer"
         )
     return config
+
+
+def prompts_per_batch(args: Any) -> int:
+    """Rows of one generation batch of a trainer, below which it makes no step; 0 where the arguments say nothing."""
+    responses, each = getattr(args, "generation_batch_size", None), getattr(args, "num_generations", None)
+    return responses // each if responses and each else 0

@@ -7,7 +7,6 @@ gets has one column of places, and `datasets`' own `with_transform` puts today's
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +17,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rap_plugin.errors import EmptySelection, RapError
+from rap_plugin.hosts.batches import repeat_rows
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.run_dir import files
 from rap_plugin.selectors.base import CHOSEN, Selection
+from rap_plugin.trl_hooks.options import prompts_per_batch
 from rap_plugin.trl_hooks.prompting import read_prompts
 from rap_plugin.trl_hooks.select import SelectionSettings, save_quietly, select_rows
 
@@ -71,7 +72,7 @@ class Reselection:
         self.rounds: list[Round] = []
         self._places = Places(self._prompts.dataset, [])
         self.select(model, 0)
-        self._places.rows = spread(self.rounds[-1].rows, size or len(self.rounds[-1].rows), 0)
+        self._places.rows = repeat_rows(self.rounds[-1].rows, size or len(self.rounds[-1].rows), 0)
         self.dataset = datasets.Dataset.from_dict({"place": list(range(len(self.rows)))}).with_transform(self._places)
         """For the trainer's `train_dataset`."""
 
@@ -99,7 +100,7 @@ class Reselection:
         before = self.rounds[-1].rows if self.rounds else None
         self.rounds.append(Round(step, folder, rows, metrics_of(selection, folder, seconds, before)))
         if rows and self._places.rows:
-            self._places.rows = spread(rows, len(self._places.rows), step)
+            self._places.rows = repeat_rows(rows, len(self._places.rows), step)
         return self.rounds[-1]
 
     def adopt(self, step: int) -> None:
@@ -108,7 +109,7 @@ class Reselection:
         for then in sorted((then for then in steps if then <= step), reverse=True):
             rows = _chosen_rows(self.out / f"step-{then:06d}")
             if rows:
-                self._places.rows = spread(rows, len(self._places.rows), then)
+                self._places.rows = repeat_rows(rows, len(self._places.rows), then)
                 return
 
     def attach(self, trainer: Any) -> None:
@@ -129,7 +130,7 @@ class Reselection:
                 "data loader workers would go on with the old rows; set dataloader_num_workers=0, or select every "
                 "epoch without dataloader_persistent_workers"
             )
-        prompts = args.generation_batch_size // args.num_generations
+        prompts = prompts_per_batch(args)
         if len(self.dataset) < prompts:
             raise RapError(
                 f"{len(self.dataset)} rows do not fill one generation batch of {prompts} prompts, so there would be no "
@@ -160,12 +161,6 @@ class Places:
     def __call__(self, batch: dict[str, list[int]]) -> dict[str, Any]:
         found: dict[str, Any] = self.dataset[[self.rows[place] for place in batch["place"]]]
         return found
-
-
-def spread(rows: Sequence[int], size: int, seed: int) -> list[int]:
-    """`size` rows, ascending: all of them as equally often as it goes, the rest drawn by `seed`."""
-    times, rest = divmod(size, len(rows))
-    return sorted([*rows] * times + random.Random(f"rows {seed}").sample(list(rows), rest))
 
 
 def log_selection(trainer: Any, run: str | Path) -> None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
+from rap_plugin.hosts.batches import repeat_rows, require_pool
 from rap_plugin.hosts.options import spelled
 from rap_plugin.hosts.pool import open_run, save_pool
 from rap_plugin.pipeline.select import RunResult, select_with
 from rap_plugin.run_dir import tables
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import Selection
+from rap_plugin.selectors.row_count import row_counts
 from rap_plugin.trl_hooks.options import read_options, spelling
 from rap_plugin.trl_hooks.prompting import TRLPrompts, read_prompts
 
@@ -59,7 +61,7 @@ def select_dataset(
 
         print_summary(found.result)
     chosen = dataset.select(found.rows)
-    return _with_scores(chosen, found.result.selection) if scores else chosen
+    return _with_scores(chosen, found.result.selection, found.rows) if scores else chosen
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ def select_rows(
 ) -> SelectedRows:
     """Samples what is missing and decides. `pool` is the saved data set, by default saved below `run`."""
     _one_process()
+    options = read_options(settings.options, {}, settings.args, settings.config).selection
+    counts = row_counts(options)
     with spelled(spelling()):
+        require_pool(counts, len(prompts.dataset), options.size_by)
         open_run(run)
     folder = save_quietly(prompts.dataset, run) if pool is None else pool
     with open_engine(model, settings) as engine:
@@ -107,7 +112,13 @@ def select_rows(
                 engine, open_pool(wanted.pool), wanted, run, extend=settings.extend, quiet=settings.quiet
             )
     chosen = result.selection.decision.chosen
-    return SelectedRows(result, sorted(result.selection.table.rows[chosen].tolist()))
+    rows = sorted(result.selection.table.rows[chosen].tolist())
+    size = counts.above(len(rows))
+    if size != len(rows):  # left to the host by size_by="repeat"
+        if not settings.quiet:
+            print(f"rap: {len(rows)} rows are repeated to {size}, {counts}")
+        rows = repeat_rows(rows, size, options.seed)
+    return SelectedRows(result, rows)
 
 
 @contextmanager
@@ -164,14 +175,14 @@ def _plain_network(model: Any) -> Any:
     return network
 
 
-def _with_scores(chosen: Any, selection: Selection) -> Any:
+def _with_scores(chosen: Any, selection: Selection, rows: list[int]) -> Any:
     import datasets
     import numpy as np
     import pyarrow as pa
 
-    # Of the chosen samples, in the order of their rows.
-    order = np.flatnonzero(selection.decision.chosen)
-    order = order[np.argsort(selection.table.rows[order])]
+    # Of the samples of the chosen rows, which may repeat.
+    at = {row: i for i, row in enumerate(selection.table.rows.tolist())}
+    order = np.array([at[row] for row in rows], dtype=np.int64)
     columns = pa.table(tables.score_columns(selection)).take(pa.array(order))
     kept = chosen.remove_columns([name for name in columns.column_names if name in chosen.column_names])
     with _silent():

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.errors import RapError
+from rap_plugin.hosts.batches import repeat_rows
 from rap_plugin.verl_hooks import contract
 from rap_plugin.verl_hooks.curriculum import Curriculum
-from rap_plugin.verl_hooks.options import VerlOptions, for_validation, read_options
+from rap_plugin.verl_hooks.options import VerlOptions, for_validation, read_options, rows_per_batch
 from rap_plugin.verl_hooks.rollout_counts import groups_of_batch
-from rap_plugin.verl_hooks.rows import find_rows, read_chosen
+from rap_plugin.verl_hooks.rows import ChosenRows, find_rows, read_chosen
 
 try:
     from verl.utils.dataset.rl_dataset import RLHFDataset
@@ -66,9 +67,10 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
             raise RapError(
                 f"every selected row is longer than data.max_prompt_length={self.max_prompt_length}; raise it"
             )
+        self.dataframe = self._filling_a_batch(self.dataframe, self.rap)
 
     def _selected(self, rows: Any, rap: VerlOptions) -> Any:
-        chosen = read_chosen(Path(rap.run_dir))
+        chosen = self._chosen(rap)
         found = find_rows([str(file) for file in self.data_files], chosen)
         if len(found.ids) != len(rows):
             raise RapError(
@@ -82,6 +84,9 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
             rows = rows.add_column(COLUMN, found.ids)
         return rows.select(found.numbers)
 
+    def _chosen(self, rap: VerlOptions) -> ChosenRows:
+        return read_chosen(Path(rap.run_dir), rows_per_batch(self.config) if rap.size_by == "fill" else 0)
+
     def _cut(self, rows: Any) -> Any:
         """`train_max_samples` of the rows, chosen as verl chooses them from a whole file."""
         if not 0 < self.max_samples < len(rows):
@@ -91,8 +96,22 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         draws = np.random.default_rng(self.seed)
         return rows.select(draws.choice(len(rows), size=self.max_samples, replace=False).tolist())
 
+    def _filling_a_batch(self, rows: Any, rap: VerlOptions) -> Any:
+        """The rows, repeated where they do not fill one batch: verl then makes no step, and divides by zero later."""
+        wanted = rows_per_batch(self.config)
+        if len(rows) >= wanted:
+            return rows
+        if rap.size_by == "fill":
+            raise RapError(
+                f"{len(rows)} selected rows do not fill one batch of {wanted} (data.train_batch_size, "
+                f"data.gen_batch_size); set them to at most {len(rows)}, raise data.max_prompt_length or "
+                "data.train_max_samples, or set +data.rap.size_by=repeat"
+            )
+        logger.warning("rap: %d rows are repeated to %d, the rows of a batch", len(rows), wanted)
+        return rows.select(repeat_rows(range(len(rows)), wanted, self.seed or 0))
+
     def _make_curriculum(self, rap: VerlOptions) -> Curriculum:
-        counts = read_chosen(Path(rap.run_dir)).counts
+        counts = self._chosen(rap).counts
         ids = self.dataframe[COLUMN][:]
         right, wrong = np.array([counts[identity] for identity in ids], dtype=np.float64).T
         return Curriculum(ids, right, wrong, seed=self.seed or 0, fade=rap.fade)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -17,6 +17,9 @@ class VerlOptions(Section):
     run_dir: str = Field(min_length=1, description="run directory of `rap select`, on every node")
     reweight: bool = Field(False, description="draw rows by how much their rollouts disagree, counted while training")
     right_at: float = Field(0.5, description="reward from which a rollout is right, where the reward gives no `acc`")
+    size_by: Literal["fill", "repeat"] = Field(
+        "fill", description="where fewer rows are selected than a batch has: fill up with the next best, or repeat rows"
+    )
     fade: float = Field(0.5, ge=0, le=1, description="what is left of a row's earlier counts when it is sampled again")
 
 
@@ -39,7 +42,14 @@ def read_options(config: Mapping[str, Any]) -> VerlOptions:
             f"data.rap.reweight needs data.dataloader_num_workers=0, not {workers}: workers fetch rows "
             "before the last rollouts are counted"
         )
+    if options.reweight and options.size_by == "repeat":
+        raise RapError("data.rap.reweight draws rows as often as they are worth it; leave data.rap.size_by at fill")
     return options
+
+
+def rows_per_batch(config: Mapping[str, Any]) -> int:
+    """Rows of one batch of verl's data loader, below which it makes no step."""
+    return max(int(config.get(name) or 0) for name in ("train_batch_size", "gen_batch_size"))
 
 
 def for_validation(data_files: Any, config: Mapping[str, Any]) -> bool:

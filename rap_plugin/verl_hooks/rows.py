@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rap_plugin.config import PoolConfig
+from rap_plugin.config import PoolConfig, RunConfig
 from rap_plugin.errors import RapError
+from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins, load_plugin_files
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, read_run
 from rap_plugin.run_dir.pool import known_fingerprint
+from rap_plugin.run_dir.tables import score_columns
 from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.samples.images import image_bytes
 from rap_plugin.samples.ingest import choose_format
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import ImageProblem, sample_id
+
+logger = logging.getLogger("rap_plugin.verl")
 
 CHUNK = 64
 """Rows in memory at a time, with their images."""
@@ -49,8 +56,11 @@ class MatchedRows:
     """The sample id of every row; None where it is not selected."""
 
 
-def read_chosen(run: Path) -> ChosenRows:
-    """Reads what a run selected. Raises RapError where it is not finished, empty, or not a run."""
+def read_chosen(run: Path, at_least: int = 0) -> ChosenRows:
+    """Reads what a run selected, filled up with the next best samples to `at_least` rows.
+
+    Raises RapError where it is not finished, empty, not a run, or too small a pool for so many.
+    """
     config = config_of(read_run(run), run)
     load_plugin_files(config.plugins)
     selected = run / files.SELECTED
@@ -62,8 +72,31 @@ def read_chosen(run: Path) -> ChosenRows:
     rows = pq.read_table(selected, columns=["rap_id", *COUNTS]).to_pylist()
     if not rows:
         raise RapError(f"{run}: the selection is empty, so there is nothing to train on; loosen it with `rap decide`")
+    if len(rows) < at_least:
+        rows = _filled_up(run, config, at_least)
     counts = {row["rap_id"]: (row[COUNTS[0]], row[COUNTS[1]] - row[COUNTS[0]]) for row in rows}
     return ChosenRows(run, config.pool, _pool_fingerprint(run), counts)
+
+
+def _filled_up(run: Path, config: RunConfig, rows: int) -> list[dict[str, Any]]:
+    """The selection decided again for so many rows, from the run's evidence; its files stay as they are."""
+    wanted = config.selection.model_copy(update={"size_minimum": rows, "size_by": "fill"})
+    if not (run / files.EVIDENCE).is_file():
+        raise RapError(
+            f"{run}: fewer rows are selected than the {rows} of a batch, and without {files.EVIDENCE} there are no next "
+            "best; set +data.rap.size_by=repeat, or a smaller data.train_batch_size"
+        )
+    selection, store = load_selection(run, config.model_copy(update={"selection": wanted}))
+    store.close()
+    added = selection.decision.counts().get("filled_up", 0)
+    logger.warning(
+        "rap: the %d selected samples are filled up to %d with the next best; "
+        "`rap decide %s --set selection.size_minimum=%d` writes it down",
+        *(rows - added, rows, run, rows),
+    )
+    columns = pa.table(score_columns(selection)).filter(pa.array(selection.decision.chosen))
+    found: list[dict[str, Any]] = columns.select(["rap_id", *COUNTS]).to_pylist()
+    return found
 
 
 def find_rows(files: Sequence[str], chosen: ChosenRows) -> MatchedRows:

@@ -55,7 +55,8 @@ def launched(ray_here, stand_ins, tiny_model, reward_file, tmp_path, monkeypatch
         monkeypatch.setattr(launch, "wrap_command", lambda command, given: None)
         argv = arguments(tiny_model, dataset, "--reward.remote_url", str(reward_file), "--data_filter", "rap")
         launch.install()
-        return run_command([*argv, "--rap.run_dir", str(tmp_path / "run"), *flags])
+        folders = ["--rap.run_dir", str(tmp_path / "run"), "--ckpt.path", str(tmp_path / "checkpoints")]
+        return run_command([*argv, *folders, *flags])
 
     yield get
     launch.uninstall()
@@ -215,8 +216,8 @@ def test_a_dataset_without_images_is_refused_before_any_engine(launched, tmp_pat
     line = refused(launched, file)
     assert line == "--data.image_key: no column 'images' in the dataset, so no images; columns: prompt, label"
     assert not (tmp_path / "run").exists()
-    file.write_text('{"prompt": "What is 1 + 1?", "label": "2", "images": []}\n')
-    assert "none of the 1 rows has an image" in refused(launched, file)
+    file.write_text('{"prompt": "What is 1 + 1?", "label": "2", "images": []}\n' * 2)
+    assert "none of the 2 rows has an image" in refused(launched, file)
 
 
 def test_images_of_a_kind_that_openrlhf_cannot_load_are_refused(launched, write_pool):
@@ -274,3 +275,59 @@ def test_another_temperature_in_the_same_folder_must_be_wanted(launched, write_c
     line = refused(launched, file, "--rap.temperature", "0.5")
     assert "choose another --rap.run_dir, or add --rap.extend" in line
     assert len(launched(file, "--rap.temperature", "0.5", "--rap.extend").asked) == 24
+
+
+# -- a number of rows that the batches can share -----------------------------------------------------------------------
+
+TWO_RANKS = ("--actor.num_gpus_per_node", "2", "--rollout.n_samples_per_prompt", "3")
+TWO_RANKS += ("--train.micro_batch_size", "4", "--rollout.micro_batch_size", "4")
+"""3 responses a prompt in micro-batches of 4: only multiples of 8 rows are equal shares of two ranks."""
+
+
+def test_a_selection_gets_a_number_of_rows_that_its_ranks_can_share_and_says_how(launched, write_chat_pool, capsys):
+    file = write_chat_pool(13)
+    filled = launched(file, *TWO_RANKS)
+    verdicts = pq.read_table(filled.run / "scores.parquet").column("rap_verdict").to_pylist()
+    rows = trainers_rows(filled.args)["source_row"][:]
+    assert (len(rows), verdicts.count("filled_up")) == (8, 4)
+    assert all(verdicts[row] in ("selected", "hard_replacement", "filled_up") for row in rows)
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "the 4 selected samples are filled up to 8, a multiple of 8 and at least 3" in said
+    assert "rap-plugin: 3 optimizer steps in 1 episode: 1 rollout batches, 24 responses" in said
+
+    repeated = launched(file, *TWO_RANKS, "--rap.size_by", "repeat")
+    numbers = trainers_rows(repeated.args)["source_row"][:]
+    assert repeated.asked == []
+    assert [numbers.count(row) for row in sorted(set(numbers))] == [2, 2, 2, 2]
+    assert "4 rows are repeated to 8, a multiple of 8" in capsys.readouterr().out
+
+
+def test_batches_that_no_number_of_rows_fits_are_refused_with_three_that_do(launched, write_chat_pool):
+    line = refused(launched, write_chat_pool(13), *TWO_RANKS, "--rollout.batch_size", "12")
+    assert "--rollout.batch_size 12: 12 x 3 responses are no equal share for 2 ranks" in line
+    assert line.endswith("batch sizes that fit: 8, 16, 24")
+    small = refused(launched, write_chat_pool(3), *TWO_RANKS)
+    assert (
+        "the pool has 3 rows, and the training needs a multiple of 8 and at least 3 of them, as in 8, 16, 24" in small
+    )
+    assert "set --rap.size_by to repeat" in small
+
+
+# -- going on with a training -------------------------------------------------------------------------------------------
+
+
+def test_a_training_does_not_go_on_with_other_rows_than_its_checkpoint(launched, write_chat_pool, tmp_path):
+    file, checkpoints = write_chat_pool(12), tmp_path / "checkpoints"
+    flags = ("--ckpt.path", str(checkpoints), "--ckpt.load_enable")
+    launched(file, *flags)
+    (checkpoints / "_actor").mkdir()
+    (checkpoints / "_actor" / "latest").write_text("global_step3")
+    launched(file, *flags)
+    line = refused(launched, file, *flags, "--rap.lambda_c", "0.2", "--rap.drm", "off")
+    assert "--ckpt.load_enable: the checkpoint in" in line
+    assert "rows than the" in line
+    # Started anew there, the training is another one, and the old checkpoint still belongs to the old rows.
+    other = flags[:2]
+    launched(file, *other, "--rap.lambda_c", "0.2", "--rap.drm", "off")
+    assert "--ckpt.load_enable" in refused(launched, file, *flags, "--rap.lambda_c", "0.2", "--rap.drm", "off")
+    launched(file, *flags)

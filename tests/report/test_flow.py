@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rap_plugin.config import load_config
 from rap_plugin.report.flow import BAR, Flow, build_flow
 from rap_plugin.samples.sample import Quarantined
-from rap_plugin.selectors.base import VERDICTS, Decision, Selection
+from rap_plugin.selectors.base import CHOSEN, VERDICTS, Decision, Selection
 from tests.fabricate import Fabricated, fabricate
 from tests.tables import make_table
 
@@ -30,7 +30,7 @@ def selection_of(counts: dict[str, int], quarantined: int, **options: object) ->
 
 def check(flow: Flow, counts: dict[str, int], quarantined: int) -> None:
     nodes = {node.key: node for node in flow.nodes}
-    chosen = counts.get("selected", 0) + counts.get("hard_replacement", 0)
+    chosen = sum(counts.get(word, 0) for word in CHOSEN)
     assert nodes["pool"].count == sum(counts.values()) + quarantined == flow.total
     assert nodes["selection"].count == chosen
     for node in flow.nodes:
@@ -40,9 +40,7 @@ def check(flow: Flow, counts: dict[str, int], quarantined: int) -> None:
         assert node.ends or node.key == "selection" or out == node.count
     ended = {node.key: node.count for node in flow.nodes if node.ends}
     assert ended.pop("quarantine", 0) == quarantined
-    assert ended == {
-        word: number for word, number in counts.items() if number and word not in ("selected", "hard_replacement")
-    }
+    assert ended == {word: number for word, number in counts.items() if number and word not in CHOSEN}
 
 
 def check_drawing(flow: Flow) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from rap_plugin.errors import EmptySelection, RapError
+from rap_plugin.hosts.batches import repeat_rows
 from rap_plugin.run_dir import files
 from rap_plugin.trl_hooks import Reselection, log_selection, select_dataset
-from rap_plugin.trl_hooks.reselect import spread
 from tests.trl_hooks.conftest import QUICK
 
 METRICS = (
@@ -65,8 +65,8 @@ def test_the_second_epoch_reads_what_was_selected_with_the_weights_after_the_fir
 
     first, second = again.rounds
     assert (first.step, second.step) == (0, 2)
-    assert seen.between(0, 2) == spread(first.rows, 8, 0)
-    assert seen.between(2, 4) == spread(second.rows, 8, 2)
+    assert seen.between(0, 2) == repeat_rows(first.rows, 8, 0)
+    assert seen.between(2, 4) == repeat_rows(second.rows, 8, 2)
     assert first.rows != second.rows
     # It is what a selection of its own makes of the weights at that moment, and they differ from the first ones.
     assert (second.run / files.REPORT).is_file()
@@ -116,7 +116,7 @@ def test_it_selects_every_few_steps_too_and_goes_on_after_a_crash_with_the_rows_
     trainer = make_trainer(later.dataset, "RLOO", Seen(), **saving)
     later.attach(trainer)
     trainer.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-3"))
-    assert later.rows == spread(after, 16, 2)
+    assert later.rows == repeat_rows(after, 16, 2)
     assert len(later.rounds) == 1  # nothing was due at steps 3 and 4
 
 
@@ -216,14 +216,4 @@ def test_data_loader_workers_read_the_new_rows_of_the_next_epoch(
 
 
 def put(again: Reselection, rows: list[int]) -> None:
-    again.rows[:] = spread(rows, len(again.rows), 0)
-
-
-def test_rows_are_spread_evenly_over_the_places() -> None:
-    assert spread([3, 1, 2], 3, 0) == [1, 2, 3]
-    assert spread([5, 7], 4, 0) == [5, 5, 7, 7]
-    more = spread(range(100), 10, 0)
-    assert len(set(more)) == 10
-    assert more == sorted(more) == spread(range(100), 10, 0) != spread(range(100), 10, 1)
-    odd = spread([1, 2, 3], 7, 0)
-    assert {odd.count(row) for row in (1, 2, 3)} == {2, 3}
+    again.rows[:] = repeat_rows(rows, len(again.rows), 0)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.run_dir import files
+from rap_plugin.selectors.row_count import RowCounts
 from rap_plugin.trl_hooks import accuracy_reward, format_reward, select_dataset
+from rap_plugin.trl_hooks.options import prompts_per_batch
 from tests.trl_hooks.conftest import QUICK, SYSTEM
 
 
@@ -62,6 +65,37 @@ def test_the_scores_come_as_columns_when_asked_for(rows: Any, run: Path, model_d
         assert row["rap_discrepancy"] == pytest.approx(row["rap_acc_image"] - row["rap_acc_blind"])
     again = select_dataset(chosen, model_dir, out=run.with_name("again"), selector="random", scores=True, **QUICK)
     assert len(again.column_names) == len(set(again.column_names))
+
+
+def test_a_selection_smaller_than_a_generation_batch_is_filled_up_or_repeated(
+    rows: Any, run: Path, model_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strict = {**QUICK, "lambda_c": 0.6, "drm": False, "quiet": False}
+    plain = len(select_dataset(rows, model_dir, out=run, **strict))
+    args = SimpleNamespace(generation_batch_size=4 * 25, num_generations=4)
+    filled = select_dataset(rows, model_dir, out=run, args=args, scores=True, **strict)
+    assert (len(filled), filled["rap_verdict"][:].count("filled_up")) == (25, 25 - plain)
+    assert "filled up to 25, at least 25" in " ".join(capsys.readouterr().out.split())
+    again = select_dataset(rows, model_dir, out=run, args=args, scores=True, size_by="repeat", **strict)
+    assert (len(again), len(set(again["row"]))) == (25, plain)
+    assert again["rap_id"][:] == [known["rap_id"] for known in again]
+    assert f"{plain} rows are repeated to 25, at least 25" in capsys.readouterr().out
+    few = SimpleNamespace(generation_batch_size=4 * 99, num_generations=4)
+    with pytest.raises(
+        RapError, match=r"30 rows, .* at least 99 of them, as in 99, 100, 101; .* set size_by to repeat"
+    ):
+        select_dataset(rows, model_dir, out=run, args=few, **QUICK)
+
+
+def test_trl_makes_steps_on_just_the_numbers_of_rows_that_fit() -> None:
+    from trl.trainer.utils import RepeatSampler
+
+    for prompts in range(1, 40):
+        args = SimpleNamespace(generation_batch_size=4 * prompts, num_generations=4)
+        counts = RowCounts(minimum=prompts_per_batch(args))
+        for size in range(1, 80):
+            sampler = RepeatSampler(range(size), mini_repeat_count=4, batch_size=prompts, repeat_count=2)
+            assert counts.fits(size) == (next(iter(sampler), None) is not None)
 
 
 def test_rewards_are_the_grades_of_the_evidence(run: Path) -> None:

@@ -18,6 +18,8 @@ import pytest
 pytest.importorskip("verl", reason="verl is not installed")
 
 from rap_plugin.errors import RapError
+from rap_plugin.selectors.row_count import RowCounts
+from rap_plugin.verl_hooks.options import rows_per_batch
 
 from .conftest import Prepared, write_verl_pool
 
@@ -47,6 +49,37 @@ def test_one_epoch_of_verls_loader_is_the_selection(make_dataset: Make, verl_con
     seen = [batch for batches in ids_of(loader_of(config, dataset)) for batch in batches]
     assert sorted(seen) == sorted(prepared.ids)
     assert seen != prepared.ids, "verl shuffles by default"
+
+
+def test_fewer_rows_than_a_batch_are_filled_up_with_the_next_best_or_repeated(
+    make_dataset: Make, prepared: Prepared, caplog: pytest.LogCaptureFixture
+) -> None:
+    selected = len(prepared.ids)
+    batch = f"data.train_batch_size={selected + 5}"
+    filled = make_dataset(batch)
+    assert set(prepared.ids) < set(filled.dataframe["rap_id"])
+    assert len(set(filled.dataframe["rap_id"])) == selected + 5
+    assert f"the {selected} selected samples are filled up to {selected + 5}" in caplog.text
+    assert f"`rap decide {prepared.run} --set selection.size_minimum={selected + 5}` writes it down" in caplog.text
+    assert make_dataset(batch, "+data.rap.reweight=True").curriculum is not None
+    repeated = make_dataset(batch, "+data.rap.size_by=repeat")
+    assert set(repeated.dataframe["rap_id"]) == set(prepared.ids)
+    assert len(repeated) == selected + 5
+    with pytest.raises(RapError, match="the training needs at least 9999 rows, as in 9999, 10000, 10001"):
+        make_dataset("data.train_batch_size=9999")
+    with pytest.raises(RapError, match=r"3 selected rows do not fill one batch of 4 .*; set them to at most 3"):
+        make_dataset("data.train_max_samples=3")
+
+
+def test_verl_makes_steps_on_just_the_numbers_of_rows_that_fit() -> None:
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    for train, generated in ((1, None), (4, None), (7, 7), (12, 5), (5, 12)):
+        counts = RowCounts(minimum=rows_per_batch({"train_batch_size": train, "gen_batch_size": generated}))
+        for size in range(1, 40):
+            # As in `PPOTrainer._init_dataloader`, which later divides by the steps of an epoch.
+            loader = StatefulDataLoader(range(size), batch_size=generated or train, drop_last=True)
+            assert counts.fits(size) == (size // train >= 1 and len(loader) >= 1)
 
 
 def test_rows_keep_their_columns_prompts_and_images(make_dataset: Make, prepared: Prepared) -> None:
@@ -246,7 +279,7 @@ def test_two_epochs_without_fresh_evidence_are_told(make_dataset: Make, caplog: 
     dataset = make_dataset("+data.rap.reweight=True")
     for _ in range(3 * len(dataset)):
         dataset[0]
-    assert caplog.text.count("two epochs without fresh evidence: reweight needs RapReplayBuffer") == 1
+    assert caplog.text.count("two epochs without rollouts from training: reweight needs RapReplayBuffer") == 1
 
 
 def test_state_of_other_rows_is_refused(make_dataset: Make, prepared: Prepared) -> None:
