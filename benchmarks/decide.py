@@ -1,4 +1,4 @@
-"""How long `rap decide` takes on a run of N samples, and how much memory: a process of its own, start-up included.
+"""How long `rap decide --no-report` takes on a run of N samples, and how much memory: a process of its own, start-up included.
 
 The run is synthetic: N pool rows with a 68-byte PNG each, 5 + 5 rollouts drawn from graded abilities, all
 attention statistics filled. Everything is on disk before the clock starts.
@@ -144,8 +144,8 @@ def make_run(folder: Path, samples: int) -> Path:
 
 
 def measure(run: Path) -> tuple[float, float]:
-    """Seconds and peak resident GiB of one `rap decide RUN --lambda-c 0.3`."""
-    command = [sys.executable, "-m", "rap_plugin.cli", "decide", str(run), "--lambda-c", "0.3"]
+    """Seconds and peak resident GiB of one `rap decide RUN --lambda-c 0.3 --no-report`."""
+    command = [sys.executable, "-m", "rap_plugin.cli", "decide", str(run), "--lambda-c", "0.3", "--no-report"]
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started

@@ -10,6 +10,10 @@ SCHEMA_VERSION = 2
 ROLLOUT_VERSION = 1
 """Part of every evidence key: raised when a rollout's meaning changes, so that old ones are not mixed in."""
 
+ROLLOUT_FAILED = "status = 'engine_error'"
+ATTENTION_FAILED = "attention > 'failed:' AND attention < 'failed;'"
+"""Attention that was tried and failed, `failed: why`, as a range: what an index can be limited to."""
+
 _STATISTICS = ",\n    ".join(f"{column} REAL" for column in STATISTIC_COLUMNS)
 
 # The numbers and the texts are separate tables, both clustered by sample: a decision over 10^7 rollouts
@@ -68,6 +72,10 @@ CREATE TABLE IF NOT EXISTS rollouts (
     measurements INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (sample, probe, rollout)
 ) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS failed_rollouts ON rollouts (probe, rollout, attempts) WHERE {ROLLOUT_FAILED};
+
+CREATE INDEX IF NOT EXISTS failed_attention ON rollouts (probe, rollout, measurements) WHERE {ATTENTION_FAILED};
 
 CREATE TABLE IF NOT EXISTS responses (
     sample INTEGER NOT NULL,

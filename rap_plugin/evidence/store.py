@@ -18,7 +18,7 @@ from typing import Any
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.database import Database
 from rap_plugin.evidence.records import Failures, LedgerEntry, PoolSample, ProbeKey, RolloutRecord
-from rap_plugin.evidence.schema import ROLLOUT_VERSION
+from rap_plugin.evidence.schema import ATTENTION_FAILED, ROLLOUT_FAILED, ROLLOUT_VERSION
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.grading.base import Grade
 from rap_plugin.rollout import Arm, Attention, Response
@@ -184,7 +184,7 @@ class EvidenceStore(Database):
     def _failed_attempts(self, probe: int, samples: Sequence[int]) -> dict[tuple[int, int], int]:
         """How often each rollout that the engine failed on was tried, by (sample, rollout)."""
         found = self.rows(
-            "SELECT sample, rollout, attempts FROM rollouts WHERE probe = ? AND status = 'engine_error' "
+            f"SELECT sample, rollout, attempts FROM rollouts WHERE probe = ? AND {ROLLOUT_FAILED} "
             f"AND sample IN ({_marks(samples)})",
             (probe, *samples),
         )
@@ -193,7 +193,7 @@ class EvidenceStore(Database):
     def failed(self, probe: int, attempts: int | None = None) -> dict[int, int]:
         """Samples with rollouts that the engine failed on, with a bit set of these; only those tried fewer than `attempts` times."""
         found = self.rows(
-            "SELECT sample, sum(1 << rollout) FROM rollouts WHERE probe = ? AND status = 'engine_error' AND attempts < ? "
+            f"SELECT sample, sum(1 << rollout) FROM rollouts WHERE probe = ? AND {ROLLOUT_FAILED} AND attempts < ? "
             "GROUP BY sample",
             (probe, attempts or 1 << 32),
         )
@@ -206,15 +206,15 @@ class EvidenceStore(Database):
 
     def failures(self, probes: Sequence[int], rollouts: int, attempts: int) -> Failures:
         """What the engine failed on among the first `rollouts` of these probes, and how much of it is final."""
-        found = self.rows(
-            "SELECT coalesce(sum(status = 'engine_error'), 0), "
-            "coalesce(sum(status = 'engine_error' AND attempts >= ?), 0), "
-            "coalesce(sum(attention LIKE 'failed:%'), 0), "
-            "coalesce(sum(attention LIKE 'failed:%' AND measurements >= ?), 0) "
-            f"FROM rollouts WHERE probe IN ({_marks(probes)}) AND rollout < ?",
-            (attempts, attempts, *probes, rollouts),
-        )
-        return Failures(*found[0])
+        counts: list[int] = []
+        for failed, tried in ((ROLLOUT_FAILED, "attempts"), (ATTENTION_FAILED, "measurements")):
+            found = self.rows(
+                f"SELECT count(*), coalesce(sum({tried} >= ?), 0) FROM rollouts "
+                f"WHERE probe IN ({_marks(probes)}) AND rollout < ? AND {failed}",
+                (attempts, *probes, rollouts),
+            )
+            counts += found[0]
+        return Failures(*counts)
 
     # --- grading ---
 
@@ -266,7 +266,7 @@ class EvidenceStore(Database):
         """
         found = self.rows(
             "SELECT sample, rollout FROM rollouts WHERE probe = ? AND status = 'ok' "
-            "AND (attention IS NULL OR (attention LIKE 'failed:%' AND measurements < ?))",
+            f"AND (attention IS NULL OR ({ATTENTION_FAILED} AND measurements < ?))",
             (probe, attempts),
         )
         wanted: dict[int, list[int]] = {}

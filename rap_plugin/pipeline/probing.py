@@ -83,7 +83,9 @@ def find_probes(
     store: EvidenceStore, config: RunConfig, identity: ModelIdentity, *, make: bool = False
 ) -> dict[Arm, int]:
     """The probes of both arms by number. Where nothing was sampled, `make` begins one; else 0, which holds nothing."""
-    keys = probe_keys(config, identity, [sample.id for sample in store.samples() if sample.images > 0])
+    shuffled = config.prompt.blind == "shuffle"
+    ids = [sample.id for sample in store.samples() if sample.images > 0] if shuffled else []
+    keys = probe_keys(config, identity, ids)
     return {arm: store.probe(key) if make else store.find_probe(key) or 0 for arm, key in keys.items()}
 
 

@@ -13,45 +13,8 @@ from rap_plugin.errors import RapError
 from rap_plugin.evidence.records import ProbeKey
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.evidence.store import EvidenceStore
-from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.rollout import ModelIdentity, Response, Sampling
-
-VERSION_1 = f"""
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE samples (
-    sample INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, question TEXT NOT NULL, gold TEXT NOT NULL,
-    source TEXT NOT NULL, images INTEGER NOT NULL, pixels INTEGER NOT NULL
-);
-CREATE TABLE pool (
-    row INTEGER PRIMARY KEY, sample INTEGER REFERENCES samples(sample), status TEXT, reason TEXT, quarantined_id TEXT
-);
-CREATE TABLE probes (
-    probe INTEGER PRIMARY KEY, arm TEXT NOT NULL, prompt_hash TEXT NOT NULL, model_revision TEXT NOT NULL,
-    sampling TEXT NOT NULL, seed INTEGER NOT NULL, schema_version INTEGER NOT NULL,
-    UNIQUE (arm, prompt_hash, model_revision, sampling, seed, schema_version)
-);
-CREATE TABLE rollouts (
-    sample INTEGER NOT NULL REFERENCES samples(sample), probe INTEGER NOT NULL REFERENCES probes(probe),
-    rollout INTEGER NOT NULL, status TEXT NOT NULL, finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
-    tokens INTEGER NOT NULL, grader TEXT, verdict TEXT, reward REAL, well_formatted INTEGER, attention TEXT,
-    {", ".join(f"{column} REAL" for column in STATISTIC_COLUMNS)},
-    PRIMARY KEY (sample, probe, rollout)
-) WITHOUT ROWID;
-CREATE TABLE responses (
-    sample INTEGER NOT NULL, probe INTEGER NOT NULL, rollout INTEGER NOT NULL, text TEXT NOT NULL,
-    token_ids BLOB NOT NULL, error TEXT NOT NULL, engine_reward REAL, extracted TEXT, grade_reason TEXT,
-    PRIMARY KEY (sample, probe, rollout)
-) WITHOUT ROWID;
-CREATE TABLE ledger (
-    entry INTEGER PRIMARY KEY, stage TEXT NOT NULL, started TEXT NOT NULL, seconds REAL NOT NULL,
-    rollouts INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, response_tokens INTEGER NOT NULL
-);
-CREATE VIEW evidence AS
-SELECT samples.id AS sample_id, probes.arm, probes.prompt_hash, probes.model_revision, probes.sampling, probes.seed,
-       probes.schema_version, rollouts.*, responses.text, responses.extracted, responses.error
-FROM rollouts JOIN samples USING (sample) JOIN probes USING (probe) JOIN responses USING (sample, probe, rollout);
-PRAGMA user_version = 1;
-"""
+from tests.old_store import VERSION_1
 
 
 def key(engine: str | None = None, **known: str) -> ProbeKey:
