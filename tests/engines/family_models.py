@@ -845,3 +845,117 @@ def blip_2(make, layers):
     )  # fmt: skip
     images = t.BlipImageProcessor(size=SQUARE)
     return t.Blip2ForConditionalGeneration(config), t.Blip2Processor(images, tokenizer, num_query_tokens=4), "<image>"
+
+
+GEMMA_SOUNDS = {"audio_token": "<|AUDIO|>", "boa_token": "<|audio_bos|>", "eoa_token": "<|audio_eos|>"}
+
+
+@family
+def gemma4(make, layers):
+    """Its last two layers share the keys of earlier ones."""
+    import transformers as t
+
+    tokenizer = make(image_token="<image>", boi_token="<img>", eoi_token="</img>", **GEMMA_SOUNDS, more=("<|video|>",))
+    config = t.Gemma4Config(
+        text_config=text(
+            tokenizer, 4, model_type="gemma4_text", sliding_window=24, num_kv_shared_layers=2,
+            vocab_size_per_layer_input=len(tokenizer), hidden_size_per_layer_input=8, global_head_dim=16,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+        ),
+        vision_config={
+            **SIDE, "num_key_value_heads": 2, "head_dim": 16, "patch_size": 16, "position_embedding_size": 64,
+        },
+        audio_config=None,
+        **ids(
+            tokenizer, image_token_id="<image>", boi_token_id="<img>", eoi_token_id="</img>",
+            video_token_id="<|video|>", audio_token_id="<|AUDIO|>",
+        ),
+    )  # fmt: skip
+    images = t.Gemma4ImageProcessor(patch_size=16, max_soft_tokens=70)
+    processor = t.Gemma4Processor(
+        t.Gemma4AudioFeatureExtractor(), images, tokenizer, t.Gemma4VideoProcessor(), image_seq_length=70
+    )
+    return t.Gemma4ForConditionalGeneration(config), processor, "<image>"
+
+
+@family
+def minimax_m3_vl(make, layers):
+    """The images of a batch look at each other in its vision tower."""
+    import transformers as t
+
+    kind = t.MiniMaxM3VLProcessor
+    names = (kind.IMAGE_TOKEN, kind.VIDEO_TOKEN, kind.VISION_START_TOKEN, kind.VISION_END_TOKEN)
+    tokenizer = make(more=names)
+    image, video = tokenizer.convert_tokens_to_ids([kind.IMAGE_TOKEN, kind.VIDEO_TOKEN])
+    config = t.MiniMaxM3VLConfig(
+        text_config=text(
+            tokenizer, layers, model_type="minimax_m3_vl_text", num_local_experts=4, num_experts_per_tok=2,
+            dense_intermediate_size=64, shared_intermediate_size=32, rotary_dim=8, index_n_heads=2, index_head_dim=16,
+            index_block_size=8, index_topk_blocks=2,
+        ),
+        vision_config={**SIDE, "image_size": 56, "patch_size": 14},
+        projector_hidden_size=32,
+        image_token_index=image,
+        video_token_index=video,
+    )  # fmt: skip
+    images = t.MiniMaxM3VLImageProcessor(size={"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12})
+    processor = kind(images, tokenizer, t.MiniMaxM3VLVideoProcessor())
+    return t.MiniMaxM3SparseForConditionalGeneration(config), processor, kind.IMAGE_TOKEN
+
+
+@family
+def qianfan_ocr(make, layers):
+    import transformers as t
+
+    tokenizer = make(start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>")
+    config = t.QianfanOCRConfig(
+        text_config=text(tokenizer, layers, model_type="qwen3"),
+        vision_config={**SIDE, "image_size": [28, 28], "patch_size": [7, 7]},
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    images = t.GotOcr2ImageProcessor(size=SQUARE, crop_to_patches=True, min_patches=1, max_patches=3)
+    processor = t.QianfanOCRProcessor(images, tokenizer, image_seq_length=4)
+    return t.QianfanOCRForConditionalGeneration(config), processor, "<image>"
+
+
+@family
+def llava_next_video(make, layers):
+    import transformers as t
+
+    tokenizer = make()
+    config = t.LlavaNextVideoConfig(
+        text_config=text(tokenizer, layers),
+        vision_config=CLIP,
+        image_grid_pinpoints=[[28, 56], [56, 28]],
+        vision_feature_layer=-1,
+        **ids(tokenizer, image_token_index="<image>", video_token_index="<video>"),
+    )
+    images = t.LlavaNextImageProcessor(
+        size={"shortest_edge": 28}, crop_size=SQUARE, image_grid_pinpoints=[[28, 56], [56, 28]]
+    )
+    processor = t.LlavaNextVideoProcessor(
+        t.LlavaNextVideoVideoProcessor(), images, tokenizer, patch_size=7, vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )  # fmt: skip
+    return t.LlavaNextVideoForConditionalGeneration(config), processor, "<image>"
+
+
+@family
+def deepseek_vl_hybrid(make, layers):
+    import transformers as t
+
+    tokenizer = make(image_token="<image>")
+    config = t.DeepseekVLHybridConfig(
+        text_config=text(tokenizer, layers),
+        vision_config=SIGLIP,
+        high_res_vision_config={
+            "model_type": "sam_vision_model", "hidden_size": 32, "output_channels": 8, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "image_size": 64, "patch_size": 16, "mlp_dim": 64, "global_attn_indexes": [1],
+            "window_size": 2,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+    )  # fmt: skip
+    images = t.DeepseekVLHybridImageProcessor(size=SQUARE, min_size=7, high_res_size={"height": 64, "width": 64})
+    processor = t.DeepseekVLHybridProcessor(images, tokenizer, num_image_tokens=16)
+    return t.DeepseekVLHybridForConditionalGeneration(config), processor, "<image>"

@@ -21,7 +21,7 @@ from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.rollout import ModelIdentity
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoadedModel:
     """A loaded model and the few facts about it that sampling needs."""
 
@@ -35,9 +35,11 @@ class LoadedModel:
     takes_keep: bool
     """forward has logits_to_keep."""
     pads: bool
-    """Prompts of different lengths may share a batch: nothing flows from padding into what follows it."""
+    """Prompts may share a batch: nothing flows from padding into what follows it, nor from image to image."""
     own_generate: str
     """Why only the model's own `generate` knows how to read one more token; empty where plain steps do."""
+    tried: bool = False
+    """Whether `pads` was seen to hold, with images."""
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+import torch
+
 from rap_plugin.engines import ace
 from rap_plugin.engines.hf.chat import ModelInputs
-from rap_plugin.engines.hf.decoding import SampledResponse, sample_batch
+from rap_plugin.engines.hf.decoding import SampledResponse, prefill, sample_batch
 from rap_plugin.engines.hf.forced import teacher_forced
 from rap_plugin.engines.hf.loading import LoadedModel
 from rap_plugin.engines.hf.own_generate import measure_prompt, sample_prompt
+from rap_plugin.engines.hf.padding import pad_prompts
 from rap_plugin.rollout import Sampling
 
 T = TypeVar("T")
+
+log = logging.getLogger("rap_plugin.engines")
+
+ALIKE, ALIKE_HALF = 1e-3, 0.15
+"""Relative difference of logits that another shape of the batch makes at most, in float32 and in 16 bits."""
 
 Prompts = Sequence[tuple[ModelInputs, Sequence[T]]]
 """Each prompt with one thing for every response of it: its seed, or its tokens."""
@@ -44,7 +53,31 @@ def measure(model: LoadedModel, group: Prompts[Sequence[int]]) -> list[list[ace.
 
 
 def _batches(model: LoadedModel, group: Prompts[T]) -> Iterator[Prompts[T]]:
+    pictured = sorted((inputs for inputs, _ in group if inputs.visual), key=lambda inputs: inputs.length)
+    if model.pads and not model.tried and len(pictured) > 1:
+        model.pads = _same_together(model, pictured[0], pictured[-1])
+        model.tried = True
+        if not model.pads:
+            log.warning(
+                "%s: prompts in one batch change each other; each is sampled alone", type(model.network).__name__
+            )
     if model.pads:
         yield group
     else:
         yield from ([one] for one in group)
+
+
+def _same_together(model: LoadedModel, short: ModelInputs, long: ModelInputs) -> bool:
+    """Whether a prompt's first logits are the same alone and padded beside another one with images.
+
+    Some vision towers let the images of a batch look at each other.
+    """
+    tolerance = ALIKE if model.network.dtype is torch.float32 else ALIKE_HALF
+    with torch.inference_mode():
+        together, alone = (
+            prefill(model, pad_prompts(prompts, model.pad_id, model.network, model.takes_positions))[0][0].float()
+            for prompts in ([short, long], [short])
+        )
+    spread = (alone - alone.mean()).norm().clamp_min(1e-30)
+    # Written so that logits that are no numbers pass: they are told when a token is drawn.
+    return not bool((together - alone).norm() / spread > tolerance)

@@ -20,8 +20,9 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "engines.md"
 CHEAP = (
     "qwen3_5", "qwen3_5_moe", "lfm2_vl", "minicpmv4_6", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "mllama",
     "gemma3", "llama4", "hunyuan_vl", "paligemma", "janus", "glm4v", "got_ocr2",
+    "minimax_m3_vl",
 )  # fmt: skip
-"""Those that need something of their own: a running state, positions, their own `generate`, or a refusal."""
+"""Those that need something of their own: a running state, positions, their own `generate`, no neighbours, a refusal."""
 
 
 def table() -> dict[str, list[str]]:
