@@ -36,16 +36,18 @@ def every_gold(item: BenchmarkItem) -> list[BenchmarkItem]:
 def items(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[BenchmarkItem]:
     found = items_of(request.param, tmp_path_factory.mktemp("releases"))
     assert found
-    return [one for item in found for one in every_gold(item)]
+    # Small releases repeat their problems.
+    distinct = {(one.question, one.gold, one.options): one for item in found for one in every_gold(item)}
+    return list(distinct.values())
 
 
 def total(items: list[BenchmarkItem], response: Callable[[BenchmarkItem], str]) -> float:
     return sum(score_response(item, response(item)).score or 0.0 for item in items)
 
 
-@pytest.mark.parametrize("response", SILENT)
-def test_a_response_that_gives_no_answer_scores_nothing(items: list[BenchmarkItem], response: str) -> None:
-    assert total(items, lambda _: response) == 0.0
+def test_a_response_that_gives_no_answer_scores_nothing(items: list[BenchmarkItem]) -> None:
+    scored = {response for response in SILENT if total(items, lambda _, said=response: said)}
+    assert scored == set()
 
 
 def test_an_echo_of_the_prompt_scores_nothing(items: list[BenchmarkItem]) -> None:
