@@ -31,6 +31,7 @@ _LABEL = re.compile(
 )
 _OR = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|might|could)\b", re.IGNORECASE)
 _LABELLED_LINE = re.compile(r"\W{0,3}(?:\d{1,2}[.)]\s*)?(?:[Oo]ption |[Cc]hoice )?\(?([A-J])(?:[.):]|\s-|$)")
+_INVENTED = re.compile(r"\(([A-Z]{1,2})\)\s")
 _NUMBERED = re.compile(r"^\W*\d{1,2}[.)]\s*")
 _INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
 _OPEN = re.compile(
@@ -131,6 +132,10 @@ def _read_body(
 ) -> Reading[str]:
     start, end = body
     parts = _without_listing(list(sentences(plain[start:end], start)), options, letters)
+    own = [part for part in parts if not _invented(part, options)] if options else parts
+    if parts and not own:
+        return unread("it lists options that the problem does not have")
+    parts = own
     if not parts:
         return unread("no answer found")
     if _mislabelled(parts[0], options, letters):
@@ -254,6 +259,9 @@ def _enumerates(parts: Sequence[Sentence], letters: str) -> bool:
     inline = _INLINE.findall(" ".join(part.text for part in parts[:8])[:120])
     if len(inline) > 2 and len(set(inline)) > 2 and _LABELLED_LINE.match(parts[0].text):
         return True
+    marks = re.sub(r"[A-J\s,;&().]", "", parts[0].text)
+    if len(set(re.findall(r"[A-J]", parts[0].text))) > 2 and marks and not re.search(r"\w", marks):
+        return True  # "▴ B, ▴ C, ▴ A": marks and letters, in no sentence
     alone = {choice for part in parts if (choice := letters_only(_NUMBERED.sub("", part.text), letters))}
     if len(alone) > 2:
         return True
@@ -275,6 +283,12 @@ def _alone(sentence: Sentence, options: Mapping[str, str], letters: str) -> Clai
     return Claim(choice, "answer", sentence.start, sentence.end, final=bare)
 
 
+def _invented(sentence: Sentence, options: Mapping[str, str]) -> bool:
+    """Whether a line is an option that the problem does not have: "(E) 72" after A to D."""
+    match = _INVENTED.match(sentence.text)
+    return match is not None and match.group(1) not in options
+
+
 def _without_listing(parts: list[Sentence], options: Mapping[str, str], letters: str) -> list[Sentence]:
     """Without lines that repeat the options of the question one after another."""
     own = {
@@ -290,7 +304,7 @@ def _without_listing(parts: list[Sentence], options: Mapping[str, str], letters:
         for index, letter in own.items()
         if own.get(index + 1) == _next(letter) or own.get(index - 1) == _previous(letter)
     }
-    if len(listed) >= max(2, len(options) - 1):
+    if len(listed) >= 2:
         parts = [part for index, part in enumerate(parts) if index not in listed]
     return parts
 

@@ -29,7 +29,7 @@ _REASON = re.compile(
     r",\s|;|\s\(|\.\s|\b(?:since|because|as|not|rather than|and not|which|due to|for|given)\b", re.IGNORECASE
 )
 _DOUBT = re.compile(
-    r"\b(?:or|either|maybe|perhaps|possibly|might|may|could|cannot|can't|can not|unsure|not sure|unclear|no idea|unable"
+    r"\b(?:or|either|maybe|perhaps|possibly|might|(?-i:may)|could|cannot|can't|can not|unsure|not sure|unclear|no idea|unable"
     r"|not enough|insufficient|^\W*if|assuming|whether|depends|depending|between|unless)\b|\?\W*$",
     re.IGNORECASE,
 )
@@ -58,6 +58,10 @@ _BLIND = re.compile(
     r"|\b(?:image|picture|figure|photo|diagram)s?\b[^.]{0,60}\b(?:not|n't|missing|blurry|unclear|unavailable|cut off)\b"
     r"|\b(?:as an ai|language model|sorry|apologi[sz]e|unfortunately|please provide|more context)\b",
     re.IGNORECASE,
+)
+_PREMISE = re.compile(r"\W*(?:if|when|given that|assuming that|as shown in)\b[^,;.]{3,240},\s+", re.IGNORECASE)
+_LIKELY = re.compile(
+    r"\b(?:(?:most|very|more) )?(?:likely|probably|also|therefore|immediately|directly) ", re.IGNORECASE
 )
 _POLAR = ({"yes", "no"}, {"true", "false"}, {"correct", "incorrect"}, {"right", "wrong"}, {"是", "否"}, {"对", "错"})
 _LISTED = re.compile(r"^\W*(?:\d{1,2}[.)]|[-*]\s)")
@@ -126,6 +130,10 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     answered = _answered_option(raw, options)
     if answered is not None:
         return answered
+    premise = _PREMISE.match(part.text)
+    if premise and not match_option(raw, options):
+        # "If the trees died, the population would decrease": what is stated stands after the premise.
+        return _stated_in(Sentence(part.text[premise.end() :], part.start + premise.end()), response, options)
     if _DOUBT.search(part.text):
         whole = match_option(raw, options) or match_option(part.text, options)
         clause = part.text[part.text.rfind(";") + 1 :] if ";" in part.text else re.split(r"\bbut\b", part.text)[-1]
@@ -135,7 +143,10 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     tail = _tail_option(raw, options) or _tail_option(part.text, options)
     if tail is None and _ends_elsewhere(part.text, options):
         return None
-    words, found = mentions(part.text, options)
+    text = _LIKELY.sub("", part.text)
+    words, found = mentions(text, options)
+    if not found:
+        words, found = mentions(_singular(text), {letter: _singular(option) for letter, option in options.items()})
     kept = [m for m in found if not _denied(words, m)]
     letters = {m.letter for m in kept}
     if tail is not None and (
@@ -145,6 +156,10 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     if len(letters) == 1:
         return kept[0].letter
     return ordinal if not letters else None
+
+
+def _singular(text: str) -> str:
+    return re.sub(r"(?<=[a-z]{3})(?<![su])s\b", "", text)
 
 
 def _ends_elsewhere(text: str, options: Mapping[str, str]) -> bool:

@@ -21,6 +21,7 @@ _NAMED_A = re.compile(r"(?<=[A-Za-z0-9] )A\b|^A$")
 _NAMED = "letteraaa"
 _VERDICTS = frozenset({"yes", "no", "true", "false", "right", "wrong", "correct", "incorrect"})
 """Options that a sentence can hold without choosing them; see `yes_no.verdict_of`."""
+_CHINESE_UNIT = re.compile(r"(?<=[\d.])\s?[\u4e00-\u9fff]{1,4}$")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
@@ -55,6 +56,8 @@ def is_formula(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _quantity(text: str) -> Quantity | None:
+    # "4.40 metres" answers "4.40米": a unit in another language is left out.
+    text = _CHINESE_UNIT.sub("", text)
     quantity = read_quantity(text)
     if quantity is None and (words := next(word_tokens(text[:60]), None)) and words.start == 0:
         quantity = read_quantity(f"{words.quantity.value} {text[words.end :].strip()}".strip())

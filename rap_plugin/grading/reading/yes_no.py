@@ -105,9 +105,14 @@ _SEE = re.compile(
     r"^\W*(?:do|can) (?:you|we) see (?:an?|any|the|some)?\s*(?P<what>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?|^\W*does (?:the|this) (?:image|picture|photo) (?:contain|show|have|include|feature|depict) (?:an?|any|the|some)?\s*(?P<what2>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?",
     re.IGNORECASE,
 )
+_REASON = re.compile(r",\s(?:as|since)\b|,?\sbecause\b", re.IGNORECASE)
+_AUXILIARIES = frozenset({"would", "will", "can", "could", "should", "may", "might", "must", "have", "has", "had"})
 _STOP = frozenset(
     [
         "the",
+        "this",
+        "these",
+        "those",
         "a",
         "an",
         "is",
@@ -280,6 +285,8 @@ def _called(text: str) -> Word | None:
 
 
 def _plain_statement(text: str, question: str) -> Word | None:
+    if question:
+        text = _REASON.split(text, maxsplit=1)[0] or text
     what = _object_of(question)
     clauses = [clause for clause in _split(text) if clause.strip(" .,")]
     if what:
@@ -289,6 +296,10 @@ def _plain_statement(text: str, question: str) -> Word | None:
                 c for c in clauses if re.search(r"\b(?:one|ones|any|none|it|that|such|them)\b", c) and len(clauses) == 1
             ]
         clauses = about
+    again = [clause for clause in clauses if question and not what and _overlaps(clause, question)]
+    if len(again) == 1 and len(clauses) > 1:
+        # The clause that takes up the question answers it; the others explain.
+        return "no" if _NEGATIVE.search(again[0]) else "yes"
     for clause in reversed(clauses):
         if re.search(r"\bnot only\b", clause, re.IGNORECASE):
             return "yes"
@@ -386,7 +397,8 @@ def _mentions(clause: str, what: set[str]) -> bool:
 
 def _overlaps(clause: str, question: str) -> bool:
     """Whether a clause says again what the question asks: all of the question's words that carry meaning."""
-    asked = [_stem(w) for w in re.findall(r"[\w'-]+", question.split("\n")[0].lower()) if w not in _STOP]
+    words = re.findall(r"[\w'-]+", question.split("\n")[0].lower())
+    asked = [_stem(w) for w in words[1 if words and words[0] in _AUXILIARIES else 0 :] if w not in _STOP]
     said = iter([_stem(w) for w in re.findall(r"[\w'-]+", clause.lower())])
     # In the same order: "more red than blue" is not "more blue than red".
     return bool(asked) and all(word in said for word in asked)
