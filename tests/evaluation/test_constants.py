@@ -20,7 +20,7 @@ SILENT = (
     "Sorry, I can't help with images of people yet.", "As an AI language model, I cannot see images.", "I'm sorry, but I can't assist with that.",
     "The image does not provide enough information to answer.", "Unanswerable", "\\boxed{?}", "?", "...", "-", "The answer is", "Answer:", "The answer is unknown.",
     "The correct option letter is", "Let me think about it.", "<think>I look at the image.</think>", "<think>It may be A or B.", "The image shows a chart.",
-    "undefined", "null", "[image]", "Please provide the image.", "It depends.", "To be determined", "无法确定", "我不知道。",
+    "undefined", "null", "[image]", "There is no image attached.", "Please provide the image.", "It depends.", "To be determined", "无法确定", "我不知道。",
 )  # fmt: skip
 """Responses that give no answer to any of the problems."""
 
@@ -77,6 +77,7 @@ def test_a_list_of_all_options_scores_nothing(items: list[BenchmarkItem]) -> Non
         lambda item: "/".join(letters(item)),
         lambda item: "\\boxed{" + ", ".join(letters(item)) + "}",
         lambda item: "\\boxed{" + "".join(letters(item)) + "}",
+        lambda item: "The options are " + ", ".join(f"({letter})" for letter in letters(item)) + ".",
         lambda item: "\n".join(f"{letter}. {item.choices.get(letter, '')}" for letter in letters(item)),
         lambda item: "yes or no",
         lambda item: "\\boxed{yes/no}",
