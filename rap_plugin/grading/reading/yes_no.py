@@ -107,52 +107,11 @@ _SEE = re.compile(
 )
 _REASON = re.compile(r",\s(?:as|since)\b|,?\sbecause\b", re.IGNORECASE)
 _AUXILIARIES = frozenset({"would", "will", "can", "could", "should", "may", "might", "must", "have", "has", "had"})
-_STOP = frozenset(
-    [
-        "the",
-        "this",
-        "these",
-        "those",
-        "a",
-        "an",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "do",
-        "does",
-        "did",
-        "in",
-        "on",
-        "of",
-        "to",
-        "at",
-        "and",
-        "or",
-        "it",
-        "this",
-        "that",
-        "there",
-        "any",
-        "image",
-        "picture",
-        "photo",
-        "you",
-        "see",
-        "please",
-        "answer",
-        "yes",
-        "no",
-        "question",
-        "with",
-        "have",
-        "has",
-        "can",
-        "for",
-    ]
-)
+_STOP = frozenset([
+    "the", "this", "these", "those", "a", "an", "is", "are", "was", "were", "be", "been", "do", "does", "did", "in",
+    "on", "of", "to", "at", "and", "or", "it", "this", "that", "there", "any", "image", "picture", "photo", "you",
+    "see", "please", "answer", "yes", "no", "question", "with", "have", "has", "can", "for",
+])  # fmt: skip
 
 
 @never_raises
