@@ -4,6 +4,7 @@
 #     MODEL=Qwen/Qwen2.5-VL-7B-Instruct DATA=data/mm-eureka/train.jsonl bash launch.sh
 #     MODEL=OpenGVLab/InternVL3-2B-hf ESTIMATOR=rloo MODE=async bash launch.sh --rap.lambda_c 0.4
 #     FILTER= bash launch.sh                                            # every row
+#     bash launch.sh --rap.dry_run                                      # how many responses and steps that makes
 #
 # What follows launch.sh goes to OpenRLHF as it is, behind the flags below, and so wins over them.
 set -euo pipefail
@@ -15,6 +16,9 @@ MODE=${MODE:-sync}                   # sync: all models share all GPUs; async: h
 GPUS=${GPUS:-8}
 IMAGES=${IMAGES:-1}                  # most images of a row, as prepare_data.py prints it
 FILTER=${FILTER-rap}                 # a selector, or empty
+EPISODES=${EPISODES:-$([ -n "$FILTER" ] && echo 10 || echo 1)}  # ten times a tenth of the rows, or once all of them
+EVAL=${EVAL:-}                       # rows to evaluate on, as prepare_data.py writes them; empty: none
+EVERY=${EVERY:-5}                    # rollout batches between checkpoints, and between evaluations
 OUT=${OUT:-runs/$(basename "$MODEL")-$(basename "$(dirname "$DATA")")-$ESTIMATOR${FILTER:+-$FILTER}}
 
 case $MODE in
@@ -24,6 +28,9 @@ case $MODE in
         place=(--train.async_enable --train.colocate_actor_ref --vllm.gpu_memory_utilization 0.9) ;;
   *) echo "launch.sh: MODE is sync or async, not $MODE" >&2; exit 2 ;;
 esac
+
+watch=()
+[ -z "$EVAL" ] || watch+=(--eval.dataset "$EVAL" --eval.steps "$EVERY" --eval.temperature 0.6 --eval.n_samples_per_prompt 4)
 
 exec python -m openrlhf.cli.train_ppo_ray \
   --actor.model_name_or_path "$MODEL" \
@@ -39,5 +46,8 @@ exec python -m openrlhf.cli.train_ppo_ray \
   --ds.zero_stage 3 --ds.param_dtype bf16 --actor.gradient_checkpointing_enable \
   --actor.num_gpus_per_node "$share" --ref.num_gpus_per_node "$share" \
   --vllm.num_engines "$share" --vllm.enable_prefix_caching --vllm.sync_backend nccl \
-  --ckpt.output_dir "$OUT" --ckpt.path "$OUT/checkpoints" --ckpt.save_hf \
-  "${place[@]}" ${FILTER:+--data_filter "$FILTER"} "$@"
+  --train.num_episodes "$EPISODES" \
+  --ckpt.output_dir "$OUT" --ckpt.path "$OUT/checkpoints" \
+  --ckpt.save_steps "$EVERY" --ckpt.max_num 3 --ckpt.load_enable \
+  --logger.tensorboard_dir "$OUT/tensorboard" \
+  "${watch[@]}" "${place[@]}" ${FILTER:+--data_filter "$FILTER"} "$@"

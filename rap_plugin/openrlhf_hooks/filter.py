@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
@@ -25,6 +27,9 @@ from rap_plugin.pipeline.select import RunResult, select_with
 from rap_plugin.run_dir import files
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import Selection
+
+PAPERS_SHARE = 5159 / 54931
+"""What RAP selected of MM-Eureka (arXiv 2506.04755, Qwen2.5-VL-7B)."""
 
 OWN_REWARD = "engine"
 """The grader that takes the reward with which the run's engines answer."""
@@ -68,6 +73,23 @@ class Filter:
             print("rap-plugin: selected; --rap.select_only ends the program before training", flush=True)
             raise SystemExit(0)
         return engine.actors() or start()
+
+    def plan(self) -> list[str]:
+        """What this command does, in lines of numbers: scoring, the selection, and the training on it and on all rows.
+
+        The number of selected rows is that of the run directory where it holds a selection, else the budget's, else RAP's
+        share in its paper.
+        """
+        config = read_config(self.given["data_filter"], self.given, self._defaults())
+        options, rows, arm = config.selection, len(self.rows), config.sampling.rollouts
+        selected, origin = _expected(self.run_dir, options.keep, rows)
+        size = self.counts.below(selected) if options.size_by == "cut" else self.counts.above(selected)
+        return [
+            f"scoring: {rows:,} rows x 2 x {arm} rollouts = {2 * arm * rows:,} responses, less what {self.run_dir} holds",
+            f"selection: {selected:,} rows ({origin}), brought to {size:,} ({self.counts})",
+            f"training on them: {planned(self.args, size)}",
+            f"training on every row: {planned(self.args, rows)}",
+        ]
 
     # -- before anything starts -----------------------------------------------------------------------------------
 
@@ -183,6 +205,16 @@ class Filter:
             return numbers
         print(f"rap-plugin: {len(numbers)} rows are repeated to {size}, {self.counts}", flush=True)
         return repeat_rows(numbers, size, self.args.train.seed)
+
+
+def _expected(run: Path, keep: float | None, rows: int) -> tuple[int, str]:
+    """How many rows will be selected, and where that number is from."""
+    selected = run / files.SELECTED
+    if selected.is_file():
+        return pq.read_metadata(selected).num_rows, f"as in {run}"
+    if keep is not None:
+        return max(1, round(keep * rows)), "--rap.keep"
+    return max(1, round(PAPERS_SHARE * rows)), f"{PAPERS_SHARE:.2%} as in the paper; yours may differ"
 
 
 def chosen_rows(selection: Selection, *, repeats: bool) -> list[int]:

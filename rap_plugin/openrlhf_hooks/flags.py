@@ -83,6 +83,12 @@ def add_flags(parser: argparse.ArgumentParser, selectors: Mapping[str, Any]) -> 
         f"--{PREFIX}select_only", action="store_true", default=False, help="stop after the selection, before training"
     )
     group.add_argument(
+        f"--{PREFIX}dry_run",
+        action="store_true",
+        default=False,
+        help="print how many responses, rows and optimizer steps this command makes, and stop before Ray starts",
+    )
+    group.add_argument(
         f"--{PREFIX}extend",
         action="store_true",
         default=False,

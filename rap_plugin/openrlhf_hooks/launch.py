@@ -92,6 +92,9 @@ def wrap_command(command: dict[str, Any], given: dict[str, Any]) -> None:
 
         with errors_in_one_line():
             chosen = Filter(args, given)
+            if given["dry_run"]:
+                print("\n".join(f"rap-plugin: {line}" for line in chosen.plan()), flush=True)
+                return None
 
             @functools.wraps(create_engines)
             def filtered_engines(*arguments: Any, **options: Any) -> Any:

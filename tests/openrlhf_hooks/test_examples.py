@@ -18,7 +18,8 @@ from PIL import Image
 
 from rap_plugin.cli.path import PATHS
 from rap_plugin.openrlhf_hooks import contract, launch
-from rap_plugin.openrlhf_hooks.filter import _check_images
+from rap_plugin.openrlhf_hooks.filter import Filter, _check_images
+from rap_plugin.openrlhf_hooks.launch import wrap_command
 
 from .command import run_command
 from .test_dataset import args_of, trainers_rows
@@ -109,6 +110,45 @@ def test_flags_behind_the_script_win(parsed):
     assert args.train.batch_size == 640
     assert vars(args.rap)["lambda_c"] == "0.4"
     assert args.data_filter == "band"
+
+
+def test_it_trains_for_episodes_keeps_checkpoints_and_logs(parsed):
+    args = parsed(EVAL="data/test.jsonl")
+    assert (args.train.num_episodes, args.ckpt.save_steps, args.ckpt.max_num) == (10, 5, 3)
+    assert args.ckpt.load_enable
+    assert args.logger.tensorboard_dir.startswith("runs/")
+    assert (args.eval.dataset, args.eval.steps) == ("data/test.jsonl", 5)
+    assert parsed(FILTER="").train.num_episodes == 1
+    assert parsed(FILTER="", EPISODES="3").train.num_episodes == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "scoring", "selection", "training", "whole"),
+    [
+        (2_101, "21,010", "197 rows (9.39%", "80 optimizer steps in 10 episodes: 10 rollout batches, 11,200", "820"),
+        (54_931, "549,310", "5,159 rows (9.39%", "2,020 optimizer steps in 10 episodes: 110 rollout", "21,450"),
+    ],
+    ids=["geometry3k", "MM-Eureka"],
+)
+def test_a_dry_run_prints_what_a_published_pool_comes_to(
+    parsed, tmp_path, capsys, rows, scoring, selection, training, whole
+):
+    file = tmp_path / "train.jsonl"
+    line = json.dumps({"prompt": [{"role": "user", "content": "<image>?"}], "label": "2", "images": ["a.png"]})
+    file.write_text((line + "\n") * rows)
+    args = parsed(DATA=str(file), OUT=str(tmp_path / "out"))
+    given = vars(args.rap) | {"data_filter": "rap", "dry_run": True}
+    plan = Filter(args, given).plan()
+    assert f"= {scoring} responses" in plan[0]
+    assert f"selection: {selection}" in plan[1]
+    assert "(a multiple of 32 and at least 26)" in plan[1]
+    assert f"training on them: {training}" in plan[2]
+    assert plan[3].startswith(f"training on every row: {whole} optimizer steps")
+    command = {"train": lambda args: pytest.fail("training starts"), "create_vllm_engines": None}
+    wrap_command(command, given)
+    assert command["train"](args) is None
+    assert capsys.readouterr().out.splitlines() == [f"rap-plugin: {line}" for line in plan]
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_mode_is_one_line(command_of):
