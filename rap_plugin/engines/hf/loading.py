@@ -67,7 +67,7 @@ def load_processor(config: ModelConfig, folder: Path) -> Any:
     """The model's processor; raises RapError where the model takes no images or has no chat template."""
     where, code = str(folder), config.trust_remote_code
     try:
-        settings = transformers.AutoConfig.from_pretrained(where, trust_remote_code=code)
+        settings = model_settings(config, folder)
     except Exception as error:
         raise RapError(
             f"{config.id}: its config.json cannot be used ({one_line(error)}); check ", Option("model.id")
@@ -93,16 +93,21 @@ def load_processor(config: ModelConfig, folder: Path) -> Any:
     return processor
 
 
+def model_settings(config: ModelConfig, folder: Path) -> Any:
+    """The configuration of what answers: of a model that also speaks (Qwen-Omni) that is its thinker."""
+    settings = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=config.trust_remote_code)
+    return getattr(settings, "thinker_config", None) or settings
+
+
 def attention_problem(config: ModelConfig, folder: Path) -> str | None:
     """Why the attention of a model of this configuration and class cannot be measured, empty where it can.
 
     The network is built without memory for its weights. None where its class cannot be built so.
     """
-    auto, code = transformers.AutoModelForImageTextToText, config.trust_remote_code
+    auto = transformers.AutoModelForImageTextToText
     try:
-        settings = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=code)
         with torch.device("meta"):
-            network = auto.from_config(settings, trust_remote_code=code)
+            network = auto.from_config(model_settings(config, folder), trust_remote_code=config.trust_remote_code)
     except Exception:
         return None
     return find_last_attention(network)[1]
@@ -115,6 +120,7 @@ def load_model(
     auto = transformers.AutoModelForImageTextToText
     options = {"dtype": dtype, "trust_remote_code": config.trust_remote_code, "use_safetensors": True}
     try:
+        options["config"] = model_settings(config, folder)
         with _bar_on_terminals():
             try:
                 network = auto.from_pretrained(str(folder), attn_implementation="sdpa", **options)

@@ -189,3 +189,25 @@ def test_bfloat16_weights_sample_and_measure(open_tiny, tiny_folder, picture):
         assert response.status == "ok"
         assert not attention.error
     engine.close()
+
+
+def test_a_model_that_also_speaks_is_sampled_by_its_thinker(tiny_folder, open_tiny, picture, tmp_path):
+    """Releases of Qwen-Omni hold the thinker beside a talker and a vocoder."""
+    from safetensors.torch import load_file, save_file
+
+    from rap_plugin.rollout import Prompt, Request, Sampling
+
+    omni = shutil.copytree(tiny_folder("qwen2_5_omni_thinker"), tmp_path / "omni")
+    settings = json.loads((omni / "config.json").read_text())
+    whole = {"model_type": "qwen2_5_omni", "thinker_config": settings, "enable_audio_output": False}
+    (omni / "config.json").write_text(json.dumps(whole))
+    weights_of_thinker = load_file(omni / "model.safetensors")
+    whole_weights = {f"thinker.{name}": value for name, value in weights_of_thinker.items()}
+    save_file({**whole_weights, "talker.head.weight": torch.ones(2)}, omni / "model.safetensors", {"format": "pt"})
+    request = [Request(Prompt("a" * 32, "image", "<image>?", (picture(60, 40),)), (0, 1))]
+    engine = open_hf(ModelConfig(id=str(omni), device="cpu"))
+    assert engine.attention_problem(Sampling()) == ""
+    assert engine.generate(request, Sampling(max_new_tokens=12)) == open_tiny("qwen2_5_omni_thinker").generate(
+        request, Sampling(max_new_tokens=12)
+    )
+    engine.close()
