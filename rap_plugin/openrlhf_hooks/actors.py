@@ -12,6 +12,7 @@ from typing import Any
 from rap_plugin.engines.ace import usable_span
 from rap_plugin.engines.vllm.capture import REQUEST
 from rap_plugin.engines.vllm.options import whole_prompts
+from rap_plugin.engines.vllm.tracked import NO_ROOM
 from rap_plugin.errors import one_line
 from rap_plugin.openrlhf_hooks.contract import actor_class
 from rap_plugin.openrlhf_hooks.reward import UNGRADED
@@ -22,6 +23,9 @@ WORKER = "rap_plugin.openrlhf_hooks.worker.CapturingWorkerWrap"
 
 Answer = dict[str, Any]
 """One rollout as it crosses process borders: plain values, no image tensors."""
+
+READ_AGAIN = 3
+"""Times that a stored response is read again where there was no room for its queries and keys."""
 
 UNSET = -1
 """Position of the first kept query, until the prompt's length is known."""
@@ -55,6 +59,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         self._rap_processor: Any = None
         self._rap_end_ids: frozenset[int] = frozenset()
         self._rap_count = 0
+        self._rap_alone = asyncio.Lock()
         # Tokens that vLLM puts around each image beyond the processor's own: OpenRLHF hands InternVL prompts on with their
         # <img> and </img>, and vLLM adds both again. Learned from the first answer.
         self._rap_added = 0
@@ -67,9 +72,14 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         self._rap_processor, self._rap_end_ids = processor, frozenset(end_ids)
         if not measure:
             return ""
-        # Keys of blocks that are cached already were never seen.
-        await self.llm.reset_prefix_cache()
-        answers = await self.llm.collective_rpc("rap_attention_start")
+        try:
+            # Keys of blocks that are cached already were never seen.
+            await self.llm.reset_prefix_cache()
+            answers = await self.llm.collective_rpc("rap_attention_start")
+        except Exception as error:
+            if self.llm.errored:
+                raise
+            return f"this vLLM is not as expected ({one_line(error)})"
         reason: str = next((answer["reason"] for answer in answers if answer["reason"]), "")
         if reason:
             await self.rap_stop_measuring()
@@ -155,6 +165,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         params = params.clone()
         params.seed = seed
         key = self._rap_key()
+        asked = {"key": key} if measure else {}
         if measure:
             params.extra_args = {REQUEST: [key, UNSET]}
         try:
@@ -170,10 +181,10 @@ class RapRolloutActor(Base):  # type: ignore[misc]
         except Exception as error:
             if self.llm.errored:
                 raise
-            return {"error": one_line(error)}
+            return {"error": one_line(error), **asked}
         ranges = response["action_ranges"]
         if not ranges:
-            return {"error": "no room for a response behind the prompt", "overlong": True}
+            return {"error": "no room for a response behind the prompt", "overlong": True, **asked}
         ids = list(response["observation_tokens"][ranges[0][0] :])
         answer = {
             "text": reading.decode(ids, skip_special_tokens=True),
@@ -182,7 +193,7 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             "truncated": bool(response.get("truncated")),
             "reward": reward_of(response),
         }
-        return {**answer, "key": key} if measure else answer
+        return {**answer, **asked}
 
     async def _rap_collect(self, answers: list[Answer]) -> None:
         """Adds `attention` to answers: statistics, a reason, or {} where it has to be read again."""
@@ -192,7 +203,13 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             key = answer.pop("key", None)
             if key is None:
                 continue
-            if self._rap_elsewhere.pop(key, 0):
+            elsewhere = self._rap_elsewhere.pop(key, 0)
+            if "error" in answer:
+                # Asked for all the same: what the workers keep of a request goes then.
+                wanted.append([key, 0])
+                waiting.append({})
+                continue
+            if elsewhere:
                 answer["attention"] = {}
             wanted.append([key, self._rap_rows(answer["token_ids"])])
             waiting.append(answer)
@@ -201,20 +218,30 @@ class RapRolloutActor(Base):  # type: ignore[misc]
             answer.setdefault("attention", {} if isinstance(measured, str) else measured)
 
     async def _rap_read(self, tokens: list[int], ids: list[int], data: Any, max_length: int) -> Any:
-        from vllm import SamplingParams
-
         rows = self._rap_rows(ids)
         if rows < 2:
             return {}
         if len(tokens) + rows + 1 >= max_length:
             return "prompt and response fill the context"
+        found = await self._rap_read_once(tokens, ids[: rows + 1], data, rows)
+        for _ in range(READ_AGAIN):
+            if found != NO_ROOM:
+                break
+            # Beside the others there was no room for it: one after the other, until there is.
+            async with self._rap_alone:
+                found = await self._rap_read_once(tokens, ids[: rows + 1], data, rows)
+        return found
+
+    async def _rap_read_once(self, tokens: list[int], ids: list[int], data: Any, rows: int) -> Any:
+        from vllm import SamplingParams
+
         shift = 0
         for _ in range(2):  # the second time where the first has shown what vLLM adds to this model's images
             key = self._rap_key()
             params = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, skip_reading_prefix_cache=True)
             params.extra_args = {REQUEST: [key, len(tokens) + 1]}
             try:
-                await self.generate([*tokens, *ids[: rows + 1]], params, data)
+                await self.generate([*tokens, *ids], params, data)
             except Exception as error:
                 if self.llm.errored:
                     raise

@@ -57,20 +57,56 @@ async def scenario(folder):
     later = await actor.rap_sample(prompt, "3", images, [3, 4], params, 512, True)
     ids, inputs, pictures = process_prompt_with_images(processor, prompt, images)
     seen = (await actor.generate(ids, params, {"image": pictures})).prompt_token_ids
-    # More prompts at a time than vLLM reads in one step by default, each with seeds of its own.
-    texts = [prompt + "and which? " * (10 + number % 7) + str(number) for number in range(40)]
-    crowd = await asyncio.gather(*(actor.rap_sample(text, "3", images, [1, 2, 3], params, 512, True) for text in texts))
+    crowd = await many(actor, prompt, images, params)
     spans = [usable_span(answer["token_ids"], frozenset([end])) for answer in first + later]
     return {
         "reason": reason,
         "added": len(seen) - len(ids),
         "fresh": fresh,
-        "crowd": [answer.get("error", "") for answers in crowd for answer in answers],
+        "crowd": crowd,
         "found": [answer["attention"] for answer in first + later],
         "wanted": [
             eager(folder, seen, answer["token_ids"], inputs["pixel_values"], span)
             for answer, span in zip(first + later, spans, strict=True)
         ],
+    }
+
+
+LITTLE = 2**19
+"""Bytes for queries and keys: a tenth of what the responses below would take together."""
+
+
+async def many(actor, prompt, images, params):
+    """More prompts at a time than vLLM reads in one step by default, little memory for them, and some that fail."""
+    execute = actor.executor.execute
+
+    async def odd(**options):
+        found = await execute(**options)
+        if options["sampling_params"].seed == 2:
+            raise ValueError("a reward that raises")
+        return found
+
+    actor.executor.execute = odd
+    await actor.llm.collective_rpc("rap_attention_start", args=(LITTLE,))
+    texts = [prompt + "and which? " * (10 + number % 7) + str(number) for number in range(40)]
+    found = await asyncio.gather(*(actor.rap_sample(text, "3", images, [1, 2, 3], params, 512, True) for text in texts))
+    answers = [answer for answers in found for answer in answers]
+    ok = [answer for answer in answers if "error" not in answer]
+    return {
+        "errors": sorted({answer["error"] for answer in answers if "error" in answer}),
+        "ok": len(ok),
+        "unmeasured": [answer["attention"] for answer in ok if isinstance(answer["attention"], str)],
+        "held": (await actor.llm.collective_rpc(held))[0],
+    }
+
+
+def held(worker):  # in fact the wrapper that vLLM puts around it
+    """Bytes taken, and what is still kept of requests that have ended or been asked for."""
+    requests = worker.worker.__dict__["_rap_capture"].requests
+    return {
+        "bytes": requests.pool.held_bytes,
+        "rows": requests.pool.capacity - requests.pool.room,
+        "ended": len(requests.ended),
     }
 
 

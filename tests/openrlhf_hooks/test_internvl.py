@@ -51,4 +51,14 @@ def test_the_first_stored_responses_are_measured_too(outcome):
 
 
 def test_a_whole_batch_of_seeded_prompts_does_not_end_vllms_cpu_build(outcome):
-    assert outcome["crowd"] == [""] * 120
+    assert outcome["crowd"]["ok"] == 80
+    assert outcome["crowd"]["errors"] == ["ValueError: a reward that raises"]
+
+
+def test_little_memory_is_never_passed_and_what_finds_no_room_is_read_again(outcome):
+    assert outcome["crowd"]["unmeasured"] == []
+    assert 0 < outcome["crowd"]["held"]["bytes"] <= 2**19
+
+
+def test_nothing_is_kept_of_a_rollout_that_failed_or_was_measured(outcome):
+    assert outcome["crowd"]["held"] | {"bytes": 0} == {"bytes": 0, "rows": 0, "ended": 0}

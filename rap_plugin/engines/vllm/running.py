@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import math
@@ -96,8 +97,10 @@ class RunningVLLM:
                         reason = str(answer.finish_reason)
                         yield FinishedRequest(output.request_id, list(answer.token_ids), reason)
         except KeyboardInterrupt:
-            # What is queued is dropped, so that the engine can be closed or used again.
+            # What is queued is dropped, and what the workers keep of it, so that the engine can be closed or used again.
             engine.abort_request(list(engine.output_processor.request_states), internal=True)
+            with contextlib.suppress(RapError):
+                self.stop_capture()
             raise
         except Exception as error:
             raise self._broken(error) from error
@@ -116,9 +119,16 @@ class RunningVLLM:
         if self._capturing or self.unreadable:
             return self.unreadable
         gigabytes = float(self.config.options.get("attention_gb", KEPT_GB))
-        # Keys of blocks that are cached already were never mirrored.
-        self.llm.reset_prefix_cache()
-        answers = self._call_workers("rap_attention_start", int(gigabytes * 2**30))
+        try:
+            # Keys of blocks that are cached already were never mirrored.
+            self.llm.reset_prefix_cache()
+            answers = self.llm.collective_rpc("rap_attention_start", args=(int(gigabytes * 2**30),))
+        except Exception as error:
+            if type(error).__name__ == "EngineDeadError":
+                raise self._broken(error) from error
+            # A name that moved is no reason to start the command again, which would fail in the same way for ever.
+            self.unreadable = f"this vLLM is not as expected ({one_line(error)})"
+            return self.unreadable
         self.unreadable = next((answer["reason"] for answer in answers if answer["reason"]), "")
         cost = next((answer["cost"] for answer in answers if answer["cost"]), "")
         if cost:
@@ -181,6 +191,11 @@ class RunningVLLM:
     def _broken(self, error: Exception) -> RapError:
         """vLLM's processes are gone or in an unknown state: ends them."""
         self.stop()
+        if isinstance(error, (AttributeError, ImportError, TypeError)):
+            # A name that moved: the same command would fail in the same way for ever.
+            return RapError(
+                f"this vLLM is not as expected ({one_line(error)}); install a version that docs/engines.md names"
+            )
         return RapError(f"vLLM stopped ({one_line(error)}); start the command again, stored rollouts are kept")
 
 

@@ -46,11 +46,13 @@ def sample(
         if done is None:
             continue
         done.response = _answer(vllm, finished, done.response, sampling)
-        if measure and done.response.status == "ok":
+        if measure:
+            # A failed one too: what the workers keep of a request goes when it has been asked for.
             collector.add(finished.key, vllm.usable_rows(done.response.token_ids))
     collector.flush()
     for key, attention in collector.found.items():
-        running[key].attention = attention
+        if running[key].response.status == "ok":
+            running[key].attention = attention
     return rows
 
 

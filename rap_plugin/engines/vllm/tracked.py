@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ class TrackedRequests:
                     rows.tracked.query_rows += taken[done : done + count]
                     done += count
                 return planned
-            self._give_up_one([rows.tracked for rows in planned])
+            self._give_up_one({rows.tracked: rows.stop - rows.begin for rows in planned})
             planned = [rows for rows in planned if not rows.tracked.lost]
         return []
 
@@ -141,14 +141,15 @@ class TrackedRequests:
         flat = keys.flatten()
         return pad(flat, (0, -len(flat) % self.pool.width)).view(-1, self.pool.width)
 
-    def _give_up_one(self, planned: Sequence[TrackedRequest] = ()) -> bool:
-        """Gives up the request with the fewest rows among those that hold or need any; False where there is none."""
+    def _give_up_one(self, planned: Mapping[TrackedRequest, int] | None = None) -> bool:
+        """Gives up the request with the fewest rows, planned ones included; False where none holds or needs any."""
+        planned = planned or {}
         kept = [*planned, *(tracked for tracked in self.running.values() if tracked.query_rows)]
         kept = [tracked for tracked in kept if not tracked.lost]
         if not kept:
             return False
         # Of those with equally few, the last one: the others are nearer to their end.
-        self.lose(min(reversed(kept), key=lambda tracked: len(tracked.query_rows)), NO_ROOM)
+        self.lose(min(reversed(kept), key=lambda one: len(one.query_rows) + planned.get(one, 0)), NO_ROOM)
         return True
 
     def _release(self, tracked: TrackedRequest) -> None:

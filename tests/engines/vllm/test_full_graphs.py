@@ -72,6 +72,14 @@ CHOICES = """
         worker, choice = runner("PIECEWISE")
         put_aside_full_graphs(worker)()
         assert choice() == "PIECEWISE"
+    # A vLLM in which nothing is where it was: a reason and no exception, which would look like a broken engine.
+    from rap_plugin.engines.vllm.capture import CaptureExtension
+
+    class Worker(CaptureExtension):
+        vllm_config = Names()
+
+    print("moved:", Worker().rap_attention_start()["reason"])
+    Worker().rap_attention_stop()
     worker, _ = first_runner("FULL_AND_PIECEWISE")
     worker.model_runner = Names()
     try:
@@ -81,9 +89,20 @@ CHOICES = """
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
-def test_full_graphs_are_put_aside_and_come_back_in_both_model_runners_of_vllm():
+@pytest.fixture(scope="module")
+def said():
+    """What the script above prints, its assertions held."""
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vLLM is not installed")
     code = textwrap.dedent(CHOICES)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "cannot: " in done.stdout
+    return done.stdout
+
+
+def test_full_graphs_are_put_aside_and_come_back_in_both_model_runners_of_vllm(said):
+    assert "cannot: " in said
+
+
+def test_names_of_vllm_that_moved_are_a_reason_and_no_broken_engine(said):
+    assert "moved: this vLLM is not as expected" in said
