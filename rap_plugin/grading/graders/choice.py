@@ -29,11 +29,12 @@ def gold_choice(gold: str, options: Mapping[str, str]) -> str | None:
 def choice_opinion(item: GradeItem, options: Mapping[str, str]) -> Opinion:
     """The opinion of the `choice` grader, given the options of the question."""
     gold = gold_choice(item.gold, options)
-    said = read_option(item.response, options, question=item.question).value
+    reading = read_option(item.response, options, question=item.question)
+    said = reading.value
     if gold is None:
         return Opinion("ungradable", said or "", check_choice_gold(item.gold, options) or "")
     if said is None:
-        return Opinion("wrong", "", "no choice found")
+        return Opinion("wrong", "", reading.reason)
     return Opinion("right", said) if said == gold else Opinion("wrong", said, "another option")
 
 

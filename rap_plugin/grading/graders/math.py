@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rap_plugin.grading.base import GradeItem, GradingOptions
 from rap_plugin.grading.building import Ask, Opinion, gold_is_empty, grader
-from rap_plugin.grading.reading.answers import find_answer
+from rap_plugin.grading.reading.answers import Answer, find_answer
 from rap_plugin.grading.reading.formulas import (
     MAX_ANSWER_CHARS,
     MAX_NESTING,
@@ -15,8 +15,11 @@ from rap_plugin.grading.reading.formulas import (
     nesting,
     quick_compare,
     same_words,
+    split_name,
 )
 from rap_plugin.grading.reading.golds import number_of, plain_value, rounding_tolerance, rounds_to
+from rap_plugin.grading.reading.numbers import read_number
+from rap_plugin.grading.reading.quantities import read_quantity
 from rap_plugin.grading.workers.processes import Reply
 
 
@@ -40,6 +43,17 @@ def check_math_gold(gold: str, question: str = "") -> str | None:
     return gold_is_empty(gold)
 
 
+def _said(item: GradeItem, answer: Answer, gold: str) -> str:
+    """The mathematics of the answer. For a gold that is a number, prose is read as benchmarks read it."""
+    said = answer_as_math(answer)
+    prose = not answer.marked and any(character.isalpha() for character in answer.text)
+    if not prose or read_quantity(answer.text) or not read_quantity(gold):
+        return said
+    number = read_number(item.response, item.question).value
+    known = read_quantity(split_name(said)[1]) or read_quantity(said.rsplit("=", 1)[-1])
+    return said if number is None or (known and known.value == number.value) else number.text
+
+
 def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     """The opinion of the `math` grader, or the comparison that only a worker can decide."""
     answer = find_answer(item.response)
@@ -52,7 +66,7 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     if is_words(gold):
         same = same_words(gold, answer)
         return Opinion("right" if same else "wrong", answer.text, "" if same else "another text")
-    said = answer_as_math(answer)
+    said = _said(item, answer, gold)
     if not said:
         return Opinion("wrong", "", "no answer found")
     value = plain_value(said)

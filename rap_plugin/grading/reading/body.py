@@ -23,11 +23,17 @@ _COURTESY = re.compile(
     r"|希望.{0,12}(?:帮助|幫助)|如果.{0,20}(?:问题|疑问|問題).{0,20}|(?:谢谢|不客气|祝你)",
     re.IGNORECASE,
 )
+_CUT_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{[^}]{0,2000}$")
 _OPENING = re.compile(
     r"^\W*(?:sure|certainly|of course|okay|ok|great question|understood|i understand|i see(?: the image| it)?|absolutely|"
     r"no problem|alright|got it)\b[^.!?\n]{0,80}?(?:[.!:]|,? (?:i can|let me|let's|here)[^.!?\n]{0,80}[.!:])\s*",
     re.IGNORECASE,
 )
+
+
+def cut_box(response: str, start: int, end: int) -> bool:
+    """Whether a text ends inside a box: an answer that was cut off."""
+    return bool(_CUT_BOX.search(response, max(start, end - 2_100), end))
 
 
 def thought_end(response: str) -> int | None:

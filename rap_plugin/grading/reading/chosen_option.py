@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from rap_plugin.grading.reading.answers import find_marked
 from rap_plugin.grading.reading.base import Reading, contradictory, never_raises, read, unread
-from rap_plugin.grading.reading.body import body_span
+from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.option_claims import Claim, claims_in, corrects
 from rap_plugin.grading.reading.option_letters import GROUP, letters_in, letters_only
 from rap_plugin.grading.reading.option_statements import stated_option
@@ -74,6 +74,8 @@ def read_option(
     body = body_span(response, plain)
     if body is None:
         return unread("the thought was cut off")
+    if cut_box(response, *body):
+        return unread("the box was cut off", body)
     return _read_body(response, plain, body, known, allowed, question)
 
 

@@ -24,6 +24,8 @@ _FUNCTION_WORDS = (
     "theta alpha beta gamma lambda pmatrix bmatrix vmatrix matrix cases array begin end frac"
 )
 _MATH_WORDS = frozenset(_FUNCTION_WORDS.split())
+_REASON = re.compile(r"\s*(?:,\s+|\s\(|\bbecause\b|\bsince\b|\bas\b)")
+_NEXT_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _HEDGE = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
 _NAME = re.compile(
     r"(?:[A-Za-z\\][A-Za-z\\ '°]{0,60}|\\angle ?[A-Za-z0-9]{1,5}|[A-Za-z]\w?_?\{?\w{0,6}\}?)"
@@ -70,23 +72,32 @@ def answer_as_math(answer: Answer) -> str:
     text = answer.text.strip()
     if answer.how == "boxed" or read_quantity(text) is not None or not _is_sentence(text):
         return text
-    spans = [a or b for a, b in _MATH_SPAN.findall(text)]
-    if spans:
-        if _HEDGE.search(_MATH_SPAN.sub(" ", text)) and len({squash(span) for span in spans}) > 1:
-            return ""
-        last = list(_MATH_SPAN.finditer(text))[-1]
-        with_unit = strip_marks(spans[-1] + " " + first_sentence(text[last.end() :]))
-        return with_unit if read_quantity(with_unit) else str(spans[-1])
-    if answer.how == "phrase":
-        lead = re.split(r"\s*(?:,\s+|\s\(|\bbecause\b|\bsince\b|\bas\b)", text, maxsplit=1)[0]
-        if lead and not _is_sentence(lead):
-            return lead
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z])", text) if part.strip()]
-    sentence = clean_math(sentences[-1]) if sentences else ""
-    found = find_quantities(sentence)
-    if not found or (_HEDGE.search(sentence) and len({number for number, _ in found}) > 1):
+    if _MATH_SPAN.search(text):
+        return _last_formula(text)
+    lead = _REASON.split(text, maxsplit=1)[0]
+    if answer.how == "phrase" and lead and not _is_sentence(lead):
+        return lead
+    return _last_number(text)
+
+
+def _last_formula(text: str) -> str:
+    """The last formula between dollar signs, with the unit that follows it; "" where formulas are alternatives."""
+    formulas = list(_MATH_SPAN.finditer(text))
+    contents = [match.group(1) or match.group(2) for match in formulas]
+    if _HEDGE.search(_MATH_SPAN.sub(" ", text)) and len({squash(content) for content in contents}) > 1:
         return ""
-    return found[-1][0]
+    with_unit = strip_marks(contents[-1] + " " + first_sentence(text[formulas[-1].end() :]))
+    return with_unit if read_quantity(with_unit) else contents[-1]
+
+
+def _last_number(text: str) -> str:
+    """The last number of the last sentence; "" where there is none, or numbers are alternatives."""
+    parts = [part for part in _NEXT_SENTENCE.split(text) if part.strip()]
+    sentence = clean_math(parts[-1]) if parts else ""
+    numbers = [number for number, _ in find_quantities(sentence)]
+    if not numbers or (_HEDGE.search(sentence) and len(set(numbers)) > 1):
+        return ""
+    return numbers[-1]
 
 
 @never_raises
@@ -94,7 +105,7 @@ def read_formula(response: str) -> Reading[str]:
     """The mathematics that a response gives as its answer, as it is written."""
     answer = find_answer(response)
     said = answer_as_math(answer)
-    return read(said, None, answer.how) if said else unread("no answer found")
+    return read(said, (answer.start, answer.end), answer.how) if said else unread("no answer found")
 
 
 def _is_sentence(text: str) -> bool:

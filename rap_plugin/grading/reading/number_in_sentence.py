@@ -11,6 +11,8 @@ from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens,
 from rap_plugin.grading.reading.quantities import Quantity
 
 _EQUALS = re.compile(r"(?:=|≈|\\approx|\\simeq|≃)\s*")
+MAX_WORD = 300
+"""Characters without a space in which no prose is looked for."""
 _LABEL = re.compile(
     r"\b(?P<noun>step|figure|fig\.?|option|choice|question|problem|equation|eq\.?|table|row|column|page|part|method|case|chapter|group|week|day|class"
     r"|grade|section|station|angle|point|line|level|stage|round|quarter|phase|series|plot|item|number|no\.|model|version|note|rule|type|team|player|bar|∠)\s?#?\(?$",
@@ -73,7 +75,7 @@ def content_words(text: str) -> set[str]:
 def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberToken | str | None:
     """The one number that a sentence gives; why it gives none where it gives several; None where it gives nothing.
     `answer`: the text follows "the answer is", so that its first number counts."""
-    if _UNSURE.search(text):
+    if _UNSURE.search(text) or max(map(len, text.split()), default=0) > MAX_WORD:
         return None
     words = [token for token in word_tokens(text) if _counts_something(text, token, answer)]
     tokens = _candidates(text, sorted([*number_tokens(text), *words], key=lambda token: token.start), asked)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rap_plugin.grading.reading.answers import find_marked, find_phrases, first_sentence
 from rap_plugin.grading.reading.base import Reading, contradictory, never_raises, read, unread
-from rap_plugin.grading.reading.body import body_span
+from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.formulas import split_name
 from rap_plugin.grading.reading.number_in_sentence import AskedNumber, bold_number, content_words, number_in
 from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens
@@ -48,6 +48,8 @@ def read_number(response: str, question: str = "") -> Reading[Quantity]:
     body = body_span(response, plain)
     if body is None:
         return unread("the thought was cut off")
+    if cut_box(response, *body):
+        return unread("the box was cut off", body)
     start, end = body
     phrased = _read_phrases(response, start, end, asked)
     if phrased is not None:

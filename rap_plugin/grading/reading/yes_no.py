@@ -8,7 +8,7 @@ from typing import Literal
 
 from rap_plugin.grading.reading.answers import find_marked, find_phrases
 from rap_plugin.grading.reading.base import Reading, contradictory, never_raises, read, unread
-from rap_plugin.grading.reading.body import body_span
+from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.plain import Sentence, plain_text, sentences
 
 Word = Literal["yes", "no"]
@@ -127,6 +127,8 @@ def read_yes_no(response: str, question: str = "") -> Reading[str]:
     body = body_span(response, plain)
     if body is None:
         return unread("the thought was cut off")
+    if cut_box(response, *body):
+        return unread("the box was cut off", body)
     parts = list(sentences(plain[body[0] : body[1]], body[0]))
     phrases = [phrase for phrase in find_phrases(response[: body[1]]) if phrase.start >= body[0]]
     if phrases:
