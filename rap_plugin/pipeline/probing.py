@@ -63,8 +63,11 @@ def probe_keys(config: RunConfig, identity: ModelIdentity, ids: Sequence[str] = 
     """
     model = config.model
     settings = {"engine": model.engine, "min_pixels": model.min_pixels, "max_pixels": model.max_pixels}
-    if not identity.dtype and model.dtype != "auto":
-        identity = replace(identity, dtype=model.dtype)
+    if model.dtype != "auto":
+        identity = replace(identity, dtype=identity.dtype or model.dtype)
+    elif config.execution.executor == "ray":
+        # What `auto` is for the workers' devices is not known here: this process may lack their GPU.
+        identity = replace(identity, dtype="")
     keys: dict[Arm, ProbeKey] = {}
     for arm in ARMS:
         shuffled = arm == "blind" and config.prompt.blind == "shuffle" and ids
