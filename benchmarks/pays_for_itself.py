@@ -115,6 +115,7 @@ def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) ->
             "pool.path": str(write_pool(setting, out)),
             "pool.limit": round(setting.pool * evidence.share),
             "model.id": str(MODEL_DIR),
+            "prompt.instruction": "",
             "prompt.blind": evidence.blind,
             "sampling.seed": seed,
             "sampling.max_new_tokens": 48,

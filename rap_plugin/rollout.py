@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,6 +60,8 @@ class Prompt:
     text: str
     images: tuple[Image, ...] = field(default=(), repr=False)
     system: str = ""
+    template_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Arguments of the chat template."""
 
 
 @dataclass(frozen=True, slots=True)

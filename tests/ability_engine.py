@@ -37,6 +37,8 @@ class AbilityEngine:
         self.broken = config.options.get("broken", "")
         self.overlong = str(config.options.get("overlong", ""))
         self.attention_broken = config.options.get("attention_broken", "")
+        # So many rollouts of every prompt are cut off at the token limit.
+        self.cut = int(config.options.get("cut", 0))
         self.attention_log = config.options.get("attention_log", "")
         if "processor" in config.options:
             self.identity = replace(self.identity, processor_hash=str(config.options["processor"]))
@@ -66,6 +68,8 @@ class AbilityEngine:
         if prompt.arm == "blind":
             ability /= 3
         draw = np.random.default_rng(rollout_seed(sampling.seed, prompt.sample_id, prompt.arm, rollout)).random()
+        if self.cut and rollout < self.cut:
+            return Response(rollout, "Let me think about", (1, 2, rollout), "length", 20)
         text = f"I think it is \\boxed{{{number if draw < ability else number + 1}}}"
         # The last token says which rollout this is, so that its attention can be drawn again from the tokens alone.
         return Response(rollout, text, (*range(5 + number % 3), rollout), "stop", 20)

@@ -85,3 +85,29 @@ def test_a_value_that_no_run_can_have_is_refused_in_one_line(name: str, value: o
         load_config(flags={name: value})
     assert "\n" not in str(caught.value)
     assert name in str(caught.value) or flag_of(name) in str(caught.value)
+
+
+def test_a_preset_brings_the_prompt_that_its_method_trains_with() -> None:
+    for preset in ("paper", "released"):
+        instruction = load_config(flags={"selection.preset": preset}).prompt.instruction
+        assert instruction is not None
+        assert "<think></think>" in instruction
+        assert "\\boxed{}" in instruction
+    assert load_config(flags={"prompt.instruction": ""}).prompt.instruction == ""
+    assert load_config(flags={"prompt.instruction": "Be brief."}).prompt.instruction == "Be brief."
+    # A host's prompts are its own.
+    assert load_config(flags={"prompt.host_recipe": "abc"}).prompt.instruction == ""
+
+
+def test_a_pools_own_instruction_goes_where_another_one_comes() -> None:
+    assert load_config().pool.own_instruction == "remove"
+    assert load_config(flags={"prompt.instruction": ""}).pool.own_instruction == "keep"
+    flags = {"prompt.instruction": "", "pool.own_instruction": "remove"}
+    assert load_config(flags=flags).pool.own_instruction == "remove"
+
+
+def test_template_options_that_rap_sets_itself_are_refused() -> None:
+    options = {"enable_thinking": False}
+    assert load_config(flags={"prompt.template_options": options}).prompt.template_options == options
+    with pytest.raises(RapError, match="tokenize is set by rap itself"):
+        load_config(assignments=["prompt.template_options={tokenize: false}"])

@@ -95,7 +95,17 @@ def test_a_run_killed_after_its_first_batches_ends_with_the_bytes_of_an_undistur
     killer.write_text(KILLER)
 
     def select(run: Path, *arguments: str) -> int:
-        command = [sys.executable, "-m", "rap_plugin.cli", "select", str(POOL_PATH), "--model", str(MODEL_DIR)]
+        command = [
+            sys.executable,
+            "-m",
+            "rap_plugin.cli",
+            "select",
+            str(POOL_PATH),
+            "--model",
+            str(MODEL_DIR),
+            "--instruction",
+            "",
+        ]
         command += ["--out", str(run), "--limit", "60", "--max-new-tokens", "64", "--batch-size", "100", *arguments]
         return subprocess.run(command, capture_output=True).returncode
 

@@ -32,7 +32,7 @@ def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path: Path) -> N
         words = shlex.split(line)
         words = [str(MODEL_DIR) if word == "Qwen/Qwen2.5-VL-7B-Instruct" else word for word in words]
         if words[1] == "select":
-            words += ["--limit", "60", "--max-new-tokens", "64", "--batch-size", "300", "--quiet"]
+            words += ["--instruction", "", "--limit", "60", "--max-new-tokens", "64", "--batch-size", "300", "--quiet"]
         done = subprocess.run(
             [sys.executable, "-m", "rap_plugin.cli", *words[1:]], cwd=tmp_path, capture_output=True, text=True
         )

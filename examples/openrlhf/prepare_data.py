@@ -13,7 +13,6 @@ datasource. Rows that cannot be used are counted by reason, and left out.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -26,12 +25,9 @@ from rap_plugin.exports.files import write_image, write_jsonl
 from rap_plugin.plugins import get_plugins
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
-from rap_plugin.samples.sample import IMAGE, Quarantined
+from rap_plugin.samples.sample import Quarantined
 
 INSTRUCTION = "First think inside <think></think>, then put the final answer in \\boxed{}."
-
-ANOTHER_INSTRUCTION = re.compile(r"\A.{0,2000}?</answer>.{0,300}?\bQuestion:\s*", re.DOTALL)
-"""MM-Eureka puts an instruction of its own in front of "Question:", which asks for <answer></answer> in place of a box."""
 
 
 def main() -> None:
@@ -49,6 +45,7 @@ def main() -> None:
         limit=options.limit,
         image_root=options.image_root,
         allow_urls=True,
+        own_instruction="remove",
     )
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -63,7 +60,7 @@ def main() -> None:
                 continue
             most = max(most, len(item.images))
             yield {
-                "prompt": [{"role": "user", "content": f"{question_of(item.question)} {options.instruction}"}],
+                "prompt": [{"role": "user", "content": f"{item.question} {options.instruction}"}],
                 "label": item.gold,
                 "images": [str(out / write_image(out, data)) for data in item.images],
                 "datasource": item.source or Path(options.pool).stem,
@@ -76,12 +73,6 @@ def main() -> None:
     print(f"{count} rows in {out / 'train.jsonl'}, at most {most} images a row")
     for status, number in left_out.most_common():
         print(f"{number} rows left out: {status}")
-
-
-def question_of(question: str) -> str:
-    """The bare question with its `<image>` places."""
-    bare = ANOTHER_INSTRUCTION.sub("", question)
-    return IMAGE * (question.count(IMAGE) - bare.count(IMAGE)) + bare
 
 
 if __name__ == "__main__":

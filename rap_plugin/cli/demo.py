@@ -38,6 +38,8 @@ def demo_config(limit: int | None = None) -> Any:
             "pool.path": str(POOL_PATH),
             "pool.limit": limit,
             "model.id": str(MODEL_DIR),
+            # The embedded model was trained on its own prompts, which end with the question.
+            "prompt.instruction": "",
             "sampling.max_new_tokens": 64,
             "model.batch_size": 320,
         }

@@ -13,7 +13,7 @@ import importlib.util
 import io
 import json
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -150,7 +150,7 @@ class OpenAIEngine:
         seed = rollout_seed(sampling.seed, prompt.sample_id, prompt.arm, rollout) & (2**SEED_BITS - 1)
         async with slots:
             try:
-                answer = await self._ask(client, messages, seed, sampling)
+                answer = await self._ask(client, messages, prompt.template_options, seed, sampling)
             except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
                 raise RapError(f"{self._url}: refused ({_message(error)}); set {KEYS[0]} to its API key") from None
             except openai.BadRequestError as error:
@@ -169,7 +169,14 @@ class OpenAIEngine:
                 return _failed(rollout, error)
         return _read(answer, rollout, prompt, sampling)
 
-    async def _ask(self, client: AsyncOpenAI, messages: list[Any], seed: int, sampling: Sampling) -> Any:
+    async def _ask(
+        self,
+        client: AsyncOpenAI,
+        messages: list[Any],
+        template_options: Mapping[str, Any],
+        seed: int,
+        sampling: Sampling,
+    ) -> Any:
         import openai
 
         settings: dict[str, Any] = {
@@ -182,6 +189,8 @@ class OpenAIEngine:
         if self._served == "vllm":
             # vLLM applies a repository's own sampling defaults unless told not to, and says which tokens it drew.
             settings["extra_body"] = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "return_token_ids": True}
+        if template_options:
+            settings.setdefault("extra_body", {})["chat_template_kwargs"] = dict(template_options)
         name = self._limit_name
         try:
             return await client.chat.completions.create(**settings, **{name: sampling.max_new_tokens})

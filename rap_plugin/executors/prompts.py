@@ -24,7 +24,14 @@ def prompt_hash(arm: Arm, config: PromptConfig) -> str:
 
     The image arm does not depend on the intervention, so another intervention reuses its rollouts.
     """
-    recipe = {"recipe": RECIPE, "instruction": config.instruction, "system": config.system}
+    recipe: dict[str, object] = {
+        "recipe": RECIPE,
+        "instruction": config.instruction or "",
+        "system": config.system,
+    }
+    # Absent unless used, so that the keys of older evidence stay as they are.
+    if config.template_options:
+        recipe["template"] = config.template_options
     if config.host_recipe:
         recipe["host"] = config.host_recipe
     if arm == "blind":
@@ -51,7 +58,7 @@ def make_prompt(sample: Sample, arm: Arm, config: PromptConfig, partner: Sample 
     else:
         replace = _grey if config.blind == "blank" else _noise
         images = tuple(replace(open_image(data).size, sample.id, i) for i, data in enumerate(sample.images))
-    return Prompt(sample.id, arm, text, images, config.system)
+    return Prompt(sample.id, arm, text, images, config.system, config.template_options)
 
 
 def without_placeholders(text: str) -> str:

@@ -143,6 +143,8 @@ class Filter:
             "pool.images": data.image_key,
             "pool.allow_urls": True,  # OpenRLHF fetches them itself
             "pool.image_root": str(Path.cwd()) if _has_relative_paths(rows, data.image_key) else None,
+            "pool.own_instruction": "keep",
+            "prompt.instruction": "",
             "prompt.host_recipe": prompts.hash(self.args.train.agent_func_path),
         }
         return read_config(self.given["data_filter"], self.given, {**self._defaults(), **about})

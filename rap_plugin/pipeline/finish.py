@@ -8,6 +8,7 @@ from pathlib import Path
 from rap_plugin.errors import EmptySelection, Option, RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.plugins import get_plugins
+from rap_plugin.report.responses import lacks_form
 from rap_plugin.run_dir import files, tables
 from rap_plugin.samples.pool import Pool
 from rap_plugin.selectors.base import Selection
@@ -57,6 +58,15 @@ def _why_empty(selection: Selection) -> EmptySelection:
         "too_few_graded": RapError("most rollouts failed or could not be graded; see the column error of the evidence"),
         "text_only": RapError("the pool's rows have no images; RAP selects multimodal problems"),
     }
+    if verdict == "unsolved" and selection.config.format_weight > 0 and lacks_form(selection.table, selection.config):
+        hints["unsolved"] = RapError(
+            "no response is <think>..</think> .. \\boxed{..}, so no reward is exactly 1; give an instruction that the model "
+            "follows (",
+            Option("prompt.instruction"),
+            ") or set ",
+            Option("grading.format_weight"),
+            " to 0",
+        )
     hint = hints.get(verdict, RapError("loosen the selector's thresholds"))
     what = f"the selection is empty: {number} of {len(selection.table)} samples are {verdict}; "
     return EmptySelection(what, hint, " (the evidence is kept)")

@@ -84,6 +84,8 @@ def import_run(
             "pool.path": str(pool),
             "model.id": IMPORTED,
             "model.engine": IMPORTED,
+            # The prompts were built by the code that sampled.
+            "prompt.instruction": "",
             "sampling.rollouts": groups,
             "grading.grader": IMPORTED,
             # Said outright, so that another preset does not change what the stored grades depend on.

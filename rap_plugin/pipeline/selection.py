@@ -13,6 +13,7 @@ from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.pipeline.failures import failure_notes
 from rap_plugin.pipeline.probing import find_probes
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
+from rap_plugin.report.responses import response_notes
 from rap_plugin.rollout import Arm
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, identity_of, read_run
@@ -52,6 +53,7 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
     decision, scores = curtailed.decide(table, config, scorers, registry.get("selectors", config.selection.selector))
     if table.incomplete:
         decision.notes.append(curtailed.saving(table))
+    decision.notes.extend(response_notes(table, config))
     failures = store.failures(list(probes.values()), config.sampling.rollouts, config.sampling.attempts)
     decision.notes.extend(failure_notes(failures))
     quarantine = sorted([*store.quarantine(), *table.failed], key=lambda item: item.row)

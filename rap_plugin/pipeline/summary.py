@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rap_plugin.pipeline.select import RunResult
+from rap_plugin.report.responses import cut_by_verdict
 from rap_plugin.report.words import verdict_word
 from rap_plugin.selectors.base import CHOSEN
 
@@ -21,14 +22,22 @@ def print_summary(result: RunResult) -> None:
     table.add_column("verdict")
     table.add_column("samples", justify="right")
     table.add_column("share", justify="right")
+    cut = cut_by_verdict(result.selection)
+    if any(cut.values()):
+        table.add_column("cut off with\nthe image", justify="right")
+        table.add_column("without", justify="right")
     table.add_column("meaning", overflow="fold")
     for verdict, number in decision.counts().items():
         style = "bold green" if verdict in CHOSEN else ""
         meaning = verdict_word(verdict, result.selection.config.selection.selector).short
-        table.add_row(verdict, f"{number:,}", f"{number / max(total, 1):.1%}", meaning, style=style)
+        cells = [f"{number:,}", f"{number / max(total, 1):.1%}"]
+        if any(cut.values()):
+            cells += ["" if share is None else f"{share:.1%}" for share in (cut[verdict].image, cut[verdict].blind)]
+        table.add_row(verdict, *cells, meaning, style=style)
     quarantine = Counter(item.status for item in result.selection.quarantine)
     for status, number in sorted(quarantine.items()):
-        table.add_row(status, f"{number:,}", "", "in quarantine.parquet, with the reason", style="yellow")
+        empty = [""] * (len(table.columns) - 3)
+        table.add_row(status, f"{number:,}", *empty, "in quarantine.parquet, with the reason", style="yellow")
     console.print(table)
     for note in decision.notes:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)

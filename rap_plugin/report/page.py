@@ -19,6 +19,7 @@ from rap_plugin.report import charts
 from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
 from rap_plugin.report.places import without_folders
+from rap_plugin.report.responses import CutShares, cut_by_verdict, cut_shares
 from rap_plugin.report.sensitivity import measure_sensitivity
 from rap_plugin.report.words import kind_of, status_word, verdict_word
 from rap_plugin.run_dir import files, tables
@@ -48,6 +49,7 @@ class VerdictRow:
     count: int
     share: float
     chosen: bool
+    cut: CutShares
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             usable=len(selection.table),
             share=chosen / max(total, 1),
             verdicts=verdicts,
+            cut=cut_shares(selection.table),
             flow=flow,
             gradients=gradients(flow.ribbons),
             notes=selection.decision.notes,
@@ -211,10 +214,12 @@ def about_run(run: Path) -> Mapping[str, Any]:
 def verdict_rows(selection: Selection) -> list[VerdictRow]:
     """Verdicts with their counts, the chosen ones first, as shares of the scored samples."""
     total = max(len(selection.table), 1)
+    cut = cut_by_verdict(selection)
     rows = []
     for name, count in selection.decision.counts().items():
         word = verdict_word(name, selection.config.selection.selector)
-        rows.append(VerdictRow(name, kind_of(name), word.title, word.meaning, count, count / total, name in CHOSEN))
+        about = (name, kind_of(name), word.title, word.meaning)
+        rows.append(VerdictRow(*about, count, count / total, name in CHOSEN, cut[name]))
     return rows
 
 

@@ -37,6 +37,8 @@ class RowReader:
     columns: ColumnChoice
     root: Path
     allow_urls: bool
+    own_instruction: str | None = None
+    """`remove` takes off what the pool itself asks for in its questions."""
 
     def raw(self, row: Row) -> RawSample:
         """The row as a problem with exactly one placeholder per image. Raises RowProblem."""
@@ -55,7 +57,10 @@ class RowReader:
                 raise RowProblem(
                     f"the {what} has half a character in it (a lone surrogate), which no model can be given"
                 )
-        return RawSample(placed(raw.question, len(raw.images)), raw.gold.strip(), raw.images, raw.source)
+        question = raw.question
+        if self.own_instruction == "remove":
+            question = self.format.without_own_instruction(question)
+        return RawSample(placed(question, len(raw.images)), raw.gold.strip(), raw.images, raw.source)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def choose_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format])
         columns = chosen.choose(pool.columns, rows, given)
     except RapError as error:
         raise RapError(f"{pool.path}: ", error) from None
-    return RowReader(chosen, columns, pool.root, config.allow_urls)
+    return RowReader(chosen, columns, pool.root, config.allow_urls, config.own_instruction)
 
 
 def ingest(

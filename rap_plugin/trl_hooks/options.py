@@ -22,12 +22,14 @@ LEFT_OUT = (
     "pool.format",
     "pool.image_root",
     "pool.images",
+    "pool.own_instruction",
     "pool.path",
     "pool.question",
     "pool.split",
     "prompt.host_recipe",
     "prompt.instruction",  # prompts are the data set's own
     "prompt.system",
+    "prompt.template_options",
 )
 """Options that the data set, the model and the trainer decide."""
 

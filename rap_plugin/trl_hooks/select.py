@@ -103,6 +103,8 @@ def select_rows(
             "pool.question": "prompt",
             "pool.images": prompts.image_column,
             "model.id": engine.identity.name,
+            "pool.own_instruction": "keep",
+            "prompt.instruction": "",
             "prompt.host_recipe": prompts.hash(engine.processor),
         }
         wanted = read_options(settings.options, about, settings.args, settings.config)

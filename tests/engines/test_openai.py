@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.request
 from collections import defaultdict
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def test_a_server_answers_every_rollout_with_its_own_seed(serve):
     alone = engine.generate([request(rollouts=(2,))], SAMPLING)
     assert alone[0][0].text == rows[0][2].text
     assert isinstance(engine, Engine)
+
+
+def test_options_of_the_chat_template_travel_with_the_request(serve):
+    server = serve()
+    plain = request(rollouts=(0,))
+    prompt = replace(plain.prompt, template_options={"enable_thinking": False})
+    server.open().generate([plain, replace(plain, prompt=prompt)], Sampling())
+    # Both are under way at once, in any order.
+    sent = [body.get("chat_template_kwargs") for body in server.bodies]
+    assert len(sent) == 2
+    assert None in sent
+    assert {"enable_thinking": False} in sent
 
 
 def test_the_identity_stays_while_the_model_does(serve):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rap_plugin.config import PromptConfig
+from rap_plugin.config import PromptConfig, load_config
 from rap_plugin.executors.prompts import make_prompt, partners, partners_hash, prompt_hash, without_placeholders
 from rap_plugin.samples.sample import Sample, sample_id
 from tests.conftest import png
@@ -94,7 +94,19 @@ def test_an_intervention_changes_the_hash_of_the_blind_arm_only() -> None:
     assert prompt_hash("image", drop) != prompt_hash("blind", drop)
 
 
-@pytest.mark.parametrize("changed", [{"instruction": "x"}, {"system": "x"}, {"host_recipe": "x"}])
-def test_every_part_of_a_recipe_changes_both_hashes(changed: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "changed", [{"instruction": "x"}, {"system": "x"}, {"host_recipe": "x"}, {"template_options": {"x": 1}}]
+)
+def test_every_part_of_a_recipe_changes_both_hashes(changed: dict[str, Any]) -> None:
     for arm in ("image", "blind"):
         assert prompt_hash(arm, PromptConfig()) != prompt_hash(arm, PromptConfig(**changed))  # type: ignore[arg-type]
+
+
+def test_options_of_the_chat_template_go_with_the_prompt() -> None:
+    config = PromptConfig(instruction="", template_options={"enable_thinking": False})
+    assert make_prompt(make_sample(3), "blind", config).template_options == {"enable_thinking": False}
+
+
+@pytest.mark.parametrize(("arm", "known"), [("image", "e76e844a2cfad066"), ("blind", "77107c89172b8312")])
+def test_runs_without_an_instruction_keep_the_keys_that_they_always_had(arm: Any, known: str) -> None:
+    assert prompt_hash(arm, load_config(flags={"prompt.instruction": ""}).prompt) == known

@@ -237,7 +237,18 @@ def test_two_workers_with_the_embedded_model_give_the_verdicts_of_a_local_run_an
 ) -> None:
     from rap_plugin.demo import MODEL_DIR, POOL_PATH
 
-    flags = ["--model", str(MODEL_DIR), "--limit", "20", "--max-new-tokens", "24", "--rollouts", "2"]
+    flags = [
+        "--model",
+        str(MODEL_DIR),
+        "--instruction",
+        "",
+        "--limit",
+        "20",
+        "--max-new-tokens",
+        "24",
+        "--rollouts",
+        "2",
+    ]
     flags += ["--batch-size", "20", "--lambda-c", "-1"]
     process = started(POOL_PATH, tmp_path / "ray", *flags)
     made: set[Path] = set()
@@ -256,6 +267,7 @@ def test_two_workers_with_the_embedded_model_give_the_verdicts_of_a_local_run_an
             "pool.path": str(POOL_PATH),
             "pool.limit": 20,
             "model.id": str(MODEL_DIR),
+            "prompt.instruction": "",
             "sampling.max_new_tokens": 24,
             "sampling.rollouts": 2,
             "model.batch_size": 20,

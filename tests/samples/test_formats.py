@@ -135,6 +135,16 @@ def test_mm_eureka_with_a_message_in_json_text(folder: Path) -> None:
     check(write_jsonl(folder / "pool.jsonl", [row]), "mm-eureka", "<image>How many cats?", "2", ONE)
 
 
+def test_mm_eurekas_own_instruction_is_removed_where_that_is_asked_for(folder: Path) -> None:
+    own = "Your answer must stand in <answer> </answer>, i.e. <answer> $2$ </answer>.\nQuestion:\n"
+    turns = [{"role": "user", "content": f"<image>{own}Find x. Question: why?"}]
+    path = write_jsonl(
+        folder / "pool.jsonl", [{"id": "0", "conversations": turns, "answer": "3", "image_urls": ["1.png"]}]
+    )
+    assert read_one(path).question == f"<image>{own}Find x. Question: why?"
+    assert read_one(path, own_instruction="remove").question == "<image>Find x. Question: why?"
+
+
 def test_mulberry_for_fine_tuning(folder: Path) -> None:
     answer = "### Rationales:\nThe final answer is not yet here.\n### The final answer is: B: 30"
     messages = [{"role": "user", "content": "<image>\nFind x.\nA: 12 B: 30"}, {"role": "assistant", "content": answer}]

@@ -52,7 +52,7 @@ def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
 
 def prepare(prompt: Prompt, processor: Any, model: Any) -> ModelInputs:
     """Runs the processor on one prompt. Raises whatever the processor raises; nothing is ever truncated."""
-    return prepare_messages(chat_messages(prompt), processor, model)
+    return prepare_messages(chat_messages(prompt), processor, model, prompt.template_options)
 
 
 def prepare_messages(

@@ -28,7 +28,9 @@ def render(vllm: RunningVLLM, prompt: Prompt, sampling: Sampling) -> RenderedPro
     limit = min(sampling.max_prompt_tokens, vllm.length - 1)
     try:
         messages = chat.chat_messages(_resized(vllm, prompt))
-        text = vllm.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = vllm.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False, **prompt.template_options
+        )
         tokenizer = vllm.processor.tokenizer
         start = tokenizer.bos_token
         ids = tokenizer.encode(text, add_special_tokens=not (start and text.startswith(start)))

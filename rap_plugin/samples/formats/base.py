@@ -51,3 +51,5 @@ class Format:
     detect: Callable[[Sequence[str], Sequence[Row]], bool]
     read: Callable[[Row, ColumnChoice], RawSample]
     choose: Callable[[Sequence[str], Sequence[Row], ColumnChoice], ColumnChoice] = as_given
+    without_own_instruction: Callable[[str], str] = str
+    """A question without what the pool itself asks for in it; the question as it is where a pool asks for nothing."""

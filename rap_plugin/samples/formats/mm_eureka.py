@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
 from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
 from rap_plugin.samples.formats.values import gold_of, good_values, images_of, source_of
-from rap_plugin.samples.sample import RawSample
+from rap_plugin.samples.sample import IMAGE, RawSample
+
+OWN_INSTRUCTION = re.compile(r"\A.{0,2000}?</answer>.{0,300}?\bQuestion:\s*", re.DOTALL)
+"""It stands in front of "Question:" and asks for <answer></answer> in place of a box."""
 
 MESSAGES = ("conversations", "message", "messages")
 
@@ -30,4 +34,16 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
     return RawSample(question, gold_of(row, columns.answer or "answer"), images, source_of(row))
 
 
-MM_EUREKA = Format("mm-eureka", "MM-Eureka JSONL: conversations or message, answer, image_urls", detect, read)
+def without_own_instruction(question: str) -> str:
+    """The question behind MM-Eureka's own instruction, with every `<image>` that stood in front of it."""
+    bare = OWN_INSTRUCTION.sub("", question)
+    return IMAGE * (question.count(IMAGE) - bare.count(IMAGE)) + bare
+
+
+MM_EUREKA = Format(
+    "mm-eureka",
+    "MM-Eureka JSONL: conversations or message, answer, image_urls",
+    detect,
+    read,
+    without_own_instruction=without_own_instruction,
+)

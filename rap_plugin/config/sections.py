@@ -1,4 +1,4 @@
-"""The configuration of a run: one YAML file = the command line flags.
+"""The options of a run, by section.
 
 Every option is a field here, with its unit and reason beside it; the command line, YAML files and the
 documentation's tests are all made from these models.
@@ -6,15 +6,20 @@ documentation's tests are all made from these models.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rap_plugin.errors import Command, Option, RapError, one_line
+THINK_AND_BOX = (
+    "First think about the problem inside <think></think>, then give the final answer on its own in \\boxed{}, as in "
+    "<think>...</think> \\boxed{...}."
+)
+
+PRESET_INSTRUCTIONS = {"paper": THINK_AND_BOX, "released": THINK_AND_BOX}
+"""What a preset puts behind every question: the method's training prompt, which asks for what its format reward looks for."""
+
+SET_BY_RAP = {"add_generation_prompt", "return_dict", "return_tensors", "tokenize"}
+"""Arguments of chat templates that an engine sets itself."""
 
 
 class Section(BaseModel):
@@ -34,6 +39,11 @@ class PoolConfig(Section):
     limit: int | None = Field(None, ge=1, description="use the first N rows only")
     max_pixels: int = Field(64_000_000, ge=1, description="images with more pixels are quarantined undecoded")
     allow_urls: bool = Field(False, description="fetch images given as http(s) URLs, and pools from the hub")
+    own_instruction: Literal["keep", "remove"] | None = Field(
+        None,
+        description="what a pool itself asks for in its questions (MM-Eureka's <answer> tags); default: removed where "
+        "prompt.instruction replaces it",
+    )
 
 
 class ModelConfig(Section):
@@ -81,12 +91,26 @@ class SamplingConfig(Section):
 
 
 class PromptConfig(Section):
-    instruction: str = Field("", description="put after every question, behind one space")
+    instruction: str | None = Field(
+        None,
+        description="put after every question, behind one space; default: the preset's, which asks for <think></think> and "
+        "\\boxed{}, and none where a host builds the prompts",
+    )
     system: str = Field("", description="system message")
     blind: Literal["drop", "blank", "noise", "shuffle"] = Field(
         "drop", description="the counterfactual: images dropped, or blank / noise / another sample's"
     )
+    template_options: dict[str, Any] = Field(
+        default_factory=dict, description="arguments of the model's chat template, as in {enable_thinking: false}"
+    )
     host_recipe: str = Field("", description="hash of a host's own prompt recipe, where the host builds the prompts")
+
+    @field_validator("template_options")
+    @classmethod
+    def _not_raps_own(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(SET_BY_RAP & set(options)):
+            raise ValueError(f"{', '.join(taken)} is set by rap itself")
+        return options
 
 
 class GradingConfig(Section):
@@ -202,6 +226,17 @@ class RunConfig(Section):
         default_factory=list, description="plugin files (path.py) to load beside the installed ones"
     )
 
+    @model_validator(mode="after")
+    def _complete(self) -> RunConfig:
+        """Fills in the defaults that depend on other options, so that a run's file holds what was used."""
+        if self.prompt.instruction is None:
+            text = "" if self.prompt.host_recipe else PRESET_INSTRUCTIONS[self.selection.preset]
+            self.prompt = self.prompt.model_copy(update={"instruction": text})
+        if self.pool.own_instruction is None:
+            own = "remove" if self.prompt.instruction else "keep"
+            self.pool = self.pool.model_copy(update={"own_instruction": own})
+        return self
+
     @property
     def least_graded(self) -> int:
         """Graded rollouts that an arm needs to be judged on: more than half of M where nothing else is given."""
@@ -226,151 +261,3 @@ class RunConfig(Section):
         if self.grading.format_weight is not None:
             return self.grading.format_weight
         return 0.1 if self.selection.preset == "released" else 0.0
-
-
-def load_config(
-    path: str | Path | None = None,
-    flags: Mapping[str, Any] | None = None,
-    assignments: Iterable[str] = (),
-    base: RunConfig | None = None,
-) -> RunConfig:
-    """Builds the configuration: `base` (or the defaults) < YAML file < `--set a.b=c` < flags.
-
-    `flags` maps dotted names to values; None means "not given".
-    """
-    tree: dict[str, Any] = base.model_dump() if base else {}
-    in_file: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
-    _merge(tree, in_file)
-    assigned: dict[str, Any] = {}
-    for name, value in _read_assignments(assignments):
-        for target in (tree, assigned):
-            _assign(target, name, value)
-    for name, value in (flags or {}).items():
-        if value is not None:
-            _assign(tree, name, value)
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise _explain(error, path, in_file, assigned) from None
-
-
-def given_options(
-    path: str | Path | None = None, flags: Mapping[str, Any] | None = None, assignments: Iterable[str] = ()
-) -> set[str]:
-    """The dotted names of the options that a call of `load_config` is given."""
-    tree: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
-    given_flags = [(name, value) for name, value in (flags or {}).items() if value is not None]
-    for name, value in (*_read_assignments(assignments), *given_flags):
-        _assign(tree, name, value)
-    return {name for name in option_names() if _is_set(tree, name.split("."))}
-
-
-def _is_set(tree: Any, where: Iterable[str]) -> bool:
-    for name in where:
-        if not isinstance(tree, Mapping) or name not in tree:
-            return False
-        tree = tree[name]
-    return True
-
-
-def _read_assignments(assignments: Iterable[str]) -> list[tuple[str, Any]]:
-    """`NAME=VALUE` as dotted names with their values."""
-    found = []
-    for assignment in assignments:
-        name, sign, text = assignment.partition("=")
-        if not sign:
-            raise RapError(f"--set {assignment}: expected NAME=VALUE, for example --set sampling.rollouts=8")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RapError(f"--set {assignment}: the value is not YAML ({one_line(error)})") from None
-        found.append((name.strip(), value))
-    return found
-
-
-def option_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
-    """All options as dotted names, in the order of their definition."""
-    names: list[str] = []
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += option_names(kind, f"{prefix}{name}.")
-        else:
-            names.append(prefix + name)
-    return names
-
-
-def field_of(name: str) -> FieldInfo:
-    """The configuration's field behind a dotted name."""
-    section, field = name.split(".")
-    kind = RunConfig.model_fields[section].annotation
-    assert isinstance(kind, type)
-    assert issubclass(kind, BaseModel)
-    return kind.model_fields[field]
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check ", Option("config")) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RapError(f"{path}: not a YAML file ({one_line(error)})") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise RapError(f"{path}: expected sections such as `sampling:` at the top, found {type(content).__name__}")
-    return content
-
-
-def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
-    for name, value in other.items():
-        if isinstance(value, Mapping) and isinstance(tree.get(name), dict):
-            _merge(tree[name], value)
-        else:
-            tree[name] = value
-
-
-def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
-    *sections, last = name.split(".")
-    for section in sections:
-        below = tree.setdefault(section, {})
-        if not isinstance(below, dict):
-            raise RapError(f"{name}: `{section}` is a value, not a section; see ", Command("rap select --help"))
-        tree = below
-    tree[last] = value
-
-
-def _explain(
-    error: ValidationError, path: str | Path | None, in_file: Mapping[str, Any], assigned: Mapping[str, Any]
-) -> RapError:
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if not str(part).startswith(("float", "literal", "constrained"))]
-    name = ".".join(where)
-    from_file = path is not None and _has(in_file, where, first["input"])
-    # A YAML file and --set have dotted names, whatever flags or keywords the host has.
-    dotted = from_file or _has(assigned, where, first["input"])
-    origin = f"{path}: " if from_file else ""
-    if first["type"] == "extra_forbidden":
-        near = _nearest(name)
-        hint = f"; did you mean {near}?" if near else ""
-        return RapError(f"{origin}unknown option {name}{hint} (", Command("rap select --help"), " lists all)")
-    return RapError(
-        origin, "option ", name if dotted else Option(name), f": {first['msg'].lower()} (got {first['input']!r})"
-    )
-
-
-def _has(tree: Any, where: Iterable[str], value: Any) -> bool:
-    """Whether a value stands at that place of a tree."""
-    for name in where:
-        if not isinstance(tree, Mapping) or name not in tree:
-            return False
-        tree = tree[name]
-    return bool(tree == value)
-
-
-def _nearest(name: str) -> str | None:
-    from difflib import get_close_matches
-
-    found = get_close_matches(name, option_names(), n=1, cutoff=0.5)
-    return found[0] if found else None

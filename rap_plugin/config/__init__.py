@@ -1,0 +1,32 @@
+"""The configuration of a run: one YAML file = the command line flags."""
+
+from rap_plugin.config.loading import field_of, given_options, load_config, option_names
+from rap_plugin.config.sections import (
+    AceConfig,
+    ExecutionConfig,
+    GradingConfig,
+    ModelConfig,
+    PoolConfig,
+    PromptConfig,
+    RunConfig,
+    SamplingConfig,
+    Section,
+    SelectionConfig,
+)
+
+__all__ = [
+    "AceConfig",
+    "ExecutionConfig",
+    "GradingConfig",
+    "ModelConfig",
+    "PoolConfig",
+    "PromptConfig",
+    "RunConfig",
+    "SamplingConfig",
+    "Section",
+    "SelectionConfig",
+    "field_of",
+    "given_options",
+    "load_config",
+    "option_names",
+]

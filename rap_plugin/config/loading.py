@@ -1,0 +1,162 @@
+"""From a YAML file, `--set` and flags to one configuration; unknown and impossible values in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from rap_plugin.config.sections import RunConfig
+from rap_plugin.errors import Command, Option, RapError, one_line
+
+
+def load_config(
+    path: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+    base: RunConfig | None = None,
+) -> RunConfig:
+    """Builds the configuration: `base` (or the defaults) < YAML file < `--set a.b=c` < flags.
+
+    `flags` maps dotted names to values; None means "not given".
+    """
+    tree: dict[str, Any] = base.model_dump() if base else {}
+    in_file: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
+    _merge(tree, in_file)
+    assigned: dict[str, Any] = {}
+    for name, value in _read_assignments(assignments):
+        for target in (tree, assigned):
+            _assign(target, name, value)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _assign(tree, name, value)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, path, in_file, assigned) from None
+
+
+def given_options(
+    path: str | Path | None = None, flags: Mapping[str, Any] | None = None, assignments: Iterable[str] = ()
+) -> set[str]:
+    """The dotted names of the options that a call of `load_config` is given."""
+    tree: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
+    given_flags = [(name, value) for name, value in (flags or {}).items() if value is not None]
+    for name, value in (*_read_assignments(assignments), *given_flags):
+        _assign(tree, name, value)
+    return {name for name in option_names() if _is_set(tree, name.split("."))}
+
+
+def _is_set(tree: Any, where: Iterable[str]) -> bool:
+    for name in where:
+        if not isinstance(tree, Mapping) or name not in tree:
+            return False
+        tree = tree[name]
+    return True
+
+
+def _read_assignments(assignments: Iterable[str]) -> list[tuple[str, Any]]:
+    """`NAME=VALUE` as dotted names with their values."""
+    found = []
+    for assignment in assignments:
+        name, sign, text = assignment.partition("=")
+        if not sign:
+            raise RapError(f"--set {assignment}: expected NAME=VALUE, for example --set sampling.rollouts=8")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RapError(f"--set {assignment}: the value is not YAML ({one_line(error)})") from None
+        found.append((name.strip(), value))
+    return found
+
+
+def option_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
+    """All options as dotted names, in the order of their definition."""
+    names: list[str] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += option_names(kind, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def field_of(name: str) -> FieldInfo:
+    """The configuration's field behind a dotted name."""
+    section, field = name.split(".")
+    kind = RunConfig.model_fields[section].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, BaseModel)
+    return kind.model_fields[field]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check ", Option("config")) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RapError(f"{path}: not a YAML file ({one_line(error)})") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RapError(f"{path}: expected sections such as `sampling:` at the top, found {type(content).__name__}")
+    return content
+
+
+def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for name, value in other.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(name), dict):
+            _merge(tree[name], value)
+        else:
+            tree[name] = value
+
+
+def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
+    *sections, last = name.split(".")
+    for section in sections:
+        below = tree.setdefault(section, {})
+        if not isinstance(below, dict):
+            raise RapError(f"{name}: `{section}` is a value, not a section; see ", Command("rap select --help"))
+        tree = below
+    tree[last] = value
+
+
+def _explain(
+    error: ValidationError, path: str | Path | None, in_file: Mapping[str, Any], assigned: Mapping[str, Any]
+) -> RapError:
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"] if not str(part).startswith(("float", "literal", "constrained"))]
+    name = ".".join(where)
+    from_file = path is not None and _has(in_file, where, first["input"])
+    # A YAML file and --set have dotted names, whatever flags or keywords the host has.
+    dotted = from_file or _has(assigned, where, first["input"])
+    origin = f"{path}: " if from_file else ""
+    if first["type"] == "extra_forbidden":
+        near = _nearest(name)
+        hint = f"; did you mean {near}?" if near else ""
+        return RapError(f"{origin}unknown option {name}{hint} (", Command("rap select --help"), " lists all)")
+    return RapError(
+        origin, "option ", name if dotted else Option(name), f": {first['msg'].lower()} (got {first['input']!r})"
+    )
+
+
+def _has(tree: Any, where: Iterable[str], value: Any) -> bool:
+    """Whether a value stands at that place of a tree."""
+    for name in where:
+        if not isinstance(tree, Mapping) or name not in tree:
+            return False
+        tree = tree[name]
+    return bool(tree == value)
+
+
+def _nearest(name: str) -> str | None:
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, option_names(), n=1, cutoff=0.5)
+    return found[0] if found else None
