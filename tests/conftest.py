@@ -17,6 +17,18 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Waiting threads of torch sleep instead of spinning: the tests start many processes on few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+STARTS_RAY = ("openrlhf_hooks/", "verl_hooks/", "executors/test_ray.py")
+"""Tests that start a Ray of their own: one after the other, since its processes are looked for by name."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under `pytest -n 2` a file stays with one worker process, and so does everything that starts Ray."""
+    here = Path(__file__).resolve().parent
+    for item in items:
+        name = item.path.relative_to(here).as_posix()
+        item.add_marker(pytest.mark.xdist_group("ray" if name.startswith(STARTS_RAY) else name))
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
