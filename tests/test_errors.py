@@ -65,7 +65,7 @@ def test_only_rooms_of_one_host_write_flags_into_their_errors() -> None:
 
 
 def test_every_option_that_an_error_names_is_one() -> None:
-    known = {*option_names(), "out", "extend", "config"}
+    known = {*option_names(), "out", "extend", "config", "pool"}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option":
