@@ -147,14 +147,14 @@ def _read_body(
     if len(parts) == 1 and len(parts[0].text) > 1 and (by_text := match_option(parts[0].text, options)):
         return read(by_text, (parts[0].start, parts[0].end), "an option's own text")
     lead, last = _lead(parts[0], options, letters), _alone(parts[-1], options, letters)
-    listing = _enumerates(parts, letters)
+    listing = _enumerates(parts, options, letters)
     if listing:
         lead = last = None
     claims = [
         claim
         for part in parts[-MAX_CLAIM_SENTENCES:]
         for claim in claims_in(part, letters, labels=_are_labels(options))
-        if not (listing and claim.start == part.start and claim.kind in ("named", "chosen"))
+        if not (listing and claim.start == part.start and claim.kind != "excluded")
     ]
     if len(parts) > 1 and last is not None:
         claims = [claim for claim in claims if claim.start < last.start or claim.kind == "excluded"] + [last]
@@ -170,7 +170,7 @@ def _read_body(
     decided = _decide(claims, plain, letters, lead)
     if decided is not None:
         return _unless_mislabelled(decided, plain, options)
-    stated = stated_option(parts, response, options, question)
+    stated = None if listing else stated_option(parts, response, options, question)
     if stated is not None:
         return stated
     only = None if listing else _only_letter(parts, options, letters, {a for c in claims for a in c.letters})
@@ -234,7 +234,7 @@ def _lead(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim
 
 def _mislabelled(sentence: Sentence, options: Mapping[str, str], letters: str) -> bool:
     """Whether a sentence is one option's letter and another option's text."""
-    match = re.match(r"\W{0,3}([A-J])(?:\s?[.):-]\s*|(?<![AI])\s+)(\S.*)", sentence.text, re.DOTALL)
+    match = re.match(r"[\s(\[*\"'-]{0,3}([A-J])(?:\s?[.):-]\s*|(?<![AI])\s+)(\S.*)", sentence.text, re.DOTALL)
     if match is None or match.group(1) not in letters or not options.get(match.group(1)):
         return False
     rest = words_key(match.group(2))
@@ -255,7 +255,7 @@ def _unless_mislabelled(reading: Reading[str], plain: str, options: Mapping[str,
     return reading
 
 
-def _enumerates(parts: Sequence[Sentence], letters: str) -> bool:
+def _enumerates(parts: Sequence[Sentence], options: Mapping[str, str], letters: str) -> bool:
     """Whether a response goes through the options one by one, so that a letter that opens a line chooses nothing."""
     opening = [m.group(1) for part in parts if (m := _LABELLED_LINE.match(part.text)) and m.group(1) in letters]
     inline = _INLINE.findall(" ".join(part.text for part in parts[:8])[:120])
@@ -264,6 +264,9 @@ def _enumerates(parts: Sequence[Sentence], letters: str) -> bool:
     marks = re.sub(r"[A-J\s,;&().]", "", parts[0].text)
     if len(set(re.findall(r"[A-J]", parts[0].text))) > 2 and marks and not re.search(r"\w", marks):
         return True  # "▴ B, ▴ C, ▴ A": marks and letters, in no sentence
+    texts = {words_key(_NUMBERED.sub("", part.text)) for part in parts if _NUMBERED.match(part.text)}
+    if len(texts) > 2 and texts & {words_key(text) for text in options.values() if text}:
+        return True
     alone = {choice for part in parts if (choice := letters_only(_NUMBERED.sub("", part.text), letters))}
     if len(alone) > 2:
         return True

@@ -61,6 +61,11 @@ _ANSWER = (
         rf"(?!\s+(?:to say|that|angle|triangle|hand|side|isosceles|of|foot))",
         re.IGNORECASE,
     ),
+    # "the best plan for them is option B", "the one that is most likely to sink first is (A)"
+    re.compile(
+        rf"\b(?:best|correct|right|cheapest|fastest|most \w+)\b[^.!?:;,]{{0,100}}?\s{_BE}\s+(?:(?:option|choice)\s+|(?=\())(?:the\s+)?{_G}",
+        re.IGNORECASE,
+    ),
     # "I choose B", "we should select (C)", "go with D"
     re.compile(
         rf"\b(?:choos(?:e|es|ing)|chose|pick(?:s|ed|ing)?|select(?:s|ed|ing)?|go(?:es|ing)? with|went with|opt(?:s|ed|ing)? for"

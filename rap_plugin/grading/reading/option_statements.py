@@ -146,7 +146,10 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     text = _LIKELY.sub("", part.text)
     words, found = mentions(text, options)
     if not found:
-        words, found = mentions(_singular(text), {letter: _singular(option) for letter, option in options.items()})
+        named = {
+            letter: _singular(option) for letter, option in options.items() if re.fullmatch(r"[A-Za-z]{4,}", option)
+        }
+        words, found = mentions(_singular(text), named)
     kept = [m for m in found if not _denied(words, m)]
     letters = {m.letter for m in kept}
     if tail is not None and (

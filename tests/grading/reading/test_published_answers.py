@@ -28,6 +28,10 @@ TRUTH = {"A": "True", "B": "False", "C": "Insufficient Information"}
         ("Find x.", {"A": "28", "B": "38", "C": "52", "D": "62"}, "(E) 72\n(F) 82\n(G) 92", None),
         ("Find x.", {"A": "28", "B": "38", "C": "52", "D": "62"}, "(E) 72\nSo x is 38.", "B"),
         ("Find r.", {"A": "1", "B": "√{3}", "C": "2", "D": "3"}, "r is half of it.\n\nChoose the correct option letter:\n\n(A) 1\n(B) √{3}\n(C) 2\n(D) 3", None),
+        ("Which plan?", {"A": "Ferret", "B": "Owl"}, "The best plan for the 5 employees is option B, the Owl plan. Option A has the highest cost.", "B"),
+        ("Which set?", {"A": "Set A", "B": "Set B"}, "1. set b\n2. set c\n3. set a", None),
+        ("Find the angle.", {"A": "55°", "B": "35°"}, "* ∠D = 55°\n* ∠BCE = 180° - 145° = 35°\n\nThe answer is B.", "B"),
+        ("Which set?", {"A": "Set A", "B": "Set B"}, "There are four squares in each of the sets A and B.", None),
         ("Which comes next?", {}, "▴ B, ▴ C, ▴ A, ▴ D", None),
     ],
 )  # fmt: skip
