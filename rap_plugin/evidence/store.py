@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from sqlite3 import Connection
 from typing import Any
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.database import Database
 from rap_plugin.evidence.records import Failures, LedgerEntry, PoolSample, ProbeKey, RolloutRecord
 from rap_plugin.evidence.schema import ATTENTION_FAILED, ROLLOUT_FAILED, ROLLOUT_VERSION
@@ -30,9 +30,15 @@ class EvidenceStore(Database):
 
     # --- the pool ---
 
-    def replace_pool(self, items: Iterable[Sample | Quarantined], fingerprint: str) -> None:
-        """Records what ingest found, in one transaction; samples that are known keep their number and evidence."""
+    def replace_pool(self, items: Iterable[Sample | Quarantined], fingerprint: str, *, keep: bool = False) -> None:
+        """Records what ingest found, in one transaction; samples that are known keep their number and evidence.
+
+        With `keep`, a pool that lacks samples of the one before is a RapError and changes nothing.
+        """
         with self.transaction() as db:
+            before = (
+                {row[0] for row in db.execute("SELECT sample FROM pool WHERE sample IS NOT NULL")} if keep else set()
+            )
             db.execute("DELETE FROM pool")
             for item in items:
                 if isinstance(item, Quarantined):
@@ -46,6 +52,16 @@ class EvidenceStore(Database):
                 )
                 db.execute(
                     "INSERT INTO pool SELECT ?, sample, NULL, NULL, NULL FROM samples WHERE id = ?", (item.row, item.id)
+                )
+            gone = before - {row[0] for row in db.execute("SELECT sample FROM pool WHERE sample IS NOT NULL")}
+            if gone:
+                raise RapError(
+                    f"{self.path.parent}: {len(gone):,} of {len(before):,} samples of this run are gone from the pool or changed "
+                    "in it; choose another ",
+                    Option("out"),
+                    ", or add ",
+                    Option("extend"),
+                    " to go on with the pool as it is now",
                 )
             db.execute("INSERT OR REPLACE INTO meta VALUES ('pool_fingerprint', ?)", (fingerprint,))
 

@@ -33,8 +33,6 @@ from rap_plugin.run_dir.pool import (
     known_fingerprint,
     open_pool_of,
     place_of,
-    remember_fingerprint,
-    require_same_rows,
 )
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
@@ -156,15 +154,13 @@ def ingest_pool(
 ) -> None:
     """Reads and checks the pool, unless it is the one that the store already knows.
 
-    Raises RapError where its rows have changed since, unless the run is to be extended by them.
+    A pool that has grown or changed its order is read again: evidence belongs to content. Raises RapError where samples
+    are gone from it, unless the run is to be extended.
     """
     # Where the pool lies is no part of what it holds.
     options = config.pool.model_dump(exclude={"path"})
     now = json.dumps([pool.fingerprint(), options, grader.id], sort_keys=True)
-    known = known_fingerprint(store)
-    if known and known != pool.fingerprint() and not extend:
-        require_same_rows(pool, config.pool, store, registry.things["formats"])
-        remember_fingerprint(store, pool)
+    changed = known_fingerprint(store) not in ("", pool.fingerprint())
     if _without_path(store.get_meta(FINGERPRINT)) == now:
         return
     started = time.perf_counter()
@@ -175,7 +171,7 @@ def ingest_pool(
         items = ingest(
             pool, config.pool, check_gold=grader.check_gold, formats=formats, on_progress=lambda done: advance(1)
         )
-        store.replace_pool(items, now)
+        store.replace_pool(items, now, keep=changed and not extend)
     store.add_cost(LedgerEntry("ingest", time.perf_counter() - started))
 
 

@@ -106,9 +106,7 @@ def require_same_rows(pool: Pool, config: PoolConfig, store: EvidenceStore, form
         Option("pool"),
         ", or read this one with ",
         Command("rap select"),
-        " and ",
-        Option("extend"),
-        " (evidence is kept by content)",
+        " (evidence belongs to content, not to rows)",
     )
     if there != rows:
         raise RapError(

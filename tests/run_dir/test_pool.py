@@ -131,7 +131,7 @@ def test_a_changed_pool_is_refused_by_every_reader_and_by_select_and_nothing_is_
     with pytest.raises(RapError, match=message) as caught:
         decided(run)
     assert "\n" not in str(caught.value)
-    assert "--extend" in str(caught.value)
+    assert "or read this one with `rap select`" in str(caught.value)
     with pytest.raises(RapError, match=message):
         verify_run(run)
     assert message.replace("\\", "") in str(rap("report", run).exception)
@@ -142,15 +142,25 @@ def test_a_changed_pool_is_refused_by_every_reader_and_by_select_and_nothing_is_
     assert {name: (run / name).read_bytes() for name in before} == before
 
 
-def test_select_refuses_a_pool_that_was_edited_in_place_and_takes_it_with_extend(tmp_path: Path, write_pool) -> None:
+def test_select_refuses_a_pool_that_lost_a_sample_and_takes_it_with_extend(tmp_path: Path, write_pool) -> None:
     pool = write_pool(12)
     config = make_config(pool, sampling__rollouts=2)
     select_run(config, tmp_path / "run", quiet=True)
-    write_pool(12, order=[*range(1, 12), 0])
-    with pytest.raises(RapError, match="row 0 is not the sample that was probed"):
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in FILES}
+    pq.write_table(edit(pq.read_table(pool)), pool)
+    with pytest.raises(
+        RapError, match=r"1 of 12 samples of this run are gone from the pool or changed in it.*--extend"
+    ):
         select_run(config, tmp_path / "run", quiet=True)
-    again = select_run(config, tmp_path / "run", extend=True, quiet=True)
-    assert again.sampled == 0
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in FILES} == before
+    assert select_run(config, tmp_path / "run", extend=True, quiet=True).sampled == 4
+
+
+def test_select_goes_on_with_a_pool_that_has_grown_or_changed_its_order(tmp_path: Path, write_pool) -> None:
+    config = make_config(write_pool(12), sampling__rollouts=2)
+    select_run(config, tmp_path / "run", quiet=True)
+    write_pool(14, order=[*range(1, 14), 0])
+    assert select_run(config, tmp_path / "run", quiet=True).sampled == 2 * 4
     assert verify_run(tmp_path / "run")
 
 
