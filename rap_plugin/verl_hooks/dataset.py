@@ -40,6 +40,7 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
     """
 
     dataframe: Any
+    chosen: ChosenRows
     max_samples: int
     filter_overlong_prompts: bool
 
@@ -70,7 +71,9 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         self.dataframe = self._filling_a_batch(self.dataframe, self.rap)
 
     def _selected(self, rows: Any, rap: VerlOptions) -> Any:
-        chosen = self._chosen(rap)
+        # The next best are looked for where there is less than a batch: verl makes no step then.
+        chosen = read_chosen(Path(rap.run_dir), rows_per_batch(self.config) if rap.size_by == "fill" else 0)
+        self.chosen = chosen
         found = find_rows([str(file) for file in self.data_files], chosen)
         if len(found.ids) != len(rows):
             raise RapError(
@@ -83,9 +86,6 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         if COLUMN not in rows.column_names:
             rows = rows.add_column(COLUMN, found.ids)
         return rows.select(found.numbers)
-
-    def _chosen(self, rap: VerlOptions) -> ChosenRows:
-        return read_chosen(Path(rap.run_dir), rows_per_batch(self.config) if rap.size_by == "fill" else 0)
 
     def _cut(self, rows: Any) -> Any:
         """`train_max_samples` of the rows, chosen as verl chooses them from a whole file."""
@@ -111,7 +111,7 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         return rows.select(repeat_rows(range(len(rows)), wanted, self.seed or 0))
 
     def _make_curriculum(self, rap: VerlOptions) -> Curriculum:
-        counts = self._chosen(rap).counts
+        counts = self.chosen.counts
         ids = self.dataframe[COLUMN][:]
         right, wrong = np.array([counts[identity] for identity in ids], dtype=np.float64).T
         return Curriculum(ids, right, wrong, seed=self.seed or 0, fade=rap.fade)

@@ -294,7 +294,7 @@ def test_a_launch_with_nothing_missing_starts_no_engine(launches):
 
 
 def test_an_empty_selection_is_one_line_that_names_what_took_most(launches, launch, world, tiny_model):
-    flags = ["--rap.lambda_c", "2", "--rap.drm", "off", "--rap.select_only"]
+    flags = ["--rap.lambda_c", "1", "--rap.drm", "off", "--rap.select_only"]
     empty = launch("empty", command(world, tiny_model, *flags))
     assert empty.code == 1
     assert empty.ours[-1].startswith("rap-plugin: the selection is empty: ")
