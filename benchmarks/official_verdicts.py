@@ -2,7 +2,8 @@
 
 `python benchmarks/official_verdicts.py FOLDER [--list]`: FOLDER holds mathvista.jsonl and logicvista.jsonl, one answer a line with
 the row of its benchmark, `response` and `official_right`. Prints how many answers both see the same way and how the
-others were explained by people who read them (`official_verdicts.csv`); `--list` prints those that nobody read yet.
+others were explained by whoever read them (`official_verdicts.csv`); `--list` prints those that nobody read yet. Explained
+are disagreements in which ours is right or no reading is certain, and those that were mended.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rap_plugin.samples.formats.base import RowProblem
 
 EXPLANATIONS = Path(__file__).with_suffix(".csv")
 CLASSES = ("ours right", "ambiguous", "official right")
+"""Of the disagreements; "mended" are answers that once disagreed and agree now."""
 
 
 def item_of_answer(benchmark: str, row: Mapping[str, Any]) -> BenchmarkItem:
@@ -75,16 +77,18 @@ def main() -> None:
         count[benchmark, "answers"] += 1
         if (grade.score == 1) == row["official_right"]:
             count[benchmark, "agree"] += 1
+            count[benchmark, "mended"] += known.get((benchmark, name), ("", ""))[0] == "mended"
             continue
-        kind = known.get((benchmark, name), ("unexplained", ""))[0]
+        kind = known.get((benchmark, name), ("unexplained", ""))[0].replace("mended", "unexplained")
         count[benchmark, kind] += 1
         if options.list and kind == "unexplained":
             print(describe(benchmark, name, row, grade, item))
-    kinds = ("without a gold", "answers", "agree", *CLASSES, "unexplained")
+    kinds = ("without a gold", "answers", "agree", "mended", *CLASSES, "unexplained")
     print("| benchmark | " + " | ".join(kinds) + " | explained |\n" + "| --- " * (len(kinds) + 2) + "|")
     for benchmark in ("mathvista", "logicvista"):
-        differ = count[benchmark, "answers"] - count[benchmark, "agree"]
-        explained = 1 - count[benchmark, "unexplained"] / differ if differ else 1.0
+        differ = count[benchmark, "answers"] - count[benchmark, "agree"] + count[benchmark, "mended"]
+        ours = count[benchmark, "unexplained"] + count[benchmark, "official right"]
+        explained = 1 - ours / differ if differ else 1.0
         print(f"| {benchmark} | " + " | ".join(str(count[benchmark, k]) for k in kinds) + f" | {explained:.1%} |")
 
 
