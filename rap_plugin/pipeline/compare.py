@@ -18,11 +18,11 @@ from rap_plugin.evidence.rollouts import RolloutColumns, read_rollouts
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import ArmCounts, Numbers
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
-from rap_plugin.pipeline.selection import compute_scores, load_selection
+from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.selectors.base import Selection
-from rap_plugin.selectors.curtailed import stopped
+from rap_plugin.selectors.curtailed import decide, stopped
 
 DRAWS = 200
 FIRM = 0.9
@@ -222,7 +222,7 @@ def resample(
                 for column, over in wanted.items()
             },
         )
-        now = selector(again, compute_scores(again, config, registry), config).chosen
+        now = decide(again, config, registry.things["scorers"], selector)[0].chosen
         times += now
         either = int((now | chosen).sum())
         sizes[draw], agreements[draw] = now.sum(), (now & chosen).sum() / either if either else 1.0

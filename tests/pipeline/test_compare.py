@@ -182,6 +182,15 @@ def test_runs_of_another_selector_are_resampled_by_that_selector(tmp_path: Path)
     assert stability.open == 0
 
 
+def test_a_run_that_is_brought_to_a_size_is_resampled_at_that_size(tmp_path: Path) -> None:
+    run = finished(tmp_path, samples=60, seed=8)
+    flags = {"selection.selector": "random", "selection.keep": 0.25, "selection.size_multiple": 16}
+    decide_run(run, load_config(flags=flags, base=config_of(read_run(run), run)))
+    stability = compare_runs([run], draws=3).runs[0].stability
+    assert stability is not None
+    assert (stability.size, stability.agreement) == (16.0, 1.0)
+
+
 def test_the_command_prints_prose_or_json_and_writes_probabilities(pair: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "probabilities.parquet"
     runs = [str(run) for run in pair]
