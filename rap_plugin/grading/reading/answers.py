@@ -24,7 +24,6 @@ _BRACES = re.compile(r"(\\{1,2}(?:boxed|fbox)\s{0,8}\{|\x08oxed\s{0,8}\{)|\\.|([
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\b|\x08oxed\b")
 _BARE_BOXED = re.compile(r"\\boxed\s{0,8}([^\s{}\\$]{1,200})")
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
-_LINE = re.compile(r"[^\n\r]*\S[^\n\r]*")
 _PHRASE = re.compile(
     r"(?P<final>\bfinal[ \t]{1,3})?"
     r"(?:\b(?:answers?(?:[ \t]{1,3}(?:option|choice|letter|value))?|correct[ \t]{1,3}(?:option|choice)|best[ \t]{1,3}(?:option|choice)"
@@ -201,6 +200,16 @@ def find_marked(response: str) -> Answer | None:
     return found
 
 
+def _lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The spans of the lines that hold something."""
+    spans = []
+    for line in text[start:end].splitlines(keepends=True):
+        if line.strip():
+            spans.append((start, start + len(line)))
+        start += len(line)
+    return spans
+
+
 def find_answer(response: str) -> Answer:
     """The answer of a response and how it was found.
 
@@ -226,7 +235,7 @@ def find_answer(response: str) -> Answer:
     marked = _marked_in(response, offset, start)
     if marked:
         return marked
-    lines = [match.span() for match in _LINE.finditer(response, start, end)]
+    lines = _lines(response, start, end)
     if not lines or _OPEN_BOX.search(response[slice(*lines[-1])]):
         return Answer("", "none")
     begin, finish = max(lines[-1][0], lines[-1][1] - LINE_CHARS), lines[-1][1]
