@@ -116,20 +116,26 @@ def _read_sentences(response: str, parts: Sequence[Sentence], asked: AskedNumber
         if doubtful:
             return contradictory(doubtful[0], (doubtful[1].start, doubtful[1].end))
         return unread("no number that answers")
-    held = [one for one in held if one[1].quantity.value not in asked.values] or held
+    # A conclusion may come to a number that stands in the question for something else.
+    held = [one for one in held if one[1].quantity.value not in asked.values or _CONCLUDES.search(one[0].text)] or held
     if len({token.quantity.value for _, token in held}) == 1 and not (doubtful and len(parts) < 3):
         return _of(*held[-1], "the only number")
     first = held[0] if held[0][0] in parts[:2] and _states(response, *held[0], asked) else None
     last = held[-1] if held[-1][0] is parts[-1] and _states(response, *held[-1], asked) else None
     concluding = [one for one in held if _CONCLUDES.search(one[0].text)]
+    strong = [one for one in concluding if not re.match(r"\W*(?:this|which)\b", one[0].text, re.IGNORECASE)]
+    if first and not strong and not last and bold_number(response[first[0].start : first[0].end]) is not None:
+        return _of(*first, "stated first")
     if (
         doubtful
+        and not (last and last[0].start > doubtful[1].start)
         and _CONCLUDES.search(doubtful[1].text)
         and (not concluding or doubtful[1].start > concluding[-1][0].start)
     ):
         return contradictory(doubtful[0], (doubtful[1].start, doubtful[1].end))
     final = last or (concluding[-1] if concluding else None)
-    if final and first and final[1].quantity.value != first[1].quantity.value:
+    computed = final is not None and _CONCLUDES.search(final[0].text) and "=" in final[0].text
+    if final and first and final[1].quantity.value != first[1].quantity.value and not computed:
         emphasised = bold_number(response[first[0].start : first[0].end]) is not None
         if emphasised and any(t.quantity.value == first[1].quantity.value for t in number_tokens(final[0].text)):
             return _of(*first, "stated first and again")

@@ -106,6 +106,7 @@ _SEE = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(r",\s(?:as|since)\b|,?\sbecause\b", re.IGNORECASE)
+_SOURCE = re.compile(r"\b(?:according to|based on|judging by) (?:this|the) \w+\s?\?*\s*$")
 _AUXILIARIES = frozenset({"would", "will", "can", "could", "should", "may", "might", "must", "have", "has", "had"})
 _STOP = frozenset([
     "the", "this", "these", "those", "a", "an", "is", "are", "was", "were", "be", "been", "do", "does", "did", "in",
@@ -358,7 +359,7 @@ def _mentions(clause: str, what: set[str]) -> bool:
 
 def _overlaps(clause: str, question: str) -> bool:
     """Whether a clause says again what the question asks: all of the question's words that carry meaning."""
-    words = re.findall(r"[\w'-]+", question.split("\n")[0].lower())
+    words = re.findall(r"[\w'-]+", _SOURCE.sub("", question.split("\n")[0].lower()))
     asked = [_stem(w) for w in words[1 if words and words[0] in _AUXILIARIES else 0 :] if w not in _STOP]
     said = iter([_stem(w) for w in re.findall(r"[\w'-]+", clause.lower())])
     # In the same order: "more red than blue" is not "more blue than red".
