@@ -85,7 +85,9 @@ def main() -> None:
             print(describe(benchmark, name, row, grade, item))
     kinds = ("without a gold", "answers", "agree", "mended", *CLASSES, "unexplained")
     print("| benchmark | " + " | ".join(kinds) + " | explained |\n" + "| --- " * (len(kinds) + 2) + "|")
-    for benchmark in ("mathvista", "logicvista"):
+    for kind in kinds:
+        count["all", kind] = sum(count[benchmark, kind] for benchmark in ("mathvista", "logicvista"))
+    for benchmark in ("mathvista", "logicvista", "all"):
         differ = count[benchmark, "answers"] - count[benchmark, "agree"] + count[benchmark, "mended"]
         ours = count[benchmark, "unexplained"] + count[benchmark, "official right"]
         explained = 1 - ours / differ if differ else 1.0
