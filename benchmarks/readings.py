@@ -1,11 +1,13 @@
 """How many of the responses in tests/evaluation/responses.py each scorer reads right: ours beside lmms-eval's own.
 
 python benchmarks/readings.py        (needs lmms-eval; calls its tasks' own functions, no key, no network)
+python benchmarks/readings.py --cost [OTHER]   CPU time of grading 7,200 short responses; beside another checkout, the ratio
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -101,7 +103,44 @@ def agrees(reader: Reader, case: Any) -> bool:
     return found == case.reading
 
 
+COST = """
+import time
+from rap_plugin.grading import GradeItem, GradingOptions, open_grader
+question = "What is it made of?\\n(A) rubber\\n(B) cotton\\n(C) kevlar\\n(D) leather"
+texts = ("B", "(C)", "The answer is C.", r"\\boxed{C}", "<think>hm</think>Answer: C", "C. kevlar", "Option B is correct.", "It is kevlar.")
+items = [GradeItem(text, "C", question) for text in texts] * 600
+items += [GradeItem(text, "42") for text in ("42", r"\\boxed{42}", "The answer is 42.", "Answer: 41")] * 600
+graders = [open_grader("auto", options=GradingOptions())]
+start = time.process_time()
+for grader in graders:
+    grader.grade(items)
+print(len(items), time.process_time() - start)
+"""
+
+
+def cost(checkout: Path) -> float:
+    """CPU seconds of the calling process, the best of three runs."""
+    runs = []
+    for _ in range(3):
+        environment = {**os.environ, "PYTHONPATH": str(checkout)}
+        done = subprocess.run([sys.executable, "-c", COST], env=environment, capture_output=True, text=True, check=True)
+        count, seconds = done.stdout.split()
+        runs.append(float(seconds))
+    print(f"{checkout}: {min(runs):.2f} s for {count} responses")
+    return min(runs)
+
+
+def compare_cost(other: Path | None) -> None:
+    ours = cost(Path(__file__).resolve().parent.parent)
+    if other is not None:
+        print(f"ratio {ours / cost(other):.2f}")
+
+
 def main() -> None:
+    if "--cost" in sys.argv:
+        rest = sys.argv[sys.argv.index("--cost") + 1 :]
+        compare_cost(Path(rest[0]).resolve() if rest else None)
+        return
     readers = built_in_readers()
     held = defaultdict(list)
     for case in CASES:
