@@ -31,8 +31,6 @@ $pip --no-deps verl==0.9.1 TransferQueue==0.1.11
 $pip --no-deps torchvision==0.28.0
 "$venv/bin/python" scripts/host_shims.py
 $pip -c $constraints -e ".[test,lint]"
-# lmms-eval 0.7.3 imports a module of filelock that version 4 does not have.
-$pip "filelock<4"
 # latex2sympy2 drags in antlr4 4.7.2, under which math-verify fails to import; 4.9.3 suits math-verify and omegaconf. Last.
 $pip --no-deps antlr4-python3-runtime==4.9.3
 "$venv/bin/python" -c "import torch, torchvision, transformers, vllm, ray, trl, math_verify; from math_verify import parse; assert parse('1/2')"

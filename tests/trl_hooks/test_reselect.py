@@ -58,7 +58,7 @@ def test_the_second_epoch_reads_what_was_selected_with_the_weights_after_the_fir
     digits: Callable[..., Any], model: Any, processor: Any, make_trainer: Callable[..., Any], tmp_path: Path
 ) -> None:
     seen = Seen()
-    again = begin(digits, model, processor, tmp_path / "run")
+    again = begin(digits, model, processor, tmp_path / "run", curtail=False)
     trainer = make_trainer(again.dataset, reward=seen, report_to="tensorboard")
     again.attach(trainer)
     trainer.train()
