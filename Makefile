@@ -16,7 +16,7 @@ trl: $(VENV)/.trl
 	OMP_NUM_THREADS=2 $(BIN)/python examples/trl/train_grpo.py --out trl-run
 
 test: $(VENV)/.hosts lint
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n 2
 
 families: $(VENV)/.hosts
 	OMP_NUM_THREADS=2 $(BIN)/python scripts/write_family_table.py

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,16 +18,21 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Waiting threads of torch sleep instead of spinning: the tests start many processes on few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-STARTS_RAY = ("openrlhf_hooks/", "verl_hooks/", "executors/test_ray.py")
-"""Tests that start a Ray of their own: one after the other, since its processes are looked for by name."""
+STARTS_RAY = ("tests/openrlhf_hooks/", "tests/verl_hooks/", "tests/executors/")
+"""Tests that start a Ray of their own, and look for its processes by name: one after the other."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under `pytest -n 2` a file stays with one worker process, and so does everything that starts Ray."""
-    here = Path(__file__).resolve().parent
-    for item in items:
-        name = item.path.relative_to(here).as_posix()
-        item.add_marker(pytest.mark.xdist_group("ray" if name.startswith(STARTS_RAY) else name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under `pytest -n 2` a file stays with one worker process, and everything that starts Ray with the same one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "ray" if file.startswith(STARTS_RAY) else file
+
+    return ByFile(config, log)
 
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

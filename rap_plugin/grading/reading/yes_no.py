@@ -18,9 +18,9 @@ _YES = (
 )
 _NO = r"(?:no|nope|nah|nay|negative|false|incorrect|wrong|not really|not at all|not that i|not visible|not present|not shown|absolutely not|definitely not|certainly not|of course not)"
 _LEAD = re.compile(
-    rf"[\W_]*(?:(?:the |my )?(?:final |correct |short )?answer(?: here| to (?:this|the|your) question)?\s*(?:is|:|=|would be|must be|should be)\s*"
+    rf"[\W_]{{0,40}}(?:(?:the |my )?(?:final |correct |short )?answer(?: here| to (?:this|the|your) question)?\s*(?:is|:|=|would be|must be|should be)\s*"
     rf"(?:therefore |clearly |a |an |simply |definitely )?|(?:well|so|therefore|thus|hence|okay|ok|hmm|final|conclusion|verdict|statement)\s?[,:]\s*"
-    rf"|(?:i (?:would|'d) say|it is|it's|that is|that's|this is|the statement is|i think|i believe)\s+)?[\W_]*"
+    rf"|(?:i (?:would|'d) say|it is|it's|that is|that's|this is|the statement is|i think|i believe)\s+)?[\W_]{{0,40}}"
     rf"(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w-])(?!\s+(?:or|and|/)\s+(?:yes|no)\b)(?!\s*/)",
     re.IGNORECASE,
 )
@@ -31,7 +31,7 @@ _NOT_A_VERDICT = re.compile(
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
-    r"^\W*(?:(?:答案|回答|所以|因此)\s*[:,是为]*\s*)?(?:(?P<no>否|不是|没有|沒有|不对|不正确|错|无|不存在|不能|并没有|不)|(?P<yes>是的?|有|对|正确|存在|可以))(?=\W|$|图|圖|这|在|片|只|一|任何)"
+    r"^\W{0,40}(?:(?:答案|回答|所以|因此)\s*[:,是为]*\s*)?(?:(?P<no>否|不是|没有|沒有|不对|不正确|错|无|不存在|不能|并没有|不)|(?P<yes>是的?|有|对|正确|存在|可以))(?=\W|$|图|圖|这|在|片|只|一|任何)"
 )
 _CHINESE_NONE = re.compile(r"(?:没有|沒有|不存在|看不到|并无|不包含)")
 _CHINESE_SOME = re.compile(r"(?:图中|图片中|图像中|画面中)?(?:有|存在|可以看到|包含)(?:一|两|几|多|人|\w)")
@@ -63,7 +63,7 @@ _UNSURE = re.compile(
     r"\b(?:not sure|unsure|unclear|hard to|difficult to|impossible to|whether|might|may|maybe|perhaps|possibly|could be|could have|depends"
     r"|cannot (?:determine|tell|say|confirm|answer|be determined|be sure)|can't (?:determine|tell|say|confirm|answer|be determined)"
     r"|can not (?:determine|tell|say)|unable to (?:determine|tell|say|confirm|answer)|not (?:enough|possible)|insufficient|either|yes or no|no idea|if)\b"
-    r"|\?\W*$",
+    r"|\?\W{0,20}$",
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
