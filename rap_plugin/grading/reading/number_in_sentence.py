@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens, word_tokens
 from rap_plugin.grading.reading.quantities import Quantity
+
+NEAR = 200
+"""Characters before and after a number that say what it is."""
+
+MAX_NUMBERS = 200
+"""A sentence with more of them states none: every number is looked at with its neighbours."""
 
 _EQUALS = re.compile(r"(?:=|≈|\\approx|\\simeq|≃)\s*")
 MAX_WORD = 300
@@ -72,13 +78,21 @@ def content_words(text: str) -> set[str]:
     return {word.rstrip("s") for word in re.findall(r"[a-z]{3,}", text.lower()) if word not in _COMMON}
 
 
+def _before(text: str, token: NumberToken) -> str:
+    return text[max(0, token.start - NEAR) : token.start]
+
+
 def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberToken | str | None:
     """The one number that a sentence gives; why it gives none where it gives several; None where it gives nothing.
     `answer`: the text follows "the answer is", so that its first number counts."""
     if _UNSURE.search(text) or max(map(len, text.split()), default=0) > MAX_WORD:
         return None
-    words = [token for token in word_tokens(text) if _counts_something(text, token, answer)]
-    tokens = _candidates(text, sorted([*number_tokens(text), *words], key=lambda token: token.start), asked)
+    written = list(islice(number_tokens(text), MAX_NUMBERS + 1))
+    spelled = list(islice(word_tokens(text), MAX_NUMBERS + 1))
+    if max(len(written), len(spelled)) > MAX_NUMBERS:
+        return "several numbers"
+    words = [token for token in spelled if _counts_something(text, token, answer)]
+    tokens = _candidates(text, sorted([*written, *words], key=lambda token: token.start), asked)
     if _is_range(text):
         return "alternatives"
     if asked.counts and _NONE.search(text) and all(_is_given(text, token, asked) for token in tokens):
@@ -88,12 +102,12 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     if not tokens:
         return None
     for token in tokens:
-        before, after = text[: token.start], text[token.end :]
+        before, after = _before(text, token), text[token.end : token.end + NEAR]
         if _RANGE.search(before) and re.match(r"\s*(?:to|-|–)\s*\$?\d", after):
             return "alternatives"
         if re.match(r"\s*or\b", after) and not _same_again(token, after):
             return "alternatives"
-    if _BETWEEN.search(text[: tokens[0].start]):
+    if _BETWEEN.search(_before(text, tokens[0])):
         return "alternatives"
     return _choose(text, tokens, asked, answer=answer)
 
@@ -112,9 +126,9 @@ def _candidates(text: str, tokens: list[NumberToken], asked: AskedNumber) -> lis
     long as others are left."""
     kept = [t for t in tokens if not _is_label(text, t, asked)]
     rules: tuple[Callable[[NumberToken], bool], ...] = (
-        lambda t: not _THRESHOLD.search(text[: t.start]),
+        lambda t: not _THRESHOLD.search(_before(text, t)),
         lambda t: t.quantity.value not in asked.values,
-        lambda t: asked.year or not (_is_year(t) and _YEAR_BEFORE.search(text[: t.start])),
+        lambda t: asked.year or not (_is_year(t) and _YEAR_BEFORE.search(_before(text, t))),
         lambda t: not asked.year or _is_year(t),
         lambda t: not asked.counts or (t.quantity.value.denominator == 1 and not t.quantity.percent),
     )
@@ -125,7 +139,7 @@ def _candidates(text: str, tokens: list[NumberToken], asked: AskedNumber) -> lis
 
 
 def _is_given(text: str, token: NumberToken, asked: AskedNumber) -> bool:
-    return token.quantity.value in asked.values or bool(_THRESHOLD.search(text[: token.start]))
+    return token.quantity.value in asked.values or bool(_THRESHOLD.search(_before(text, token)))
 
 
 def _is_range(text: str) -> bool:
@@ -136,7 +150,7 @@ def _is_range(text: str) -> bool:
 
 
 def _is_label(text: str, token: NumberToken, asked: AskedNumber) -> bool:
-    before, after = text[: token.start], text[token.end : token.end + 2]
+    before, after = _before(text, token), text[token.end : token.end + 2]
     if not before.strip(" *#(") and re.match(r"[.)]\s", after):
         return True  # "1. The bars .."
     if re.search(r"[A-Za-z]\($", before) and after.startswith(")"):
@@ -161,7 +175,7 @@ def _counts_something(text: str, token: NumberToken, answer: bool) -> bool:
     """Whether a number in words is one: "one" is often a pronoun."""
     if token.quantity.value != 1 or len(text.split()) <= 3 or (answer and token.start < 12):
         return True
-    before, after = text[: token.start], text[token.end : token.end + 5]
+    before, after = _before(text, token), text[token.end : token.end + 5]
     counted = re.search(r"(?:\b(?:is|are|only|just|exactly|see|count|total of|answer|equals)\b|:)\s*\W*$", before, re.I)
     return bool(counted) and not re.match(r"\s+of\b|\s+that\b", after)
 
@@ -185,12 +199,12 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
     if named and len(named) < len(tokens) and len({t.quantity.value for t in named}) == 1 and not answer:
         return named[-1]
     clause = _clause_of_question(text, tokens, asked)
-    said = [t for t in clause if _SAYS.search(text[: t.start])]
+    said = [t for t in clause if _SAYS.search(_before(text, t))]
     direct = [
         t
         for t in said
         if re.search(
-            r"\b(?:is|are|was|were|equals?|there(?:'s| is| are))\b[^A-Za-z]*(?:\w+\s){0,2}\W*$", text[: t.start], re.I
+            r"\b(?:is|are|was|were|equals?|there(?:'s| is| are))\b[^A-Za-z]*(?:\w+\s){0,2}\W*$", _before(text, t), re.I
         )
     ]
     for group in (clause, said, direct):

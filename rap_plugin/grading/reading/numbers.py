@@ -13,7 +13,7 @@ from rap_plugin.grading.reading.answers import find_marked, find_phrases, first_
 from rap_plugin.grading.reading.base import Reading, contradictory, never_raises, read, unread
 from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.formulas import split_name
-from rap_plugin.grading.reading.number_in_sentence import AskedNumber, bold_number, content_words, number_in
+from rap_plugin.grading.reading.number_in_sentence import NEAR, AskedNumber, bold_number, content_words, number_in
 from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens
 from rap_plugin.grading.reading.plain import Sentence, plain_text, sentences
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
@@ -160,9 +160,9 @@ def _states(response: str, part: Sentence, token: NumberToken, asked: AskedNumbe
     final = re.search(r"\b(?:final|total|result|answer|missing|next)\b", text, re.IGNORECASE)
     said = (
         asked.year
-        or _SAYS.search(text[: token.start])
+        or _SAYS.search(text[max(0, token.start - NEAR) : token.start])
         or bold_number(text) is not None
-        or "=" in text[: token.start][-4:]
+        or "=" in text[max(0, token.start - 4) : token.start]
     )
     return bool(said) and bool(about or final)
 
