@@ -30,10 +30,10 @@ def test_the_example_trains_on_a_selection_that_follows_the_model_and_counts_its
         assert (tmp_path / "run" / "again" / step / "report.html").is_file()
 
 
-def test_a_selection_too_small_to_train_on_is_one_line(tmp_path: Path) -> None:
-    size = ["--problems", "24", "--test", "10", "--steps", "2", "--prompts", "24"]
+def test_a_pool_too_small_for_one_batch_is_one_line(tmp_path: Path) -> None:
+    size = ["--problems", "24", "--test", "10", "--steps", "2", "--prompts", "48"]
     command = [sys.executable, str(SCRIPT), *size, "--reselect", "1", "--no-baseline", "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert re.search(r"^\d+ rows do not fill one generation batch of 24 prompts", done.stderr, re.MULTILINE)
+    assert re.search(r"^the pool has 24 rows, and the training needs at least 48 of them", done.stderr, re.MULTILINE)

@@ -38,7 +38,9 @@ def test_verl_takes_every_flag_of_its_launch_script(prepared: Prepared, tmp_path
     settings = {"RUN": str(prepared.run), "DATA": str(prepared.pool), "VALIDATION": str(prepared.validation)}
     words = dry_run("verl/train.sh", "data.seed=5", **settings, REWEIGHT=reweight)
     assert words[:3] == ["python", "-m", "verl.trainer.main_ppo"]
-    overrides = [*words[3:], "data.filter_overlong_prompts=False", f"+data.cache_dir={tmp_path}"]
+    # The pool of the test is smaller than the script's batch.
+    small = ["data.filter_overlong_prompts=False", "data.train_batch_size=4"]
+    overrides = [*words[3:], *small, f"+data.cache_dir={tmp_path}"]
     with initialize_config_module(config_module="verl.trainer.config", version_base=None):
         config: Any = compose(config_name="ppo_trainer", overrides=overrides)
     assert config.data.seed == 5, "the user's own flags win"

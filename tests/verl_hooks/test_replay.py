@@ -184,7 +184,7 @@ def test_without_reweighting_the_buffer_only_watches(make_trainer: Callable[...,
 
 def test_a_colocated_reward_model_is_one_clear_line(make_trainer: Callable[..., Any]) -> None:
     with pytest.raises(
-        RapError, match=r"rewards after sampling, too late for fresh evidence; add reward.*enable_resource_pool=True"
+        RapError, match=r"rewards after sampling, too late to count its rollouts; add reward.*enable_resource_pool=True"
     ):
         make_trainer(*BUFFER, "reward.reward_model.enable=True")
 
