@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from rap_plugin.grading.reading.quantities import SCALES, Quantity, read_unit
@@ -69,5 +69,5 @@ def _rounded(value: Fraction, decimals: int) -> Fraction:
     if decimals == 0:
         nearest = Fraction(round(value))
         return nearest if abs(value - nearest) <= abs(value) / 10**9 else value
-    exact = Decimal(value.numerator) / Decimal(value.denominator)
-    return Fraction(exact.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN))
+    # Half to even, exactly: a Decimal would raise where number and decimals need more than its 28 digits.
+    return Fraction(round(value * 10**decimals), 10**decimals)
