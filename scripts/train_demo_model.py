@@ -130,27 +130,27 @@ def demonstration(p: Problem, rng: random.Random) -> str:
     return careful(p) if rng.random() < CAREFUL[p.kind] else hasty(p, rng)
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Characters as tokens: printable ASCII, newline and tab; anything else is <unk>."""
+def make_tokenizer(phrases: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Characters as tokens: printable ASCII, newline and tab; anything else is <unk>. `phrases` are one token each."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel(VOCABULARY, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIAL])
-    tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in MARKS])
+    tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in (*MARKS, *phrases)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<|pad|>", unk_token="<unk>", eos_token="<|end|>", model_max_length=4096,
         padding_side="left", extra_special_tokens={"image_token": "<image>"}, clean_up_tokenization_spaces=False,
     )  # fmt: skip
 
 
-def make_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
-    """Any picture, of any size and mode, becomes 3 x 48 x 48: shortest edge resized, centre cropped."""
+def make_processor(tokenizer: PreTrainedTokenizerFast, side: int = CANVAS) -> LlavaProcessor:
+    """Any picture, of any size and mode, becomes 3 x side x side: shortest edge resized, centre cropped."""
     from transformers import CLIPImageProcessorPil
 
     images = CLIPImageProcessorPil(
-        size={"shortest_edge": CANVAS}, crop_size={"height": CANVAS, "width": CANVAS},
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side},
         image_mean=[0.5] * 3, image_std=[0.5] * 3, do_convert_rgb=True,
     )  # fmt: skip
     return LlavaProcessor(
@@ -159,13 +159,13 @@ def make_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     )  # fmt: skip
 
 
-def make_model(vocabulary: int) -> LlavaForConditionalGeneration:
+def make_model(vocabulary: int, side: int = CANVAS) -> LlavaForConditionalGeneration:
     """LLaVA with a CLIP tower and a Qwen2 decoder; every attention head has size 32, which vLLM's CPU build can run.
 
     Features come from the tower's last layer but one, as in the published LLaVA models, so that its last layer stays unused.
     """
     vision = CLIPVisionConfig(
-        hidden_size=96, intermediate_size=288, num_hidden_layers=4, num_attention_heads=3, image_size=CANVAS, patch_size=PATCH,
+        hidden_size=96, intermediate_size=288, num_hidden_layers=4, num_attention_heads=3, image_size=side, patch_size=PATCH,
         projection_dim=96,
     )  # fmt: skip
     text = Qwen2Config(
@@ -174,7 +174,7 @@ def make_model(vocabulary: int) -> LlavaForConditionalGeneration:
         bos_token_id=None, eos_token_id=END, pad_token_id=PAD,
     )  # fmt: skip
     config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=IMAGE, image_seq_length=IMAGE_TOKENS,
+        vision_config=vision, text_config=text, image_token_index=IMAGE, image_seq_length=(side // PATCH) ** 2,
         vision_feature_layer=-2, vision_feature_select_strategy="default", tie_word_embeddings=True,
         bos_token_id=None, eos_token_id=END, pad_token_id=PAD,
     )  # fmt: skip
@@ -184,7 +184,7 @@ def make_model(vocabulary: int) -> LlavaForConditionalGeneration:
 
 
 def pixels(canvases: Sequence[np.ndarray]) -> torch.Tensor:
-    """(n, 3, 48, 48) float32 in [-1, 1], what the image processor makes of pictures of exactly this size."""
+    """(n, 3, side, side) float32 in [-1, 1], what the image processor makes of pictures of exactly this size."""
     grey = torch.from_numpy(np.stack(canvases)).float() / 127.5 - 1.0
     return grey[:, None].expand(-1, 3, -1, -1)
 

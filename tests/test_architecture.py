@@ -62,6 +62,7 @@ ARROWS: dict[str, set[str]] = {
     "verl_hooks": WORDS | {"grading", "hosts", "pipeline", "plugins", "run_dir", "samples"},
     "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples"},
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
+    "modality_gap": WORDS | {"evaluation"},
     "cli": WORDS | {"demo", "evaluation", "exports", "pipeline", "plugins", "progress", "report", "run_dir", "samples"},
 }
 """Every room, from the ground up, and the rooms that it may import. What is not here may not be."""

@@ -16,10 +16,9 @@ from rap_plugin.evaluation.benchmarks.base import (
     texts_of,
 )
 from rap_plugin.evaluation.clauses import clauses_of
+from rap_plugin.evaluation.conditions import image_prompt, text_prompt
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.samples.images import FirstOf
-
-LOOK = "Use the information in the image to answer the question."
 
 
 def parts_of(row: Row, where: str) -> Sequence[str]:
@@ -34,10 +33,9 @@ def read(row: Row, part: str) -> BenchmarkItem:
         raise RowProblem("no file name in column 'diagram'")
     question = text_of(row, "text")
     facts = clauses_of(texts_of(row, "parsing_stru_seqs"), texts_of(row, "parsing_sem_seqs"))
-    asked = f"{', '.join(facts)}, answer the question: {question}" if facts else f"Answer the question: {question}"
     return BenchmarkItem(
         id=text_of(row, "id"),
-        question=asked if part == "text" else f"{LOOK} {question}",
+        question=text_prompt(facts, question) if part == "text" else image_prompt(question),
         gold=text_of(row, "answer"),
         kind="maths",
         rtol=0.01,
