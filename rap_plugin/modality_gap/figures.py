@@ -15,8 +15,9 @@ from dataclasses import dataclass
 SIDE = 96
 MARGIN = 5
 Point = tuple[float, float]
+Names = Sequence[str]
 
-LETTERS = ("ABCDEF", "PQRSTU", "JKLMNH")
+LETTERS = (tuple("ABCDEF"), tuple("PQRSTU"), tuple("JKLMNH"))
 """Names of points: a figure takes the first ones that it needs of one row. The centre of a circle is O."""
 
 
@@ -89,7 +90,7 @@ def _between(one: Point, other: Point, share: float = 0.5) -> Point:
     return one[0] + share * (other[0] - one[0]), one[1] + share * (other[1] - one[1])
 
 
-def _named(names: str, points: Sequence[Point], away_from: Point, distance: float = 8) -> list[Label]:
+def _named(names: Names, points: Sequence[Point], away_from: Point, distance: float = 8) -> list[Label]:
     """Names of points, each on the far side of its point as seen from `away_from`."""
     return [Label(n, *_towards(p, _direction(away_from, p), distance)) for n, p in zip(names, points, strict=True)]
 
@@ -141,12 +142,12 @@ def _sides(a: Point, b: Point, c: Point) -> tuple[tuple[Point, Point], ...]:
     return (a, b), (b, c), (c, a)
 
 
-def _triangle_clauses(names: str) -> tuple[str, ...]:
+def _triangle_clauses(names: Names) -> tuple[str, ...]:
     a, b, c = names[:3]
     return f"line {a} {b}", f"line {b} {c}", f"line {c} {a}"
 
 
-def _third_angle(rng: random.Random, names: str) -> Figure:
+def _third_angle(rng: random.Random, names: Names) -> Figure:
     first = rng.randrange(30, 101, 10)
     second = rng.randrange(30, 151 - first, 10)
     corners = _triangle(rng, first, second)
@@ -172,7 +173,7 @@ def _third_angle(rng: random.Random, names: str) -> Figure:
     )
 
 
-def _right_triangle(rng: random.Random, names: str) -> Figure:
+def _right_triangle(rng: random.Random, names: Names) -> Figure:
     first = rng.randrange(30, 61, 10)
     corners = _triangle(rng, first, 90)
     a, b, c = corners
@@ -197,7 +198,7 @@ def _right_triangle(rng: random.Random, names: str) -> Figure:
     )
 
 
-def _perimeter(rng: random.Random, names: str) -> Figure:
+def _perimeter(rng: random.Random, names: Names) -> Figure:
     while True:
         one, two, three = (rng.randint(2, 9) for _ in range(3))
         if one + two > three and two + three > one and one + three > two:
@@ -208,7 +209,7 @@ def _perimeter(rng: random.Random, names: str) -> Figure:
     pairs = zip((one, two, three), _sides(a, b, c), strict=True)
     return Figure(
         kind="perimeter",
-        question=f"Find the perimeter of \\triangle {names[:3]}.",
+        question=f"Find the perimeter of \\triangle {''.join(names[:3])}.",
         answer=one + two + three,
         expression=f"{one}+{two}+{three}",
         structural=_triangle_clauses(names),
@@ -225,7 +226,7 @@ def _perimeter(rng: random.Random, names: str) -> Figure:
     )
 
 
-def _segments(rng: random.Random, names: str) -> Figure:
+def _segments(rng: random.Random, names: Names) -> Figure:
     """Three points on a line: two of the lengths AB, BC and AC are given. A second line below shows the whole."""
     one, two = rng.randint(1, 9), rng.randint(1, 9)
     asked = rng.randrange(3)
@@ -257,7 +258,7 @@ def _segments(rng: random.Random, names: str) -> Figure:
     )
 
 
-def _crossing(rng: random.Random, names: str) -> Figure:
+def _crossing(rng: random.Random, names: Names) -> Figure:
     """Two lines that cross: an angle and its vertical or adjacent angle."""
     given = rng.randrange(40, 141, 10)
     adjacent = rng.random() < 0.5
@@ -285,7 +286,7 @@ def _crossing(rng: random.Random, names: str) -> Figure:
     )
 
 
-def _parallel(rng: random.Random, names: str) -> Figure:
+def _parallel(rng: random.Random, names: Names) -> Figure:
     """Two parallel lines and a third across: an angle and its corresponding or same-side angle."""
     given = rng.randrange(50, 131, 10)
     same_side = rng.random() < 0.5
@@ -323,7 +324,7 @@ def _parallel(rng: random.Random, names: str) -> Figure:
     )
 
 
-def _radius(rng: random.Random, names: str) -> Figure:
+def _radius(rng: random.Random, names: Names) -> Figure:
     """A circle with its centre: the radius or the diameter is given, the other is asked."""
     radius = rng.randint(1, 9)
     asked_diameter = rng.random() < 0.5
@@ -350,7 +351,7 @@ def _radius(rng: random.Random, names: str) -> Figure:
     )
 
 
-def _inscribed(rng: random.Random, names: str) -> Figure:
+def _inscribed(rng: random.Random, names: Names) -> Figure:
     """A circle: an angle at the centre and the one over the same arc from the circle."""
     inscribed = rng.randrange(30, 71, 10)
     asked_inscribed = rng.random() < 0.5
@@ -384,7 +385,7 @@ def _inscribed(rng: random.Random, names: str) -> Figure:
     )
 
 
-KINDS: dict[str, Callable[[random.Random, str], Figure]] = {
+KINDS: dict[str, Callable[[random.Random, Names], Figure]] = {
     "triangle_angle": _third_angle,
     "right_triangle": _right_triangle,
     "perimeter": _perimeter,
