@@ -19,6 +19,10 @@ OPENRLHF = Host(
 
 ENGINES = "openrlhf.trainer.ray.vllm_engine"
 
+TRAINER = "openrlhf.trainer.ppo_trainer:PPOTrainer"
+ASYNC_TRAINER = "openrlhf.trainer.ppo_trainer_async:PPOTrainerAsync"
+ASYNC_TRAINING = "openrlhf.trainer.ppo_trainer_async:TrainingActor"
+
 ARGUMENTS = (
     "actor.model_name_or_path",
     "actor.num_gpus_per_node",
@@ -43,6 +47,8 @@ ARGUMENTS = (
     "ds.ring_attn_size",
     "ds.tensor_parallel_size",
     "ds.zero_stage",
+    "logger.tensorboard_dir",
+    "logger.wandb.key",
     "ref.num_gpus_per_node",
     "ref.num_nodes",
     "reward.num_gpus_per_node",
@@ -55,6 +61,7 @@ ARGUMENTS = (
     "rollout.temperature",
     "rollout.top_p",
     "train.agent_func_path",
+    "train.async_enable",
     "train.batch_size",
     "train.dynamic_batch_enable",
     "train.max_epochs",
@@ -89,6 +96,15 @@ CALLS: Requirements = {
 }
 """Functions that are called, waited for or wrapped."""
 
+LOGGING: Requirements = {
+    "openrlhf.trainer.ppo_trainer:BasePPOTrainer.__init__": ((), ("wandb_logger", "tensorboard_logger")),
+    "openrlhf.trainer.ppo_trainer:BasePPOTrainer.train_step": ((), ("_compute_rollout_stats", "make_experience_batch")),
+    "openrlhf.trainer.ppo_trainer:BasePPOTrainer._compute_rollout_stats": (("experiences",), ()),
+    "openrlhf.utils.logging_utils:TensorboardLogger.log_train": (("global_step", "logs_dict"), ()),
+    "openrlhf.utils.logging_utils:WandbLogger.log_train": (("global_step", "logs_dict"), ()),
+}
+"""What the selection's numbers in the trainer's logs need. Without them a training goes on, and logs what it always did."""
+
 ACTOR: Requirements = {
     "__init__": (("args", "kwargs", "agent_func_path", "remote_rm_url"), ("executor", "llm")),
     "generate": (("prompt_token_ids", "sampling_params", "multi_modal_data"), ()),
@@ -100,8 +116,13 @@ ACTOR: Requirements = {
 
 def actor_class() -> type:
     """The Python class behind the Ray actor `RolloutRayActor`. Raises AttributeError where there is none."""
-    actor = importlib.import_module(ENGINES).RolloutRayActor
-    found: type = actor.__ray_metadata__.modified_class.__ray_actor_class__
+    return plain_class(f"{ENGINES}:RolloutRayActor")
+
+
+def plain_class(name: str) -> type:
+    """The Python class behind a Ray actor `module:NAME`. Raises AttributeError where there is none."""
+    module, _, actor = name.partition(":")
+    found: type = getattr(importlib.import_module(module), actor).__ray_metadata__.modified_class.__ray_actor_class__
     return found
 
 
@@ -117,6 +138,17 @@ def unmet() -> list[str]:
         check_function(f"{name}.{method}", getattr(kind, method, None), *needed) for method, needed in ACTOR.items()
     )
     return found + [problem for problem in methods if problem]
+
+
+def not_logged() -> str:
+    """The first thing that logging a selection needs and the installed OpenRLHF no longer has; empty where all is there."""
+    problems = contract.unmet(LOGGING)
+    for name in (TRAINER, ASYNC_TRAINER, ASYNC_TRAINING):
+        try:
+            plain_class(name)
+        except (ImportError, AttributeError) as error:
+            problems.append(f"{name.replace(':', '.')} is not a Ray actor class ({error})")
+    return next(iter(problems), "")
 
 
 def require(command: Mapping[str, Any]) -> None:

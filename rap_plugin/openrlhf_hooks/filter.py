@@ -23,6 +23,7 @@ from rap_plugin.openrlhf_hooks.engine import RolloutEngine, RolloutSettings
 from rap_plugin.openrlhf_hooks.flags import read_config
 from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
 from rap_plugin.openrlhf_hooks.resume import note_rows, require_same_rows
+from rap_plugin.pipeline.metrics import selection_metrics
 from rap_plugin.pipeline.select import RunResult, select_with
 from rap_plugin.run_dir import files
 from rap_plugin.samples.opening import open_pool
@@ -72,6 +73,7 @@ class Filter:
         if self.given["select_only"]:
             print("rap-plugin: selected; --rap.select_only ends the program before training", flush=True)
             raise SystemExit(0)
+        self._log(result.selection)
         return engine.actors() or start()
 
     def plan(self) -> list[str]:
@@ -199,6 +201,18 @@ class Filter:
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _log(self, selection: Selection) -> None:
+        """Has the trainer log the selection, where it logs at all; without a logger OpenRLHF's own class stays."""
+        args = self.args
+        if not (args.logger.wandb.key or args.logger.tensorboard_dir):
+            return
+        if moved := contract.not_logged():
+            print(f"rap-plugin: the selection is not in the trainer's logs: {moved}", file=sys.stderr, flush=True)
+            return
+        from rap_plugin.openrlhf_hooks import trainer
+
+        trainer.install(selection_metrics(selection, self.run_dir), asynchronous=args.train.async_enable)
 
     def _fitting(self, numbers: list[int]) -> list[int]:
         """The rows, some of them more often where their number does not fit: `repeat`, or the copies of a blend."""

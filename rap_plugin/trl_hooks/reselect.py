@@ -6,18 +6,16 @@ gets has one column of places, and `datasets`' own `with_transform` puts today's
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from rap_plugin.errors import EmptySelection, RapError
 from rap_plugin.hosts.batches import repeat_rows
+from rap_plugin.pipeline.metrics import metrics_of_run, selection_metrics
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.run_dir import files
 from rap_plugin.selectors.base import CHOSEN, Selection
@@ -96,9 +94,9 @@ class Reselection:
         except EmptySelection:
             if not self.rounds:
                 raise
-            selection, rows, seconds = *_read_again(folder), _seconds(folder)
+            selection, rows, seconds = *_read_again(folder), None
         before = self.rounds[-1].rows if self.rounds else None
-        self.rounds.append(Round(step, folder, rows, metrics_of(selection, folder, seconds, before)))
+        self.rounds.append(Round(step, folder, rows, selection_metrics(selection, folder, seconds, before)))
         if rows and self._places.rows:
             self._places.rows = repeat_rows(rows, len(self._places.rows), step)
         return self.rounds[-1]
@@ -167,63 +165,13 @@ def log_selection(trainer: Any, run: str | Path) -> None:
     """Has a trainer log the metrics of a finished selection when its training begins: TensorBoard, W&B, .. get them."""
     from rap_plugin.trl_hooks.callbacks import SelectionLog
 
-    selection, _ = _read_again(Path(run))
-    trainer.add_callback(SelectionLog(trainer, metrics_of(selection, Path(run), _seconds(Path(run)))))
-
-
-def metrics_of(
-    selection: Selection, run: Path, seconds: float, before: Sequence[int] | None = None
-) -> dict[str, float]:
-    """What a selection says of the pool and of itself, under the names that trainers log.
-
-    `rap/informative` is the share of the selected samples, `rap/informative_pool` that of the pool, whose image
-    rollouts are neither all right nor all wrong: with other rewards than these a group teaches nothing. `rap/stayed` is
-    the share of the selected that were selected the time before. Where sampling stopped early for some samples, the
-    numbers that would need all rollouts are left out.
-    """
-    chosen, table = selection.decision.chosen, selection.table
-    image, blind = selection.scores["acc_image"], selection.scores["acc_blind"]
-    informative = (image > 0) & (image < 1)
-    stopped = {
-        "image": bool(np.isnan(image[table.images > 0]).any()),
-        "blind": bool(np.isnan(blind[table.images > 0]).any()),
-    }
-    cost = _cost(run)
-    numbers = {
-        "rap/selected": float(chosen.sum()),
-        "rap/share": float(chosen.mean()) if len(table) else 0.0,
-        "rap/informative_pool": float(informative.mean()) if len(table) else 0.0,
-        "rap/accuracy_image": float(np.nanmean(image)) if len(table) else 0.0,
-        "rap/accuracy_blind": float(np.nanmean(blind)) if len(table) else 0.0,
-        "rap/selection_seconds": seconds,
-        "rap/selection_rollouts": float(cost["rollouts"]),
-        "rap/selection_tokens": float(cost["response_tokens"]),
-    }
-    if stopped["image"]:
-        del numbers["rap/informative_pool"], numbers["rap/accuracy_image"]
-    if stopped["blind"]:
-        del numbers["rap/accuracy_blind"]
-    if chosen.any() and not np.isnan(image[chosen]).any():
-        numbers["rap/informative"] = float(informative[chosen].mean())
-    if chosen.any() and before is not None:
-        numbers["rap/stayed"] = float(np.isin(table.rows[chosen], np.array(before)).mean())
-    return numbers
+    trainer.add_callback(SelectionLog(trainer, metrics_of_run(Path(run))))
 
 
 def _read_again(run: Path) -> tuple[Selection, list[int]]:
     selection, store = load_selection(run)
     store.close()
     return selection, sorted(selection.table.rows[selection.decision.chosen].tolist())
-
-
-def _seconds(run: Path) -> float:
-    return float(_cost(run)["seconds"])
-
-
-def _cost(run: Path) -> dict[str, Any]:
-    """The ledger's totals over all sessions of a run."""
-    total: dict[str, Any] = json.loads((run / files.COST).read_text(encoding="utf-8"))["total"]
-    return total
 
 
 def _chosen_rows(run: Path) -> list[int]:

@@ -18,6 +18,7 @@ from rap_plugin.config import load_config
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.pipeline.compare import compare_runs
+from rap_plugin.pipeline.metrics import metrics_of_run
 from rap_plugin.pipeline.select import select_run
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.report.charts import accuracy_chart
@@ -62,6 +63,12 @@ def test_a_curtailed_and_a_full_run_agree_and_what_is_not_known_is_not_said(runs
     assert full.counts == curtailed.counts
     assert full.stability is not None
     assert curtailed.stability is None
+
+
+def test_the_metrics_of_a_curtailed_run_leave_out_what_is_not_known(runs: tuple[Path, Path]) -> None:
+    full, short = map(metrics_of_run, runs)
+    assert short["rap/share"] == full["rap/share"]
+    assert set(full) - set(short) >= {"rap/stability", "rap/accuracy_blind"}
 
 
 def test_the_command_says_what_a_curtailed_run_cannot_tell(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ METRICS = (
     "rap/selection_seconds",
     "rap/selection_rollouts",
     "rap/selection_tokens",
+    "rap/stability",
 )
 
 

@@ -18,6 +18,7 @@ import transfer_queue as queue
 
 from rap_plugin.errors import RapError
 from rap_plugin.verl_hooks.rows import read_chosen
+from tests.event_files import history_of, scalars_of
 
 from .conftest import Prepared
 
@@ -129,6 +130,44 @@ def test_rollouts_that_are_trained_on_reach_the_curriculum(
     assert set(results) == set(ids)
     for identity, weight in zip(curriculum.ids, curriculum.weights, strict=True):
         assert weight == pytest.approx(expected(prepared.run, identity, results.get(identity, [])))
+
+
+def test_verls_own_trackers_get_the_selection_once_and_every_steps_informative_groups(
+    make_trainer: Callable[..., Any], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from verl.trainer.ppo.v1.utils import MetricsAggregator
+    from verl.utils.tracking import Tracking
+
+    monkeypatch.setenv("TENSORBOARD_DIR", str(tmp_path / "tensorboard"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    solved = set(prepared.ids[::2])
+    trainer = make_trainer(
+        *BUFFER[:2], "data.shuffle=False", chance=lambda identity: 1.0 if identity in solved else 0.5
+    )
+    tracking = Tracking("rap", "test", ["tensorboard", "wandb"])
+    shares = []
+    for number in (1, 2):
+        trainer._add_batch_to_generate()
+        batch, metrics = trainer.replay_buffer.sample(trainer.global_steps, "train", 4)
+        aggregator = MetricsAggregator()
+        aggregator.add_step_metrics(metrics, sample_count=len(batch.keys))
+        tracking.log(data=aggregator.get_aggregated_metrics(), step=number)
+        ids = prepared.ids[4 * number - 4 : 4 * number]
+        drawn = [trainer.agent_loop_manager.right[identity] for identity in ids]
+        shares.append(sum(0 < sum(results) < N for results in drawn) / 4)
+        queue.kv_clear(keys=batch.keys, partition_id="train")
+        trainer.global_steps += 1
+    tracking.finish()
+    found, (first, second) = scalars_of(tmp_path / "tensorboard"), history_of(tmp_path)
+    assert found["rap/informative_groups"] == [(1, shares[0]), (2, shares[1])]
+    assert max(shares) <= 0.5, "half of the rows are always solved"
+    assert found["rap/selected"] == [(1, float(len(prepared.ids)))]
+    assert 0 < found["rap/stability"][0][1] <= 1
+    assert sum(value for name in found if "/verdict/" in name for _, value in found[name]) == pytest.approx(1)
+    assert first["rap/selected"] == len(prepared.ids)
+    assert "rap/selected" not in second
+    assert [row["rap/informative_groups"] for row in (first, second)] == shares
 
 
 def test_groups_that_verls_filter_throws_out_are_learned_too(
