@@ -45,6 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "exports": WORDS | {"plugins", "run_dir", "samples"},
     "evaluation": WORDS | {"grading", "progress", "samples"},
     "hosts": WORDS | {"evidence", "run_dir", "selectors"},
+    "modality_gap": WORDS | {"evaluation", "grading"},
     "openrlhf_hooks": WORDS
     | {
         "engines",
@@ -52,17 +53,18 @@ ARROWS: dict[str, set[str]] = {
         "executors",
         "grading",
         "hosts",
+        "modality_gap",
         "pipeline",
         "plugins",
         "run_dir",
         "samples",
         "selectors",
     },
-    "trl_hooks": WORDS | {"engines", "grading", "hosts", "pipeline", "plugins", "run_dir", "samples", "selectors"},
-    "verl_hooks": WORDS | {"grading", "hosts", "pipeline", "plugins", "run_dir", "samples"},
+    "trl_hooks": WORDS
+    | {"engines", "grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples", "selectors"},
+    "verl_hooks": WORDS | {"grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples"},
     "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples"},
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
-    "modality_gap": WORDS | {"evaluation"},
     "cli": WORDS | {"demo", "evaluation", "exports", "pipeline", "plugins", "progress", "report", "run_dir", "samples"},
 }
 """Every room, from the ground up, and the rooms that it may import. What is not here may not be."""
@@ -88,7 +90,13 @@ HOSTS = {
 }
 HEAVY = {"torch", "transformers", "datasets", *HOSTS}
 MAY_IMPORT_TORCH = {"engines", "openrlhf_hooks"}
-SUBCLASSES_OF_A_HOST = {"lmms_tasks/model.py", "trl_hooks/callbacks.py", "verl_hooks/dataset.py"}
+SUBCLASSES_OF_A_HOST = {
+    "lmms_tasks/model.py",
+    "trl_hooks/callbacks.py",
+    "trl_hooks/contrastive_trainer.py",
+    "trl_hooks/dapo_trainer.py",
+    "verl_hooks/dataset.py",
+}
 """Loaded by their host alone, after the host: a subclass cannot be made inside a function and still be found by name."""
 
 SQL = re.compile(

@@ -12,7 +12,10 @@ PATHS = {
     "demo-pool": PACKAGE / "demo" / "pool.parquet",
     "easyr1-reward": PACKAGE / "verl_hooks" / "easyr1_reward.py",
     "lmms-tasks": PACKAGE / "lmms_tasks" / "tasks",
+    "openrlhf-modality-gap-reward": PACKAGE / "openrlhf_hooks" / "modality_gap_reward.py",
+    "openrlhf-modality-gap-reward-exact": PACKAGE / "openrlhf_hooks" / "modality_gap_reward_exact.py",
     "openrlhf-reward": PACKAGE / "openrlhf_hooks" / "reward.py",
+    "verl-modality-gap-reward": PACKAGE / "verl_hooks" / "modality_gap_reward.py",
     "verl-reward": PACKAGE / "verl_hooks" / "reward.py",
 }
 """Shipped files by the name that `rap path` knows them under."""

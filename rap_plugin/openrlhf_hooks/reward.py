@@ -35,11 +35,16 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     Returns numbers for one response and lists for several: `rewards` in [0, 1], `scores` 1.0 for a right answer, and
     `extra_logs`. Raises ValueError where a query does not hold its prompt.
     """
+    return rewards_by(_grader(), queries, prompts, labels)
+
+
+def rewards_by(grader: Grader, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
+    """What `reward_func` returns, with the numbers of any grader."""
     items = [
         GradeItem(response_of(query, prompt), str(label), _SPECIAL.sub("\n", prompt))
         for query, prompt, label in zip(queries, prompts, labels, strict=True)
     ]
-    grades = _grader().grade(items)
+    grades = grader.grade(items)
     columns = {
         "rewards": [grade.reward or 0.0 for grade in grades],
         "scores": [float(grade.verdict == "right") for grade in grades],

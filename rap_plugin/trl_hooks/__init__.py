@@ -10,25 +10,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rap_plugin.trl_hooks.contrastive_trainer import ContrastiveGRPOTrainer
+    from rap_plugin.trl_hooks.dapo_trainer import DapoTrainer
     from rap_plugin.trl_hooks.reselect import Reselection, log_selection
-    from rap_plugin.trl_hooks.rewards import accuracy_reward, format_reward, make_reward
+    from rap_plugin.trl_hooks.rewards import accuracy_reward, format_reward, make_reward, modality_gap_reward
     from rap_plugin.trl_hooks.select import select_dataset
 
 _HOMES = {
+    "ContrastiveGRPOTrainer": "rap_plugin.trl_hooks.contrastive_trainer",
+    "DapoTrainer": "rap_plugin.trl_hooks.dapo_trainer",
     "Reselection": "rap_plugin.trl_hooks.reselect",
     "accuracy_reward": "rap_plugin.trl_hooks.rewards",
     "format_reward": "rap_plugin.trl_hooks.rewards",
     "log_selection": "rap_plugin.trl_hooks.reselect",
     "make_reward": "rap_plugin.trl_hooks.rewards",
+    "modality_gap_reward": "rap_plugin.trl_hooks.rewards",
     "select_dataset": "rap_plugin.trl_hooks.select",
 }
 
 __all__ = [
+    "ContrastiveGRPOTrainer",
+    "DapoTrainer",
     "Reselection",
     "accuracy_reward",
     "format_reward",
     "log_selection",
     "make_reward",
+    "modality_gap_reward",
     "select_dataset",
 ]
 

@@ -15,6 +15,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.grading import Grader, GradingOptions, open_grader
 from rap_plugin.grading.base import GradeItem
 from rap_plugin.grading.reading.answers import well_formatted
+from rap_plugin.modality_gap.reward import reward_grader
 from rap_plugin.plugins import get_plugins
 from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.samples.formats.columns import ANSWERS, find_column
@@ -87,6 +88,22 @@ def make_reward(
         return _grade(opened, answer, prompts, completions, columns)
 
     reward.__name__ = name or f"{grader.rpartition(':')[2] or grader}_reward"
+    return reward
+
+
+def modality_gap_reward(tolerance: str = "one_percent", answer: str | None = None) -> Reward:
+    """The reward of the modality-gap work: 0.9 accuracy + 0.1 format, exactly 1.0 where both are right.
+
+    `tolerance` is exact (as published) or one_percent; `answer` names the column of the gold answer.
+    """
+    grader = reward_grader(tolerance)
+
+    def reward(
+        prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Any = None, **columns: Any
+    ) -> list[float | None]:
+        return _grade(grader, answer, prompts, completions, columns)
+
+    reward.__name__ = "modality_gap_reward"
     return reward
 
 
