@@ -1,13 +1,14 @@
 # make demo   everything it needs (in .venv), then RAP on the embedded model and pool
 # make trl    TRL too, then a selection and two short trainings of the embedded model
 # make test   the hosts too, then every check and test
+# make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl test lint families clean
+.PHONY: demo trl test lint gpu families clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -17,6 +18,9 @@ trl: $(VENV)/.trl
 
 test: $(VENV)/.hosts lint
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n 2
+
+gpu:
+	PYTHON=$(PYTHON) scripts/gpu_check.sh $(if $(WHEELS),--wheels $(WHEELS))
 
 families: $(VENV)/.hosts
 	OMP_NUM_THREADS=2 $(BIN)/python scripts/write_family_table.py

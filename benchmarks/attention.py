@@ -91,13 +91,13 @@ def build(attention: str, device: str) -> Any:
 class Pass:
     """One forward pass of a mode: calling it runs it and returns the seconds spent measuring."""
 
-    def __init__(self, mode: str, length: int, device: str) -> None:
+    def __init__(self, mode: str, length: int, device: str, network: Any = None) -> None:
         import torch
 
         from rap_plugin.engines.hf.last_layer import LastLayer
 
         self.mode, self.half, self.device = mode, length // 2, device
-        self.network = build("eager" if mode == "eager" else "sdpa", device)
+        self.network = network or build("eager" if mode == "eager" else "sdpa", device)
         self.ids = torch.randint(10, 16000, (1, length), generator=torch.Generator().manual_seed(1)).to(device)
         self.last = LastLayer(self.network)
         self.seconds = 0.0

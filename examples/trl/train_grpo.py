@@ -96,6 +96,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--reselect", type=int, metavar="STEPS", help="select again every so many steps")
     parser.add_argument("--no-baseline", action="store_true", help="do not train on random rows too")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model is trained")
     parser.add_argument("--report-to", default="none", help="where Trainer logs: tensorboard, wandb, trackio, ..")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -131,7 +132,7 @@ def config(settings: argparse.Namespace, out: Path) -> Any:
         lr_scheduler_type="constant",
         beta=0.0,
         bf16=False,
-        use_cpu=True,
+        use_cpu=settings.device == "cpu",
         gradient_checkpointing=False,
         logging_steps=max(1, settings.steps // 5),
         report_to=settings.report_to,

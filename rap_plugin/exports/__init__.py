@@ -17,6 +17,9 @@ from rap_plugin.exports.rows import SelectedPool, open_selected
 MARK = "rap_export.json"
 """In every export: what it is of. A folder without it is never replaced."""
 
+INSIDE = b"rap_export"
+"""The same as metadata of `train.parquet`, for a trainer that reads every file of the folder."""
+
 TARGETS = {
     "openrlhf": "JSONL with chat prompts, labels and image paths",
     "trl": "a saved `datasets` folder with conversational prompts",
@@ -54,14 +57,15 @@ def export_run(run: str | Path, to: str, out: str | Path | None = None, *, pool:
     with _replacing_folder(folder) as draft:
         exported = write(source, draft, folder)
         mark = {"target": to, "run": str(Path(run).absolute()), "rows": exported.rows}
-        (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+        if not _is_export(draft):
+            (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
     return exported
 
 
 @contextmanager
 def _replacing_folder(folder: Path) -> Iterator[Path]:
     """A folder to write to, moved to its place when the block ends well."""
-    if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not _is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise RapError(f"{folder}: exists and is no export of rap; choose another ", Option("out"))
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
@@ -77,3 +81,16 @@ def _replacing_folder(folder: Path) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether a folder carries the mark, as a file or inside its table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if (folder / MARK).is_file():
+        return True
+    try:
+        return INSIDE in (pq.read_schema(folder / "train.parquet").metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 import subprocess
 import sys
 from functools import partial
@@ -15,8 +16,10 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from transformers import AutoProcessor
 
 from rap_plugin.cli.path import PATHS
+from rap_plugin.demo import MODEL_DIR
 from rap_plugin.errors import RapError
 from rap_plugin.exports import export_run
 from rap_plugin.grading import GradeItem, GradingOptions, open_grader
@@ -93,6 +96,70 @@ def test_the_file_is_scored_without_verl_or_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)[0]["overall"] == 0.9
+
+
+def data_set_of_easyr1() -> Any:
+    """EasyR1's own data set class, from the checkout that EASYR1_DIR names: it is on no package index, and it installs
+    under verl's name, so the two files that this takes are loaded as they lie there.
+    """
+    folder = Path(os.environ.get("EASYR1_DIR", "nowhere")) / "verl"
+    if not (folder / "utils" / "dataset.py").is_file():
+        pytest.skip("EasyR1 is on no package index; EASYR1_DIR names a checkout of github.com/hiyouga/EasyR1")
+    for name in ("easyr1", "easyr1.utils", "easyr1.utils.torch_functional", "easyr1.utils.dataset"):
+        path = folder.joinpath(*name.split(".")[1:])
+        file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else None
+        if file is None:
+            module = ModuleType(name)
+            module.__path__ = [str(path)]
+        else:
+            spec = importlib.util.spec_from_file_location(name, file)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        if file is not None:
+            module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]
+    return sys.modules["easyr1.utils.dataset"].RLHFDataset
+
+
+@pytest.mark.parametrize("given", ["folder", "file"])
+def test_easyr1s_own_data_set_reads_the_export(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_set = data_set_of_easyr1()
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    exported = export_run(finished(tmp_path, samples=40), "easyr1", tmp_path / "export")
+    data = configured()["data"]
+    processor = AutoProcessor.from_pretrained(MODEL_DIR)
+    rows = data_set(
+        str(exported.path if given == "file" else exported.path.parent),
+        processor.tokenizer,
+        processor,
+        prompt_key=data["prompt_key"],
+        answer_key=data["answer_key"],
+        image_key=data["image_key"],
+        max_prompt_length=1024,
+        format_prompt=str(EXAMPLE / data["format_prompt"]),
+        filter_overlong_prompts_workers=None,
+    )
+    assert len(rows) == exported.rows > 0
+    for at in range(len(rows)):
+        row = rows[at]
+        assert len(row["input_ids"]) == 1024
+        assert row["attention_mask"].sum() > 10
+        assert len(row["multi_modal_data"]["images"]) == 1
+        assert isinstance(row["ground_truth"], str)
+
+
+def test_the_exported_folder_holds_nothing_but_the_table(tmp_path: Path) -> None:
+    """EasyR1 takes the kind of a folder's files from the first name that the file system lists."""
+    run = finished(tmp_path, samples=40)
+    exported = export_run(run, "easyr1", tmp_path / "export")
+    assert [path.name for path in exported.path.parent.iterdir()] == ["train.parquet"]
+    assert export_run(run, "easyr1", tmp_path / "export").rows == exported.rows, "replaced as a whole"
+
+
+def test_a_path_that_easyr1_would_cut_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RapError, match="what follows an @ in a path as a split"):
+        export_run(finished(tmp_path, samples=40), "easyr1", tmp_path / "a@b")
 
 
 def configured() -> dict[str, Any]:
