@@ -15,7 +15,7 @@ from rap_plugin.config import load_config
 @click.option("--out", required=True, metavar="RUN", help="Run directory; one that exists is continued.")
 @click.option("--extend", is_flag=True, help="Add evidence of another pool, model, prompt or sampling to RUN.")
 @click.option("--quiet", is_flag=True, help="No progress, only the summary.")
-@config_options(["pool", "model", "sampling", "prompt", "grading", "ace", "selection", "execution"])
+@config_options(["pool", "model", "sampling", "prompt", "grading", "ace", "selection", "execution", "storage"])
 def command(
     pool: str | None,
     out: str,

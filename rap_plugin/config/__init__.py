@@ -12,6 +12,7 @@ from rap_plugin.config.sections import (
     SamplingConfig,
     Section,
     SelectionConfig,
+    StorageConfig,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SamplingConfig",
     "Section",
     "SelectionConfig",
+    "StorageConfig",
     "field_of",
     "given_options",
     "load_config",

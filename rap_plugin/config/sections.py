@@ -207,6 +207,21 @@ class ExecutionConfig(Section):
     )
 
 
+class StorageConfig(Section):
+    evidence: Literal["auto", "direct", "local"] = Field(
+        "auto",
+        description="where evidence is written: direct in the run directory, or on this machine's disk (local) with snapshots "
+        "there; auto: direct, but local where the run directory is on FUSE",
+    )
+    local_dir: str | None = Field(
+        None, description="folder on this machine's own disk for that; default: $TMPDIR or /tmp"
+    )
+    snapshots: str | None = Field(
+        None, description="URL that fsspec knows (s3://bucket/run, ..) for the snapshots, in place of the run directory"
+    )
+    snapshot_s: float = Field(60.0, ge=0, description="seconds between snapshots")
+
+
 READ_WITHOUT_ATTENTION = ("acc_image", "acc_blind", "discrepancy", "difficulty", "alignment")
 """Built-in scores that attention is no part of."""
 
@@ -222,6 +237,7 @@ class RunConfig(Section):
     ace: AceConfig = Field(default_factory=AceConfig)
     selection: SelectionConfig = Field(default_factory=SelectionConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    storage: StorageConfig = Field(default_factory=StorageConfig)
     plugins: list[str] = Field(
         default_factory=list, description="plugin files (path.py) to load beside the installed ones"
     )

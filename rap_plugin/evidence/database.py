@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import RapError
+from rap_plugin.evidence.filesystem import kind_of
 from rap_plugin.evidence.migration import migrate
 from rap_plugin.evidence.schema import SCHEMA, SCHEMA_VERSION
 
@@ -36,7 +37,8 @@ class Database:
                 f"{path.resolve().as_uri()}?mode={mode}", uri=True, check_same_thread=False, timeout=60
             )
             if not read_only:
-                self._db.execute("PRAGMA journal_mode=WAL")
+                # A write-ahead log needs memory that all processes share: not on a network file system.
+                self._db.execute(f"PRAGMA journal_mode={'WAL' if kind_of(path)[0] == 'local' else 'DELETE'}")
                 self._db.execute("PRAGMA synchronous=FULL")
             self._bring_up_to_date(read_only)
             # 256 MiB of page cache: a decision over a large store then reads each page once.
@@ -90,6 +92,7 @@ class Database:
             try:
                 with self._db:
                     yield self._db
+                self.committed()
             except sqlite3.OperationalError as error:
                 if "full" in str(error) or "disk I/O" in str(error):
                     raise RapError(
@@ -100,6 +103,15 @@ class Database:
                         f"{self.path}: another rap process is writing here; wait for it or stop it"
                     ) from None
                 raise
+
+    def committed(self) -> None:
+        """Called after every transaction that was stored."""
+
+    def copy_to(self, file: Path) -> None:
+        """Writes a whole copy of the store, as of now, into one file without a journal."""
+        with self._lock, closing(sqlite3.connect(file)) as copy:
+            self._db.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
 
     # --- facts about the run ---
 

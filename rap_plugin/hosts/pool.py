@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import Option, RapError, one_line
+from rap_plugin.evidence.snapshots import live_file
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.run_dir import files
 
@@ -71,7 +72,7 @@ def replace_folder(folder: Path, write: Callable[[Path], Any]) -> None:
 
 def row_numbers(run: Path) -> dict[str, int]:
     """Row number in the pool by sample id, of a run whose pool is read."""
-    with closing(EvidenceStore(run / files.EVIDENCE, read_only=True)) as store:
+    with closing(EvidenceStore(live_file(run / files.EVIDENCE), read_only=True)) as store:
         return {sample.id: sample.row for sample in store.samples()}
 
 

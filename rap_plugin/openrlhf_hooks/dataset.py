@@ -52,9 +52,9 @@ def read_dataset(args: SimpleNamespace) -> Any:
         ) from error
 
 
-def save_train_rows(pool: Path, numbers: Sequence[int], run: Path) -> Path:
-    """Saves some rows of the pool with their original columns, types and order; returns the folder."""
-    folder = run / TRAIN_ROWS
+def save_train_rows(pool: Path, numbers: Sequence[int], place: Path) -> Path:
+    """Saves some rows of the pool below `place` with their original columns, types and order; returns the folder."""
+    folder = place / TRAIN_ROWS
     replace_folder(folder, lambda draft: load_rows(pool).select(numbers).save_to_disk(str(draft)))
     return folder
 

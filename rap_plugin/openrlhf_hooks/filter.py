@@ -19,6 +19,7 @@ from rap_plugin.hosts.batches import repeat_rows, require_pool
 from rap_plugin.hosts.pool import open_run, save_pool
 from rap_plugin.openrlhf_hooks import contract, dataset
 from rap_plugin.openrlhf_hooks.batches import fitting_rows, planned
+from rap_plugin.openrlhf_hooks.cluster import require_visible
 from rap_plugin.openrlhf_hooks.engine import RolloutEngine, RolloutSettings
 from rap_plugin.openrlhf_hooks.flags import read_config
 from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
@@ -45,6 +46,7 @@ class Filter:
         contract.require_arguments(args)
         self.args, self.given = args, given
         self.run_dir = Path(given["run_dir"] or Path(args.ckpt.output_dir) / "rap").resolve()
+        self.rows_dir = Path(given["rows_dir"] or self.run_dir).resolve()
         self.counts = fitting_rows(args)
         # Checked with what is known now; the prompts' hash needs the processor, and comes later.
         options = read_config(given["data_filter"], given, self._defaults()).selection
@@ -61,6 +63,9 @@ class Filter:
         from rap_plugin.pipeline.summary import print_summary
 
         open_run(self.run_dir)
+        if not self.given["select_only"]:
+            self.rows_dir.mkdir(parents=True, exist_ok=True)
+            require_visible(self.rows_dir, "--rap.rows_dir" if self.given["rows_dir"] else "--rap.run_dir")
         folder = save_pool(self.rows, self.run_dir)
         rows = dataset.load_rows(folder)
         prompts = OpenRLHFPrompts.of(self.args, _processor(self.args))
@@ -112,10 +117,12 @@ class Filter:
                 "model, choose a grader for the selection: --rap.grader math, or file.py:function"
             )
         for sign in ",@":
-            if sign in str(self.run_dir):
+            if sign in str(self.rows_dir):
+                flag = "rows_dir" if self.given["rows_dir"] else "run_dir"
                 raise RapError(
-                    f"--rap.run_dir {self.run_dir}: OpenRLHF splits dataset paths at {sign!r}; choose another"
+                    f"--rap.{flag} {self.rows_dir}: OpenRLHF splits dataset paths at {sign!r}; choose another"
                 )
+        files.require_lasting(self.run_dir)
 
     def _defaults(self) -> dict[str, Any]:
         rollout, max_len = self.args.rollout, self.args.data.max_len
@@ -187,7 +194,7 @@ class Filter:
         numbers = self._fitting(chosen_rows(selection, repeats=data.prompt_probs is not None))
         ids = _ids(selection, numbers)
         require_same_rows(args, ids)
-        folder = dataset.save_train_rows(pool, numbers, self.run_dir)
+        folder = dataset.save_train_rows(pool, numbers, self.rows_dir)
         if not self.given["select_only"]:
             note_rows(args, ids)
         before = data.prompt_dataset

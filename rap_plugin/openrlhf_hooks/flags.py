@@ -18,7 +18,15 @@ PREFIX = "rap."
 SECTIONS = ("sampling", "grading", "ace", "selection")
 """Sections whose options are all flags. The pool, the model and the prompts are the training run's own."""
 
-OTHERS = ("prompt.blind", "model.batch_size", "pool.max_pixels")
+OTHERS = (
+    "prompt.blind",
+    "model.batch_size",
+    "pool.max_pixels",
+    "storage.evidence",
+    "storage.local_dir",
+    "storage.snapshots",
+    "storage.snapshot_s",
+)
 
 LEFT_OUT = {"selection.selector"}
 """The selector is the value of `--data_filter` itself."""
@@ -78,6 +86,12 @@ def add_flags(parser: argparse.ArgumentParser, selectors: Mapping[str, Any]) -> 
         default=None,
         metavar="DIR",
         help="folder of the evidence, the selection and the report; one that exists is continued [ckpt.output_dir/rap]",
+    )
+    group.add_argument(
+        f"--{PREFIX}rows_dir",
+        default=None,
+        metavar="DIR",
+        help="folder of the rows that the trainer reads, on a file system that every node sees [run_dir]",
     )
     group.add_argument(
         f"--{PREFIX}select_only", action="store_true", default=False, help="stop after the selection, before training"

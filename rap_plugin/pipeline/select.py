@@ -128,7 +128,8 @@ def decide_run(run: str | Path, config: RunConfig, *, report: bool = False, pool
     load_plugin_files(config.plugins)
     registry = get_plugins().registry()
     identity = identity_of(about)
-    with files.locked(run), files.open_store(run) as store:
+    with files.locked(run), files.writing_evidence(run, config.storage) as store:
+        files.require_evidence(store, run)
         found = open_pool_of(run, about, store, registry.things["formats"], pool)
         probes = find_probes(store, config, identity)
         # Grading is skipped where it is not needed: a grader's workers take longer to start than a decision takes.
@@ -201,6 +202,7 @@ def _require_images(store: EvidenceStore, pool: Pool) -> None:
 
 @contextmanager
 def _opened(run: Path, config: RunConfig, pool: Pool, extend: bool) -> Iterator[EvidenceStore]:
+    files.require_lasting(run)
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -210,7 +212,7 @@ def _opened(run: Path, config: RunConfig, pool: Pool, extend: bool) -> Iterator[
         _require_same(run, config, pool, extend)
     elif not (run / files.EVIDENCE).exists() and any(path.name != files.LOCK for path in run.iterdir()):
         raise RapError(f"{run}: the folder is not empty and not a run of rap; choose another ", Option("out"))
-    with files.locked(run), closing(EvidenceStore(run / files.EVIDENCE, create=not known)) as store:
+    with files.locked(run), files.writing_evidence(run, config.storage, create=not known) as store:
         if known:
             _name_settings(store, run)
         yield store

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.errors import Command, RapError
+from rap_plugin.config import StorageConfig
+from rap_plugin.errors import Command, Option, RapError
+from rap_plugin.evidence.snapshots import keeps_working_copy, working_store
 from rap_plugin.evidence.store import EvidenceStore
 
 LOCK = ".lock"
@@ -21,6 +25,9 @@ QUARANTINE = "quarantine.parquet"
 REPORT = "report.html"
 CARD = "README.md"
 COST = "cost.json"
+
+COPY_OF_WORKING_DIR = re.compile(r"/runtime_resources/working_dir_files/_ray_pkg_")
+"""What paths have in common that lie where Ray unpacks a job's `working_dir`."""
 
 
 @contextmanager
@@ -60,16 +67,52 @@ def locked(run: Path) -> Iterator[None]:
         yield
 
 
+def require_lasting(run: Path) -> None:
+    """Raises RapError where a run directory would go with the Ray job that makes it."""
+    if COPY_OF_WORKING_DIR.search(run.absolute().as_posix()):
+        raise RapError(
+            f"{run}: lies in Ray's copy of the job's working directory, which Ray deletes and a resubmitted job does not see; "
+            "choose another ",
+            Option("out"),
+            ", an absolute path that stays and that every node sees",
+        )
+
+
+@contextmanager
+def writing_evidence(run: Path, config: StorageConfig, *, create: bool = False) -> Iterator[EvidenceStore]:
+    """The evidence of a run for a command that adds to it: in the run directory, or in a working copy with snapshots.
+
+    `create` makes it where it is missing. Raises RapError as `EvidenceStore` and `working_store` do.
+    """
+    file = run / EVIDENCE
+    if not keeps_working_copy(run, config):
+        with closing(EvidenceStore(file, create=create)) as store:
+            yield store
+        return
+    if not create and not config.snapshots:
+        EvidenceStore(file).close()  # one that is missing or damaged is an error, as ever
+    with working_store(file, config, lambda text: print(f"rap: {text}", file=sys.stderr, flush=True)) as store:
+        yield store
+
+
 def open_evidence(run: Path) -> EvidenceStore:
     """The evidence of a run that was begun. Raises RapError where it is missing or holds nothing; nothing is made."""
     store = EvidenceStore(run / EVIDENCE)
-    if not store.pool_counts()[0]:
+    try:
+        require_evidence(store, run)
+    except RapError:
         store.close()
+        raise
+    return store
+
+
+def require_evidence(store: EvidenceStore, run: Path) -> None:
+    """Raises RapError where a store knows no pool."""
+    if not store.pool_counts()[0]:
         raise RapError(
             f"{run / EVIDENCE}: holds no evidence; bring the file back from a copy, or make the run again with ",
             Command("rap select"),
         )
-    return store
 
 
 def open_store(run: Path) -> closing[EvidenceStore]:

@@ -248,7 +248,7 @@ def test_a_run_without_a_reward_needs_a_grader(launched, write_chat_pool):
         return args
 
     args = run_command(arguments("model", write_chat_pool(3)))
-    given = {"data_filter": "rap", "run_dir": None, "grader": None, "plugin": None}
+    given = {"data_filter": "rap", "run_dir": None, "rows_dir": None, "grader": None, "plugin": None}
     with pytest.raises(RapError, match=r"--rap\.grader math"):
         Filter(without(args), given)
     Filter(without(args), {**given, "grader": "math"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,31 @@ def test_a_second_run_samples_nothing_and_writes_the_same_bytes(tmp_path: Path, 
     assert second.sampled == 0
     assert log.read_text() == asked
     assert before == {name: (first.run / name).read_bytes() for name in before}
+
+
+def test_evidence_on_the_local_disk_gives_the_same_run_and_survives_the_loss_of_it(tmp_path: Path, write_pool) -> None:
+    pool, log = write_pool(20), tmp_path / "log"
+    place = {"storage__snapshots": f"file://{tmp_path}/bucket", "storage__local_dir": str(tmp_path / "disk")}
+    select_run(make_config(pool), tmp_path / "plain", quiet=True)
+    run = select_run(make_config(pool, log, **place), tmp_path / "run", quiet=True).run
+    asked = log.read_text()
+    wanted = (tmp_path / "plain" / "scores.parquet").read_bytes()
+    assert (run / "scores.parquet").read_bytes() == wanted
+    assert verify_run(run)
+    decide_run(run, make_config(pool, **place))
+    shutil.rmtree(run)
+    again = select_run(make_config(pool, log, **place), tmp_path / "run", quiet=True)
+    assert again.sampled == 0
+    assert log.read_text() == asked
+    assert (run / "scores.parquet").read_bytes() == wanted
+    assert not list((tmp_path / "disk").iterdir())
+
+
+def test_a_run_in_rays_copy_of_the_working_directory_is_refused(tmp_path: Path, write_pool) -> None:
+    copy = tmp_path / "session_1" / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123456789abcdef"
+    with pytest.raises(RapError, match=r"in Ray's copy of the job's working directory, .*choose another --out"):
+        select_run(make_config(write_pool(4)), copy / "run", quiet=True)
+    assert not copy.exists()
 
 
 def test_shuffled_rows_keep_their_verdicts_and_their_evidence(tmp_path: Path, write_pool) -> None:
