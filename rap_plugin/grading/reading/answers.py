@@ -23,7 +23,8 @@ How = Literal["boxed", "tag", "phrase", "whole", "line", "none"]
 _BRACES = re.compile(r"(\\{1,2}(?:boxed|fbox)\s{0,8}\{|\x08oxed\s{0,8}\{)|\\.|([{}])", re.DOTALL)
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\b|\x08oxed\b")
 _BARE_BOXED = re.compile(r"\\boxed\s{0,8}([^\s{}\\$]{1,200})")
-_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+# LLaVA-CoT concludes in <CONCLUSION>, GLM-V between two marks of a box.
+_TAG = re.compile(r"<(?P<close>/?)(?:answer|conclusion)>|<\|(?:begin|(?P<end>end))_of_box\|>", re.IGNORECASE)
 _PHRASE = re.compile(
     r"(?P<final>\bfinal[ \t]{1,3})?"
     r"(?:\b(?:answers?(?:[ \t]{1,3}(?:option|choice|letter|value))?|correct[ \t]{1,3}(?:option|choice)|best[ \t]{1,3}(?:option|choice)"
@@ -118,7 +119,7 @@ def _find_tag(text: str) -> Answer | None:
     opened: int | None = None
     closed: tuple[int, int] | None = None
     for match in _TAG.finditer(text):
-        if not match.group(1):
+        if not (match["close"] or match["end"]):
             opened = match.end()
         elif opened is not None:
             if text[opened : match.start()].strip():

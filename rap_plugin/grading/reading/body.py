@@ -9,7 +9,9 @@ from rap_plugin.grading.reading.plain import sentences
 TAIL_CHARS = 64_000
 """Answers are looked for in the last 64,000 characters of a response; no training set-up answers later."""
 
-_THINK_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+# Qwen, DeepSeek and GLM write <think>; Kimi-VL, Sky-T1 and a few prompts have marks of their own.
+_THINK_END = re.compile(r"</(?:think(?:ing)?|reasoning|thought)>|◁/think▷|<\|end_of_thought\|>", re.IGNORECASE)
+_THINK_BEGIN = re.compile(r"\s{0,100}(?:<think(?:ing)?>|◁think▷|<\|begin_of_thought\|>)", re.IGNORECASE)
 _FOLLOW_UP = re.compile(
     r"\n[ \t*#]{0,6}(?:(?:question|problem|example|exercise)(?: \d{1,3})?|human|user|q\d{0,3}|问题|問題)[ \t*]{0,4}[:：]",
     re.IGNORECASE,
@@ -37,14 +39,14 @@ def cut_box(response: str, start: int, end: int) -> bool:
 
 
 def thought_end(response: str) -> int | None:
-    """Where the text after the thought begins: after the last `</think>`; 0 without a thought; None when a thought was
+    """Where the text after the thought begins: after the last `</think>` or its like; 0 without a thought; None when a thought was
     opened and never closed."""
     last = None
     for last in _THINK_END.finditer(response):  # noqa: B007  (only the last one counts)
         pass
     if last is not None:
         return last.end()
-    return None if response.lstrip()[:7].lower() == "<think>" else 0
+    return None if _THINK_BEGIN.match(response) else 0
 
 
 def without_courtesies(plain: str, start: int, end: int) -> tuple[int, int]:

@@ -15,25 +15,22 @@ from rap_plugin.grading.reading.base import Reading, contradictory, never_raises
 from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.option_claims import Claim, claims_in, corrects
 from rap_plugin.grading.reading.option_letters import GROUP, letters_in, letters_only
+from rap_plugin.grading.reading.option_listings import LABELLED_LINE, enumerates, is_invented, without_listing
 from rap_plugin.grading.reading.option_statements import stated_option
-from rap_plugin.grading.reading.option_texts import match_option, words_key
+from rap_plugin.grading.reading.option_texts import key_of, match_option, words_key
 from rap_plugin.grading.reading.plain import Sentence, plain_text, sentences
 from rap_plugin.grading.reading.question_options import LETTERS
 
 _GROUP = re.compile(GROUP, re.IGNORECASE)
 _LEAD_END = re.compile(
-    r"\s*(?:[.:)\]!]|,(?!\s?[A-J]\b)|;|-|→|$|\b(?:because|since|as|due|is (?:the )?(?:correct|right|best|answer))\b|\()",
+    r"\s*(?:[.:)\]!]|,(?!\s?[A-J]\b)|;|-|→|$|\b(?:because|since|as|due|is (?:what|the one|(?:the |my |clearly |definitely )?(?:correct|right|best|answer|choice)))\b|\()",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"\W*(?:(?:the |my )?(?:final |correct |best )?(?:answers?|options?|choices?|ans|letter|definitely|clearly|certainly|obviously|surely|probably|likely)\b\s*(?:is\b|[:.\-=→]|(?=\s[A-J]\b))|答案\s*[:是为]?)?\W*",
+    r"\W*(?:(?:the |my )?(?:final |correct |best )?(?:answers?|option|choice|ans|letter|definitely|clearly|certainly|obviously|surely|probably|likely)\b\s*(?:is\b|[:.\-=→]|(?=\s[A-J]\b))|答案\s*[:是为]?)?\W*",
     re.IGNORECASE,
 )
 _OR = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|might|could)\b", re.IGNORECASE)
-_LABELLED_LINE = re.compile(r"\W{0,3}(?:\d{1,2}[.)]\s*)?(?:[Oo]ption |[Cc]hoice )?\(?([A-J])(?:[.):]|\s-|$)")
-_INVENTED = re.compile(r"\(([A-Z]{1,2})\)\s")
-_NUMBERED = re.compile(r"^\W*\d{1,2}[.)]\s*")
-_INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
 _OPEN = re.compile(
     r"\?\s*$|\b(?:cannot|can't|unable|not sure|unsure|don't know|no idea|unclear|could be|might be|may be|maybe|perhaps|possibly|sorry|if|select from)\b",
     re.IGNORECASE,
@@ -133,8 +130,8 @@ def _read_body(
     response: str, plain: str, body: tuple[int, int], options: Mapping[str, str], letters: str, question: str
 ) -> Reading[str]:
     start, end = body
-    parts = _without_listing(list(sentences(plain[start:end], start)), options, letters)
-    own = [part for part in parts if not _invented(part, options)] if options else parts
+    parts = without_listing(list(sentences(plain[start:end], start)), options, letters)
+    own = [part for part in parts if not is_invented(part, options)] if options else parts
     if parts and not own:
         return unread("it lists options that the problem does not have")
     parts = own
@@ -147,14 +144,14 @@ def _read_body(
     if len(parts) == 1 and len(parts[0].text) > 1 and (by_text := match_option(parts[0].text, options)):
         return read(by_text, (parts[0].start, parts[0].end), "an option's own text")
     lead, last = _lead(parts[0], options, letters), _alone(parts[-1], options, letters)
-    listing = _enumerates(parts, options, letters)
+    listing = enumerates(parts, options, letters)
     if listing:
         lead = last = None
     claims = [
         claim
         for part in parts[-MAX_CLAIM_SENTENCES:]
         for claim in claims_in(part, letters, labels=_are_labels(options))
-        if not (listing and claim.start == part.start and claim.kind != "excluded")
+        if not (listing and claim.start == part.start and claim.kind != "excluded" and LABELLED_LINE.match(part.text))
     ]
     if len(parts) > 1 and last is not None:
         claims = [claim for claim in claims if claim.start < last.start or claim.kind == "excluded"] + [last]
@@ -214,18 +211,19 @@ def _lead(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim
     if group is None or (begin and sentence.text[begin - 1].isalnum()):
         return None
     named, either = letters_in(group, letters)
-    if not named:
+    if not named or (len(named) == 1 and re.match(r"options|choices", group.group(), re.IGNORECASE)):
         return None
     after = sentence.text[group.end() :]
     rest = after.strip(" .:;,-)]→(")
     own = len(named) == 1 and bool(words_key(options.get(named, "")))
-    owned = own and words_key(rest).startswith(words_key(options[named]))
+    key = key_of(options)
+    owned = own and key(rest).startswith(key(options[named]))
     if not owned and not _LEAD_END.match(after) and not re.match(r"\s*\n", after):
         return None
     if (
         not owned
         and own
-        and any(words_key(rest) == words_key(text) for letter, text in options.items() if letter != named and text)
+        and any(key(rest) == key(text) for letter, text in options.items() if letter != named and text)
     ):
         return None  # "B. <the text of option C>": the two do not agree
     hedged = either or (len(rest) < 60 and bool(_OR.match(rest)))
@@ -237,8 +235,11 @@ def _mislabelled(sentence: Sentence, options: Mapping[str, str], letters: str) -
     match = re.match(r"[\s(\[*\"'-]{0,3}([A-J])(?:\s?[.):-]\s*|(?<![AI])\s+)(\S.*)", sentence.text, re.DOTALL)
     if match is None or match.group(1) not in letters or not options.get(match.group(1)):
         return False
-    rest = words_key(match.group(2))
-    return any(rest == words_key(text) for letter, text in options.items() if letter != match.group(1) and text)
+    key = key_of(options)
+    rest = key(match.group(2))
+    if rest == key(options[match.group(1)]):
+        return False
+    return any(rest == key(text) for letter, text in options.items() if letter != match.group(1) and text)
 
 
 def _unless_mislabelled(reading: Reading[str], plain: str, options: Mapping[str, str]) -> Reading[str]:
@@ -249,28 +250,11 @@ def _unless_mislabelled(reading: Reading[str], plain: str, options: Mapping[str,
     after = next(sentences(plain[reading.span[1] : reading.span[1] + 300].lstrip(" .):,-\n")), None)
     if after is None:
         return reading
-    said = words_key(after.text)
-    if said != words_key(own) and said in {words_key(text) for text in options.values() if len(text) > 1}:
+    key = key_of(options)
+    said = key(after.text)
+    if said != key(own) and said in {key(text) for text in options.values() if len(text) > 1}:
         return contradictory("a letter with the text of another option", reading.span)
     return reading
-
-
-def _enumerates(parts: Sequence[Sentence], options: Mapping[str, str], letters: str) -> bool:
-    """Whether a response goes through the options one by one, so that a letter that opens a line chooses nothing."""
-    opening = [m.group(1) for part in parts if (m := _LABELLED_LINE.match(part.text)) and m.group(1) in letters]
-    inline = _INLINE.findall(" ".join(part.text for part in parts[:8])[:120])
-    if len(inline) > 2 and len(set(inline)) > 2 and _LABELLED_LINE.match(parts[0].text):
-        return True
-    marks = re.sub(r"[A-J\s,;&().]", "", parts[0].text)
-    if len(set(re.findall(r"[A-J]", parts[0].text))) > 2 and marks and not re.search(r"\w", marks):
-        return True  # "▴ B, ▴ C, ▴ A": marks and letters, in no sentence
-    texts = {words_key(_NUMBERED.sub("", part.text)) for part in parts if _NUMBERED.match(part.text)}
-    if len(texts) > 2 and texts & {words_key(text) for text in options.values() if text}:
-        return True
-    alone = {choice for part in parts if (choice := letters_only(_NUMBERED.sub("", part.text), letters))}
-    if len(alone) > 2:
-        return True
-    return len(set(opening)) > 1 and opening[0] == min(opening) and not letters_only(parts[0].text, letters)
 
 
 def _alone(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim | None:
@@ -288,47 +272,15 @@ def _alone(sentence: Sentence, options: Mapping[str, str], letters: str) -> Clai
     return Claim(choice, "answer", sentence.start, sentence.end, final=bare)
 
 
-def _invented(sentence: Sentence, options: Mapping[str, str]) -> bool:
-    """Whether a line is an option that the problem does not have: "(E) 72" after A to D."""
-    match = _INVENTED.match(sentence.text)
-    return match is not None and match.group(1) not in options
-
-
-def _without_listing(parts: list[Sentence], options: Mapping[str, str], letters: str) -> list[Sentence]:
-    """Without lines that repeat the options of the question one after another."""
-    own = {
-        index: letter
-        for index, part in enumerate(parts)
-        for letter, text in options.items()
-        if (text or len(part.text) <= 4)
-        and re.match(rf"\W{{0,3}}{letter}\W", part.text + " ")
-        and words_key(re.sub(rf"^\W{{0,3}}{letter}\W+", "", part.text)) == words_key(text)
-    }
-    listed = {
-        index
-        for index, letter in own.items()
-        if own.get(index + 1) == _next(letter) or own.get(index - 1) == _previous(letter)
-    }
-    if len(listed) >= 2:
-        parts = [part for index, part in enumerate(parts) if index not in listed]
-    return parts
-
-
-def _next(letter: str) -> str:
-    return chr(ord(letter) + 1)
-
-
-def _previous(letter: str) -> str:
-    return chr(ord(letter) - 1)
-
-
 def _decide(claims: Sequence[Claim], plain: str, letters: str, lead: Claim | None = None) -> Reading[str] | None:
     """What claims say together; None when they say nothing."""
     excluded = {claim.letters for claim in claims if claim.kind == "excluded" and len(claim.letters) == 1}
     excluded |= {a for claim in claims if claim.kind == "excluded" for a in claim.letters}
     answers = [claim for claim in claims if claim.kind == "answer"]
     if answers:
-        return _last_word(answers, plain, lead)
+        taken_back = [c for c in claims if c.kind == "chosen" and c.start >= answers[-1].start]
+        taken_back = [c for c in taken_back if corrects(plain[answers[-1].end : c.end]) and c.letters not in excluded]
+        return _last_word([*answers, *taken_back[-1:]], plain, lead)
     for kind in ("chosen", "named"):
         settled = [c for c in claims if c.kind == kind and c.letters not in excluded]
         distinct = {claim.letters for claim in settled if not claim.hedged}
@@ -337,7 +289,7 @@ def _decide(claims: Sequence[Claim], plain: str, letters: str, lead: Claim | Non
         if len(distinct) == 1:
             return read(settled[-1].letters, _span(settled[-1]), "the one option that it settles on")
         if len(distinct) > 1 and kind == "chosen":
-            if settled[-1].final and not settled[-1].hedged:
+            if (settled[-1].final or corrects(plain[settled[-2].end : settled[-1].end])) and not settled[-1].hedged:
                 return read(settled[-1].letters, _span(settled[-1]), "its last conclusion")
             return contradictory("several options", _span(settled[-1]))
     left = [letter for letter in letters if letter not in excluded]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, pairwise
 
@@ -58,6 +60,17 @@ _CLAUSE = re.compile(
     r"[,;]\s+(?:and|while|whereas|but|so|which|with|since|because|as|where)\b|;|\bwhile\b|\bwhereas\b|\bbut\b|\bcompared (?:to|with)\b|\bbecause\b",
     re.IGNORECASE,
 )
+_AND = re.compile(r",\s|\band\b", re.IGNORECASE)
+# What a sentence comes to, or puts in the place of what it said: "30 - 12, so 18", "3, no wait, 4".
+_CONCLUDING = re.compile(
+    r"(?:,|;|\band\b|\.\.\.?|-)\s*(?:\b(?:so|hence|thus|therefore|consequently|which (?:gives|makes|leaves)|giving|no,? wait|wait,? no|wait|actually|sorry,? i mean|i mean|no),?)\s(?!(?:that|far|many|much)\b)",
+    re.IGNORECASE,
+)
+_SINGLE = re.compile(r"\b(?:a|one|just|only)\s+(?:a\s+)?single\b|\b(?:only|just)\s+(?:a|an)\b", re.IGNORECASE)
+_BOUND = re.compile(
+    r"\b(?:(?:more|less|fewer|greater|higher|lower) than|at (?:least|most)|no (?:more|fewer|less) than|up to)\s*\$?$",
+    re.IGNORECASE,
+)
 _COMMON_WORDS = "the and what which who how many much are was were this that these those image picture does with from for figure graph chart there have has value"
 _COMMON = frozenset(_COMMON_WORDS.split())
 
@@ -70,8 +83,13 @@ class AskedNumber:
         self.counts = bool(_COUNTS.search(self.text))
         self.year = bool(_ASKS_YEAR.search(self.text))
         tokens = [*number_tokens(self.text), *word_tokens(self.text)]
-        self.values = {token.quantity.value for token in tokens}
+        self._counts = Counter(token.quantity.value for token in tokens)
+        self.values = set(self._counts)
         self.words = content_words(self.text)
+
+    def times(self, value: Fraction) -> int:
+        """How often the question names a number."""
+        return self._counts[value]
 
 
 def content_words(text: str) -> set[str]:
@@ -85,6 +103,11 @@ def _before(text: str, token: NumberToken) -> str:
 def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberToken | str | None:
     """The one number that a sentence gives; why it gives none where it gives several; None where it gives nothing.
     `answer`: the text follows "the answer is", so that its first number counts."""
+    concluding = None if answer else _CONCLUDING.search(text)
+    if concluding:
+        found = number_in(text[concluding.end() :], asked)
+        if found is not None:
+            return found if isinstance(found, str) else _moved(found, concluding.end())
     if _UNSURE.search(text) or max(map(len, text.split()), default=0) > MAX_WORD:
         return None
     written = list(islice(number_tokens(text), MAX_NUMBERS + 1))
@@ -100,6 +123,15 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     digits = [token for token in tokens if not token.words]
     tokens = digits or tokens
     if not tokens:
+        return (
+            NumberToken(Quantity(Fraction(1), True, text="one"), 0, len(text), words=True)
+            if asked.counts and _SINGLE.search(text)
+            else None
+        )
+    counted = _counted_up_to(text, tokens)
+    if counted is not None:
+        return counted
+    if all(_BOUND.search(_before(text, token)) for token in tokens):
         return None
     for token in tokens:
         before, after = _before(text, token), text[token.end : token.end + NEAR]
@@ -110,6 +142,10 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     if _BETWEEN.search(_before(text, tokens[0])):
         return "alternatives"
     return _choose(text, tokens, asked, answer=answer)
+
+
+def _moved(token: NumberToken, by: int) -> NumberToken:
+    return replace(token, start=token.start + by, end=token.end + by)
 
 
 def _same_again(token: NumberToken, after: str) -> bool:
@@ -180,6 +216,13 @@ def _counts_something(text: str, token: NumberToken, answer: bool) -> bool:
     return bool(counted) and not re.match(r"\s+of\b|\s+that\b", after)
 
 
+def _counted_up_to(text: str, tokens: list[NumberToken]) -> NumberToken | None:
+    """The last number of a count from one: "1, 2, 3, 4"."""
+    values = [token.quantity.value for token in tokens]
+    listed = all(re.fullmatch(r"\s*(?:,|and|,\s*and)\s*", text[a.end : b.start]) for a, b in pairwise(tokens))
+    return tokens[-1] if len(values) > 2 and listed and values == list(range(1, len(values) + 1)) else None
+
+
 def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer: bool) -> NumberToken | str:
     equals = list(_EQUALS.finditer(text))
     if equals:
@@ -192,13 +235,19 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
     if bold is not None:
         return bold
     if not answer and all(t.quantity.value in asked.values for t in tokens):
+        again = [t for t in tokens if _times(tokens, t) > asked.times(t.quantity.value)]
+        if again and len({t.quantity.value for t in again}) == 1:
+            return again[-1]  # "9 dots in 3 groups, each with 3 dots" says 3 once more than the question
         return "several numbers of the question"
     if answer and tokens[0].start <= 40:
         return tokens[0]
-    named = [t for t in tokens if content_words(" ".join(text[t.start :].split()[:3])) & asked.words]
+    beside = [len(content_words(" ".join(text[t.start :].split()[:3])) & asked.words) for t in tokens]
+    named = [t for t, count in zip(tokens, beside, strict=True) if count and count == max(beside)]
     if named and len(named) < len(tokens) and len({t.quantity.value for t in named}) == 1 and not answer:
         return named[-1]
-    clause = _clause_of_question(text, tokens, asked)
+    clause = _clause_of_question(text, tokens, asked, _CLAUSE)
+    if len({t.quantity.value for t in clause}) > 1:
+        clause = _clause_of_question(text, clause, asked, _AND)
     said = [t for t in clause if _SAYS.search(_before(text, t))]
     direct = [
         t
@@ -213,9 +262,15 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
     return "several numbers"
 
 
-def _clause_of_question(text: str, tokens: list[NumberToken], asked: AskedNumber) -> list[NumberToken]:
+def _times(tokens: list[NumberToken], token: NumberToken) -> int:
+    return sum(other.quantity.value == token.quantity.value for other in tokens)
+
+
+def _clause_of_question(
+    text: str, tokens: list[NumberToken], asked: AskedNumber, boundary: re.Pattern[str]
+) -> list[NumberToken]:
     """The numbers of the clause that takes up most of the question's words."""
-    bounds = [0, *[m.start() for m in _CLAUSE.finditer(text)], len(text)]
+    bounds = [0, *[m.start() for m in boundary.finditer(text)], len(text)]
     scored = []
     for begin, end in pairwise(bounds):
         inside = [t for t in tokens if begin <= t.start < end]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
@@ -14,7 +14,7 @@ _WIDE = str.maketrans(
 )
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,40})?|\d{1,60}(?:\.\d{1,40})?|\.\d{1,40})"
 _NUMBER = re.compile(
-    rf"(?<![\w.^\\_])(?<![\w)\]]-)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
+    rf"(?<![A-Za-z0-9.^\\_])(?<![A-Za-z0-9)\]]-)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
     rf"(?:\d{{0,20}}\s?\\[dtc]?frac\s?\{{\s?-?{_DIGITS}\s?\}}\s?\{{\s?{_DIGITS}\s?\}}"
     rf"|{_DIGITS}(?:\s?(?:\\times|×|\*|x)\s?10\s?\^\s?\{{?-?\d{{1,3}}\}}?|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
     rf"(?!\d)"
@@ -26,6 +26,15 @@ _UNIT = re.compile(
 _SCALE = re.compile(r"\s?(hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _NOT_UNITS = re.compile(
     r"\s?(?:in|a|an|m|h|t|k|n|v|j|w|s|g|d|l|is|and|or|of|i|to|the|min|are|more|less)\b(?=\s+[A-Za-z])", re.IGNORECASE
+)
+
+# "10 minus 5" subtracts.
+_MINUS = re.compile(
+    r"(?:^\W*|\b(?:is|are|was|were|to|of|at|about|equals|the|exactly|a)\s+|[=:,(]\s*)(?P<word>minus\s+)$|\bnegative\s+$",
+    re.IGNORECASE,
+)
+_BELOW_ZERO = re.compile(
+    r"\s?(?:°\s?[CF]?|degrees?)?(?: (?:celsius|fahrenheit))? below (?:zero|freezing)\b", re.IGNORECASE
 )
 
 _SMALL = {
@@ -102,7 +111,18 @@ def number_tokens(text: str) -> Iterator[NumberToken]:
             token = _token(plain[start : unit.end()], start, unit.end())
         token = token or _token(plain[start:end], start, end) or _token(number, start, match.end())
         if token is not None:
-            yield token
+            yield _signed(plain, token)
+
+
+def _signed(text: str, token: NumberToken) -> NumberToken:
+    """The number below zero where words say so: "minus 5", "negative five", "5 degrees below zero"."""
+    before = _MINUS.search(text[max(0, token.start - 24) : token.start])
+    after = _BELOW_ZERO.match(text, token.end)
+    if (before is None and after is None) or token.quantity.value <= 0:
+        return token
+    quantity = replace(token.quantity, value=-token.quantity.value)
+    start = token.start - (len(before["word"] or before.group()) if before else 0)
+    return replace(token, quantity=quantity, start=start, end=after.end() if after else token.end)
 
 
 def _token(text: str, start: int, end: int) -> NumberToken | None:
@@ -122,7 +142,8 @@ def word_tokens(text: str) -> Iterator[NumberToken]:
                 Quantity(part, False, text=match.group() + share.group()), match.start(), share.end(), words=True
             )
         elif value is not None and not quoted:
-            yield NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
+            token = NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
+            yield _signed(text[:20_000], token)
     for match in re.finditer(
         r"([零一二两三四五六七八九十])(?=[个只条辆本位名张棵头块岁年月天米元件种])", text[:20_000]
     ):

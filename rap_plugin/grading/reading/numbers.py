@@ -56,7 +56,7 @@ def read_number(response: str, question: str = "") -> Reading[Quantity]:
         return phrased
     parts = list(sentences(plain[start:end], start))
     if len(parts) == 1:
-        whole = read_quantity(response[start:end].strip(" .*\n"))
+        whole = read_quantity(response[start:end].lstrip(" *\n").rstrip(" .*\n"))
         if whole is not None:
             return read(whole, (parts[0].start, parts[0].end), "the whole answer")
     return _read_sentences(response, parts[-200:], asked)
@@ -118,6 +118,11 @@ def _read_sentences(response: str, parts: Sequence[Sentence], asked: AskedNumber
         return unread("no number that answers")
     # A conclusion may come to a number that stands in the question for something else.
     held = [one for one in held if one[1].quantity.value not in asked.values or _CONCLUDES.search(one[0].text)] or held
+    lead = _lead_number(response, parts[0])
+    if lead is not None and not any(
+        _CONCLUDES.search(part.text) or "=" in part.text for part, _ in held[1:] if part is not parts[0]
+    ):
+        return _of(parts[0], lead, "stated first")
     if len({token.quantity.value for _, token in held}) == 1 and not (doubtful and len(parts) < 3):
         return _of(*held[-1], "the only number")
     first = held[0] if held[0][0] in parts[:2] and _states(response, *held[0], asked) else None
@@ -153,10 +158,23 @@ def _read_sentences(response: str, parts: Sequence[Sentence], asked: AskedNumber
     return contradictory("several numbers", (held[-1][0].start, held[-1][0].end))
 
 
+def _lead_number(response: str, part: Sentence) -> NumberToken | None:
+    """The number that a sentence opens with and then explains: "4, since there are two rows of 2", "12" on its line."""
+    text = response[part.start : part.end]
+    token = next(number_tokens(text), None)
+    if token is None or text[: token.start].strip(" *_$(\"'"):
+        return None
+    after = text[token.end :].strip(" *_$)\"'.")
+    explains = re.match(r"(?:[a-z]+ ?){0,3}(?:[,;:-]\s*)?(?:\b(?:since|because|as|due)\b|\()", after, re.IGNORECASE)
+    return token if not after or explains else None
+
+
 def _states(response: str, part: Sentence, token: NumberToken, asked: AskedNumber) -> bool:
     """Whether a sentence says what the number is of what the question asks for."""
     text = response[part.start : part.end]
-    about = len(content_words(text) & asked.words) >= min(2, len(asked.words)) and bool(asked.words)
+    said_words = content_words(text)
+    about = len(said_words & asked.words) >= min(2, len(asked.words)) and bool(asked.words)
+    about = about or (bool(said_words) and said_words <= asked.words) or _is_computation(text)
     final = re.search(r"\b(?:final|total|result|answer|missing|next)\b", text, re.IGNORECASE)
     said = (
         asked.year
@@ -165,6 +183,11 @@ def _states(response: str, part: Sentence, token: NumberToken, asked: AskedNumbe
         or "=" in text[max(0, token.start - 4) : token.start]
     )
     return bool(said) and bool(about or final)
+
+
+def _is_computation(text: str) -> bool:
+    """Whether a sentence is an equation and nothing else: "11 - 7 = 4"."""
+    return "=" in text and not re.search(r"[A-Za-z]{3,}", re.sub(r"\\[a-z]+", "", text))
 
 
 def _of(part: Sentence, token: NumberToken, reason: str) -> Reading[Quantity]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rap_plugin.grading.reading.option_letters import GROUP, ONE, letters_in
+from rap_plugin.grading.reading.phrases import PREMISE
 from rap_plugin.grading.reading.plain import Sentence
 
 Kind = Literal["answer", "chosen", "named", "excluded"]
@@ -46,7 +47,7 @@ _CLAUSE_END = r"(?=\s*(?:[.,;:!?)\]]|$|\b(?:because|since|as|which|for|given|due
 _ANSWER = (
     # "The correct option letter is D", "Answer: (B)", "my final choice would be C", "solution -> A"
     re.compile(
-        rf"(?P<noun>\b(?:answers?|choices?|options?|letters?|alternatives?|solution|response|selection|pick|conclusion|guess|result|(?:correct|right|best) one))"
+        rf"(?P<noun>\b(?:answers?|choices?|options?|letters?|alternatives?|solution|response|selection|pick|conclusion|guess|result|(?:correct|right|best) one|the (?:only )?one that \w+))"
         rf"\b(?:\s+\(?(?:letter|option|choice|here|then|below|above)\)?)*(?:\s+(?:to|for|of|among|in|based on|from|that)\b[^.!?:]{{0,80}}?)?"
         rf"\s*(?:\b{_BE}|[:=]|→|->|=>)+{_FILLER}{_G}",
         re.IGNORECASE,
@@ -86,29 +87,35 @@ _ANSWER = (
 _CHOSEN = (
     # ".. is C) lizard", ".. would be (B) the second one"
     re.compile(
-        r"\b(?:is|are|be)\s*:?\s+(?P<group>[(\[]\s?(?-i:[A-J])\s?[)\]]|(?-i:[A-J])(?=[):]\s))|[是为]\s*(?P<group2>(?-i:[A-J]))(?=\s*[(。,.]|\s*$)",
+        r"\b(?:is|are|be)\s*:?\s+(?P<group>[(\[]\s?(?-i:[A-J])\s?[)\]]|(?-i:[A-J])(?=[):]\s))|(?<!不)[是为]\s*(?P<group2>(?-i:[A-J]))(?=\s*[(。,.]|\s*$)",
         re.IGNORECASE,
     ),
     re.compile(
         rf"(?:\b(?:correspond(?:s|ing)? to|match(?:es|ing)?(?: with)?|points? to|pointing to|leads? (?:us )?to|leading to"
         rf"|leav(?:es|ing)(?: us)?(?: only| with)?|which (?:is|makes it|gives)|that is|i\.e\.,?|namely|so|therefore|thus|hence|it is|it's"
-        rf"|it (?:must|should|has to) be|left with|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
+        rf"|it (?:must|should|has to) be|i meant?|left with|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
         rf"(?:\s|,|:|\b(?:it|is|only|the|answer|must be|correct|best|that|of|with|just|clearly)\b)*{_G}{_CLAUSE_END}",
+        re.IGNORECASE,
+    ),
+    # "therefore the next one is C"
+    re.compile(
+        rf"\b(?:so|therefore|thus|hence)\b(?:(?!{ONE}|[,.;:]|\b(?:not|if)\b).){{0,40}}?\b(?:is|must be|would be|should be|has to be)\s+{_G}{_CLAUSE_END}",
         re.IGNORECASE,
     ),
     re.compile(r"(?P<group>[(\[]\s?(?-i:[A-J])\s?[)\]])\W*$"),
     re.compile(
-        rf"^\W*{_G}{_NOT_OTHER}{{0,60}}?\b(?:best |most \w+ |correctly |clearly |also )?(?:fits?|match(?:es)?|works?|completes?|satisf(?:y|ies)"
+        rf"(?:^\W*(?:only\s+)?|\b(?:among|out of|of|between)\b[^.]{{0,60}},\s+){_G}{_NOT_OTHER}{{0,60}}?\b(?:best |most \w+ |correctly |clearly |also )?(?:fits?|match(?:es)?|works?|completes?|satisf(?:y|ies)"
         rf"|comes? next|belongs?|makes? sense|appl(?:y|ies)|follows?|continues?)\b",
         re.IGNORECASE,
     ),
 )
 _CONTRASTED = re.compile(
-    rf"\b(?:but(?: rather)?|rather|instead)\s+(?:it is |it's |the answer is )?{_G}{_CLAUSE_END}", re.IGNORECASE
+    rf"(?:\b(?:but(?: rather)?|rather|instead)\s+(?:it is |it's |the answer is )?|而是\s*){_G}{_CLAUSE_END}",
+    re.IGNORECASE,
 )
 _LABELLED = re.compile(
     rf"\b(?:is|are|be|must be|should be|it's)\s+(?:the\s+)?(?:(?!labell?ed|called|named|from|like|on|at|in|between|before|after)\w+\s+)?{_G}{_CLAUSE_END}"
-    rf"|^\W*(?:the\s+)?(?:figure|box|shape|image|diagram|picture|object|pattern|tile|piece|item|symbol|cube|net|square|card|graph|panel)\s+(?P<group2>{GROUP})\b",
+    rf"|(?:^\W*|\b(?:so|therefore|thus|hence),?\s+)(?:the\s+)?(?:figure|box|shape|image|diagram|picture|object|pattern|tile|piece|item|symbol|cube|net|square|card|graph|panel)\s+(?P<group2>{GROUP})\b",
     re.IGNORECASE,
 )
 """Where options have no text of their own, a letter that things are called names them: "the next box is E"."""
@@ -120,12 +127,12 @@ _ALL_BUT = re.compile(
 _EXCLUDED = (
     re.compile(
         rf"(?:\b(?:not|rather than|instead of|except(?: for)?|other than|unlike|neither|nor|without)|n't"
-        rf"|\b(?:exclud|eliminat|reject|discard|dismiss)(?:e|es|ed|ing)|\b(?:rul(?:e|es|ed|ing)|cross(?:ed|ing)?|cast) out|排除|不选)"
+        rf"|\b(?:exclud|eliminat|reject|discard|dismiss)(?:e|es|ed|ing)|\b(?:rul(?:e|es|ed|ing)|cross(?:ed|ing)?|cast) out|排除|不选|不是)"
         rf"\s*(?:\b(?:be|just|simply|choose|pick|select|both|either|the)\b\s*){{0,3}}{_G}",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"{_G}(?:(?!{ONE}|\b(?:so|but|because|since|if)\b|[;:,]).){{0,60}}?(?:\b(?:not|never|neither|wrong|incorrect|false|out"
+        rf"{_G}\s?:?(?:(?!{ONE}|\b(?:so|but|because|since|if)\b|[;:,]).){{0,60}}?(?:\b(?:not|never|neither|wrong|incorrect|false|out"
         rf"|excluded|eliminated|invalid|irrelevant|fails?|cannot|unlikely|impossible|discarded|too|inaccurate|ruled out|rejected"
         rf"|contradicts?|lacks?|misses|mismatch\w*)\b|n't|错误|不正确|不对|✗|❌)",
         re.IGNORECASE,
@@ -148,7 +155,9 @@ _FINAL = re.compile(
     re.IGNORECASE,
 )
 _CORRECTS = re.compile(
-    r"\b(?:wait|actually|correction|on second thought|let me correct|i was wrong|sorry|oops)\b", re.IGNORECASE
+    r"\b(?:wait|actually|correction|on (?:second thoughts?|reflection|closer (?:look|inspection))|let me correct|i was wrong|sorry|oops|scratch that|i meant?|my mistake"
+    r"|(?:double|re)[- ]?check\w*|no,(?=\s(?:it|the|that|this|wait|actually)\b))",
+    re.IGNORECASE,
 )
 _HYPOTHETICAL = re.compile(
     r"^\W*(?:if(?! i (?:had|have) to)|suppose|assuming|assume|when|unless|whether|were)\b|\bif\b[^.]*\bwould be\b|\bwould be\b[^.]*\bif\b|^\W*(?:is|are|could|can|should) [^?]*\?\W*$|\?\W*$",
@@ -157,6 +166,10 @@ _HYPOTHETICAL = re.compile(
 _DOUBT = re.compile(
     r"\b(?:could be|might be|may be|maybe|perhaps|possibly|not sure|unsure|can be either)\b", re.IGNORECASE
 )
+_COUNTERFACTUAL = re.compile(
+    r"\b(?:were|had|would|could|wasn't|weren't)\b|\b(?:answer|option|choice)s?\b|\b(?-i:[A-J])\b", re.IGNORECASE
+)
+_LEFT = re.compile(r"\bleft\b", re.IGNORECASE)
 _PLURAL_LIST = re.compile(r"\b(?:options|choices|answers|letters)\b", re.IGNORECASE)
 _QUALIFIED = re.compile(
     r"\b(?:correct|right|best|final|true|my|chosen|the two)\b|\banswers? (?:is|are)\b", re.IGNORECASE
@@ -171,6 +184,11 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
     text = sentence.text
     if not re.search(r"[A-J]", text) or len(text) > 4_000:
         return []
+    premise = PREMISE.match(text)
+    if premise and not _COUNTERFACTUAL.search(premise.group()):
+        # "If the grids are placed on water, the one that sinks first is (A)" answers after its premise.
+        after = Sentence(text[premise.end() :], sentence.start + premise.end())
+        return [claim for claim in claims_in(after, letters, labels=labels) if claim.kind != "named"]
     final = bool(_FINAL.search(text))
     doubtful = bool(_DOUBT.search(text))
     hypothetical = bool(_HYPOTHETICAL.search(text))
@@ -180,6 +198,8 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
 
     passing = _PASSING.match(text)
     conceded = passing.end() if passing else 0
+
+    directions = bool(_LEFT.search(text))
 
     def add(match: re.Match[str], kind: Kind, *, bare_is_weak: bool = False) -> None:
         group = next(name for name in ("group", "group2", "group3") if match.groupdict().get(name))
@@ -192,7 +212,8 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
         named, either = letters_in(inner, letters) if inner else ("", False)
         if inner and _NEITHER.search(inner.group()):
             kind = "excluded"
-        if not named or (inner and kind != "excluded" and _MORE.match(text, inner.end())):
+        more = _MORE.match(text, inner.end()) if inner and kind != "excluded" else None
+        if not named or (more and not re.search(rf"\b{named}\W*$", more.group())):
             return  # "(A) (B) (C)" and "A - B" list, they do not choose
         if len(named) > 2 and kind in ("chosen", "named"):
             return
@@ -214,6 +235,8 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
                     continue  # "Please choose: A, B, C, D"
                 if number == 0 and (_is_listing(match, text) or _is_aside(match, text)):
                     continue
+                if number == 2 and directions and match.group().lower().endswith(" right"):
+                    continue  # "in A the dot is left, in B it is right"
                 add(match, "answer", bare_is_weak=number in (2, 3))
     for match in _EXCLUDED[1].finditer(text):
         add(match, "excluded")

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from rap_plugin.grading.reading.base import Reading, contradictory, read
 from rap_plugin.grading.reading.number_tokens import number_tokens
 from rap_plugin.grading.reading.option_texts import is_formula, match_option, mentions, ordinal_option, words_key
+from rap_plugin.grading.reading.phrases import PREMISE
 from rap_plugin.grading.reading.plain import Sentence
 from rap_plugin.grading.reading.quantities import read_quantity, same_quantity
 from rap_plugin.grading.reading.yes_no import verdict_of
 
 _TAIL = re.compile(
-    r"(?:\b(?:is|are|was|were|equals?|be|becomes?|gives?|yields?|reads?|says|shows?|called|as|of|to|by|in)\b|[:=≈→]|为|是|等于)\s*",
+    r"(?:\b(?:is|are|was|were|equals?|be|becomes?|gives?|yields?|reads?|says|shows?|called|as|of|to|by|in"
+    r"|makes?(?: up)?|has|have|had|totals?|costs?|measures?|leaves?|so|thus|hence|therefore|get|find|obtain)\b|[:=≈→]|为|是|等于),?\s*",
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
@@ -35,7 +37,7 @@ _DOUBT = re.compile(
 )
 _DENIED = re.compile(
     r"\b(?:not|never|neither|nor|no|without|unlike|rather than|instead of|other than|except|isn t|aren t|wasn t|doesn t|don t"
-    r"|didn t|cannot|can t|wrong|incorrect|false|excluded|eliminated|ruled out)\s(?:\w+\s){0,3}$"
+    r"|didn t|cannot|can t|against|wrong|incorrect|false|excluded|eliminated|ruled out)\s(?:\w+\s){0,3}$"
 )
 _DENIES_AFTER = re.compile(
     r"^\s?(?:\w+\s){0,2}?(?:is|are|was|were|does|do|can|would|seems)?\s?(?:not|n t|never|wrong|incorrect|false|out|excluded"
@@ -59,11 +61,13 @@ _BLIND = re.compile(
     r"|\b(?:as an ai|language model|sorry|apologi[sz]e|unfortunately|please provide|more context)\b",
     re.IGNORECASE,
 )
-_PREMISE = re.compile(r"\W*(?:if|when|given that|assuming that|as shown in)\b[^,;.]{3,240},\s+", re.IGNORECASE)
 _LIKELY = re.compile(
     r"\b(?:(?:most|very|more) )?(?:likely|probably|also|therefore|immediately|directly) ", re.IGNORECASE
 )
 _POLAR = ({"yes", "no"}, {"true", "false"}, {"correct", "incorrect"}, {"right", "wrong"}, {"是", "否"}, {"对", "错"})
+_CONTRAST = re.compile(r",?\s(?:(?:and |but )?not|rather than|instead of)\b")
+_ASIDE = re.compile(r"\s\([^()]{3,200}\)")
+_SUBJECT = re.compile(r"^(?:they|it|he|she)\s+(?:(?:would|will)\s+)?(?:(?:be|is|are)\s+)?", re.IGNORECASE)
 _LISTED = re.compile(r"^\W*(?:\d{1,2}[.)]|[-*]\s)")
 _COMMON_WORDS = (
     "the and what which who how are was were this that these those image picture following does with from for"
@@ -130,7 +134,7 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     answered = _answered_option(raw, options)
     if answered is not None:
         return answered
-    premise = _PREMISE.match(part.text)
+    premise = PREMISE.match(part.text)
     if premise and not match_option(raw, options):
         # "If the trees died, the population would decrease": what is stated stands after the premise.
         return _stated_in(Sentence(part.text[premise.end() :], part.start + premise.end()), response, options)
@@ -138,7 +142,7 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
         whole = match_option(raw, options) or match_option(part.text, options)
         clause = part.text[part.text.rfind(";") + 1 :] if ";" in part.text else re.split(r"\bbut\b", part.text)[-1]
         if whole or clause == part.text or _DOUBT.search(clause):
-            return whole
+            return whole or _completed_option(part.text, options)
         return _stated_in(Sentence(clause.strip(), part.end - len(clause.lstrip())), response, options)
     tail = _tail_option(raw, options) or _tail_option(part.text, options)
     if tail is None and _ends_elsewhere(part.text, options):
@@ -150,15 +154,38 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
             letter: _singular(option) for letter, option in options.items() if re.fullmatch(r"[A-Za-z]{4,}", option)
         }
         words, found = mentions(_singular(text), named)
+    if not found:
+        # "They would decrease" is stated by "the snakes would decrease".
+        said = {letter: _SUBJECT.sub("", option) for letter, option in options.items() if _SUBJECT.match(option)}
+        words, found = mentions(text, said)
     kept = [m for m in found if not _denied(words, m)]
     letters = {m.letter for m in kept}
     if tail is not None and (
-        not letters - {tail} or re.search(r"[=≈]|\b(?:so|therefore|thus|hence)\b", raw) or is_formula(options[tail])
+        not letters - {tail}
+        or len(letters) == len(options)
+        or re.search(r"[=≈]|\b(?:so|therefore|thus|hence)\b", raw)
+        or is_formula(options[tail])
     ):
         return tail
     if len(letters) == 1:
         return kept[0].letter
+    if len(letters) > 1 and _ASIDE.search(part.text):
+        # "Walking: 25% (car: 30%, bus: 45%)"
+        without = _ASIDE.sub("", raw)
+        return _stated_in(Sentence(without, 0), without, options)
     return ordinal if not letters else None
+
+
+def _completed_option(text: str, options: Mapping[str, str]) -> str | None:
+    """The option of several words that a sentence says in full before it goes on: "It was a draw between A and B"."""
+    words = words_key(text) + " "
+    begun = [
+        letter
+        for letter, option in options.items()
+        if len(option.split()) > 2 and words.startswith(words_key(option) + " ")
+    ]
+    rest = words[len(words_key(options[begun[0]])) :] if len(begun) == 1 else ""
+    return begun[0] if re.match(r"\s(?:between|among|of|for|with|in|at|on|by)\b(?!.*\b(?:or|not)\b)", rest) else None
 
 
 def _singular(text: str) -> str:
@@ -196,7 +223,9 @@ def _tail_option(text: str, options: Mapping[str, str]) -> str | None:
     """The option that stands after the last "is", "=", ":" of a sentence."""
     for match in list(_TAIL.finditer(text))[-4:]:
         tail = text[match.end() :].strip(" .!。$*\n`")
-        if tail and (found := match_option(tail, options)):
+        if not tail:
+            continue
+        if found := match_option(tail, options) or match_option(_CONTRAST.split(tail, maxsplit=1)[0], options):
             before = words_key(text[: match.end()])
             return None if re.search(r"\b(?:not|never|n t)\s?\w*$", before) else found
     return None

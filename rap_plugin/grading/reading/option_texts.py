@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rap_plugin.grading.reading.normalised import normalize_text
@@ -13,12 +13,16 @@ from rap_plugin.grading.reading.number_tokens import word_tokens
 from rap_plugin.grading.reading.quantities import Quantity, find_quantities, read_quantity, same_quantity
 
 _OPERATORS = re.compile(
-    r"[=<>^√π|±∥⊥≅~∠△]|\\[a-zA-Z]{2,}|(?<![A-Za-z]{2})\s?[-+*/](?=\s?(?:[\d(\\]|[A-Za-z]\b))|\d\s?/\s?\d"
+    r"[=<>^√π|±∥⊥≅~]|\\(?!angle|triangle)[a-zA-Z]{2,}|(?<![A-Za-z]{2})\s?[-+*/](?=\s?(?:[\d(\\]|[A-Za-z]\b))|\d\s?/\s?\d"
 )
 _SQUASH = re.compile(r"[\s{}\\$]|\\(?:left|right|,|;|!)|(?:\.$)")
 # "Set A" and "a set": the letter is a name, the article is nothing.
 _NAMED_A = re.compile(r"(?<=[A-Za-z0-9] )A\b|^A$")
 _NAMED = "letteraaa"
+# "∠A" and "angle A" are one name.
+_FIGURE = re.compile(r"∠|\\angle\b|△|∆|\\triangle\b")
+_FIGURES = {"∠": "angle", "\\angle": "angle"}
+_MINUS = re.compile(r"^\W*(?:negative|minus)\s+(?=\w)", re.IGNORECASE)
 _VERDICTS = frozenset({"yes", "no", "true", "false", "right", "wrong", "correct", "incorrect"})
 """Options that a sentence can hold without choosing them; see `yes_no.verdict_of`."""
 _CHINESE_UNIT = re.compile(r"(?<=[\d.])\s?[\u4e00-\u9fff]{1,4}$")
@@ -28,7 +32,8 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", 
 @lru_cache(maxsize=4096)
 def words_key(text: str) -> str:
     """The words of a text, folded, without articles; a name such as the A of "Set A" stays."""
-    key = normalize_text(_NAMED_A.sub(_NAMED, text.strip()))
+    text = _FIGURE.sub(lambda m: f" {_FIGURES.get(m.group().strip(), 'triangle')} ", text).strip()
+    key = normalize_text(_NAMED_A.sub(_NAMED, text))
     return key.replace(_NAMED, "a") if _NAMED in key else key
 
 
@@ -58,18 +63,26 @@ def is_formula(text: str) -> bool:
 def _quantity(text: str) -> Quantity | None:
     # "4.40 metres" answers "4.40米": a unit in another language is left out.
     text = _CHINESE_UNIT.sub("", text)
+    if _MINUS.match(text):
+        positive = _quantity(_MINUS.sub("", text))
+        return replace(positive, value=-positive.value) if positive else None
     quantity = read_quantity(text)
     if quantity is None and (words := next(word_tokens(text[:60]), None)) and words.start == 0:
         quantity = read_quantity(f"{words.quantity.value} {text[words.end :].strip()}".strip())
     return quantity
 
 
+def key_of(options: Mapping[str, str]) -> Callable[[str], str]:
+    """How texts are compared with these options: as formulas, with their signs, or as words."""
+    return formula_key if any(is_formula(option) for option in options.values()) else words_key
+
+
 def match_option(text: str, options: Mapping[str, str]) -> str | None:
     """The one option whose text is this text: the same formula, word for word, or the same number and unit."""
     if not text.strip() or len(text) > 2_000:
         return None
-    formulas = is_formula(text) or any(is_formula(option) for option in options.values())
-    key = formula_key if formulas else words_key
+    key = formula_key if is_formula(text) else key_of(options)
+    formulas = key is formula_key
     said = key(text)
     same = [letter for letter, option in options.items() if option and said and key(option) == said]
     if not same and formulas and not is_formula(text):

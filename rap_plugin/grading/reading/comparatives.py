@@ -1,0 +1,125 @@
+"""Comparisons said again: "A is higher than B" for "Does A have a higher value than B?"."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+YesNo = Literal["yes", "no"]
+
+_OPPOSITES = (
+    ("more", "less"), ("more", "fewer"), ("greater", "less"), ("greater", "smaller"), ("larger", "smaller"), ("bigger", "smaller"), ("higher", "lower"), ("greater", "lower"),
+    ("higher", "less"), ("more", "smaller"), ("taller", "shorter"), ("longer", "shorter"), ("older", "younger"), ("heavier", "lighter"), ("faster", "slower"), ("hotter", "colder"), ("warmer", "colder"),
+    ("warmer", "cooler"), ("wider", "narrower"), ("brighter", "darker"), ("stronger", "weaker"), ("thicker", "thinner"), ("better", "worse"), ("closer", "farther"), ("nearer", "farther"),
+)  # fmt: skip
+_ALIKE = (
+    frozenset({"more", "greater", "larger", "bigger", "higher"}),
+    frozenset({"less", "fewer", "smaller", "lower"}),
+)
+_IRREGULAR = {
+    "people": "person",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "mice": "mouse",
+    "knives": "knife",
+}
+_THAN = re.compile(
+    r"\b(?P<word>more|less|fewer|better|worse|farther|further|[a-z]{2,9}er)\b(?P<of>(?:\s+[\w'-]+){0,4}?)\s+than\b",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"\b(?:not|n't|never|no|neither)\b|n't\b", re.IGNORECASE)
+_EMPTY = frozenset(
+    [
+        "the",
+        "a",
+        "an",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "do",
+        "does",
+        "did",
+        "has",
+        "have",
+        "had",
+        "of",
+        "in",
+        "on",
+        "to",
+        "that",
+        "this",
+        "there",
+        "it",
+        "and",
+        "or",
+        "value",
+        "number",
+        "than",
+        "any",
+        "image",
+        "according",
+    ]
+)
+
+
+def stem(word: str) -> str:
+    """A word without its plural ending, nor the "e" that endings hide: "increases" as "increase"."""
+    word = _IRREGULAR.get(word, word)
+    for ending, replacement in (
+        ("ies", "y"),
+        ("ves", "f"),
+        ("sses", "ss"),
+        ("ses", "s"),
+        ("xes", "x"),
+        ("ches", "ch"),
+        ("shes", "sh"),
+        ("s", ""),
+    ):
+        if word.endswith(ending) and len(word) > len(ending) + 1 and not word.endswith("ss"):
+            word = word[: -len(ending)] + replacement
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
+
+
+def compared_as(text: str, question: str) -> YesNo | None:
+    """The answer of a sentence that compares the same two things as a question of yes or no; None where it compares
+    nothing, or other things."""
+    asked, said = _sides(question.split("\n")[0].split("?")[0]), _sides(text)
+    if asked is None:
+        return None
+    left, right = asked[1] - asked[2], asked[2] - asked[1]
+    if said is None or not left or not right:
+        return None
+    same = bool(said[1] & left) and bool(said[2] & right) and not said[1] & right and not said[2] & left
+    turned = bool(said[1] & right) and bool(said[2] & left) and not said[1] & left and not said[2] & right
+    if not (same or turned):
+        return None
+    alike, opposed = _alike(asked[0], said[0]), _opposed(asked[0], said[0])
+    if not (alike or opposed):
+        return None
+    holds = (same and alike) or (turned and opposed)
+    return "yes" if holds != bool(_NOT.search(text)) else "no"
+
+
+def _sides(text: str) -> tuple[str, set[str], set[str]] | None:
+    """(the comparative, the words that carry meaning before it and with it, those after "than")."""
+    found = list(_THAN.finditer(text))
+    if len(found) != 1:
+        return None
+    match = found[0]
+    return match["word"].lower(), _content(text[: match.start()] + " " + match["of"]), _content(text[match.end() :])
+
+
+def _content(text: str) -> set[str]:
+    return {stem(word) for word in re.findall(r"[\w'-]+", text.lower())} - _EMPTY
+
+
+def _alike(one: str, other: str) -> bool:
+    return one == other or any({one, other} <= group for group in _ALIKE)
+
+
+def _opposed(one: str, other: str) -> bool:
+    return (one, other) in _OPPOSITES or (other, one) in _OPPOSITES

@@ -1,0 +1,67 @@
+"""Responses that repeat or go through the options: what is a list of options, and no choice of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from rap_plugin.grading.reading.option_letters import letters_only
+from rap_plugin.grading.reading.option_texts import words_key
+from rap_plugin.grading.reading.plain import Sentence
+
+LABELLED_LINE = re.compile(r"\W{0,3}(?:\d{1,2}[.)]\s*)?(?:[Oo]ption |[Cc]hoice )?\(?([A-J])(?:[.):](?!\.)|\s-|$)")
+_INVENTED = re.compile(r"\(([A-Z]{1,2})\)\s")
+_NUMBERED = re.compile(r"^\W*\d{1,2}[.)]\s*")
+_INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
+
+
+def enumerates(parts: Sequence[Sentence], options: Mapping[str, str], letters: str) -> bool:
+    """Whether a response goes through the options one by one, so that a letter that opens a line chooses nothing."""
+    opening = [m.group(1) for part in parts if (m := LABELLED_LINE.match(part.text)) and m.group(1) in letters]
+    inline = _INLINE.findall(" ".join(part.text for part in parts[:8])[:120])
+    if len(inline) > 2 and len(set(inline)) > 2 and LABELLED_LINE.match(parts[0].text):
+        return True
+    marks = re.sub(r"[A-J\s,;&().]", "", parts[0].text)
+    if len(set(re.findall(r"[A-J]", parts[0].text))) > 2 and marks and not re.search(r"\w", marks):
+        return True  # "▴ B, ▴ C, ▴ A": marks and letters, in no sentence
+    texts = {words_key(_NUMBERED.sub("", part.text)) for part in parts if _NUMBERED.match(part.text)}
+    if len(texts) > 2 and texts & {words_key(text) for text in options.values() if text}:
+        return True
+    alone = {choice for part in parts if (choice := letters_only(_NUMBERED.sub("", part.text), letters))}
+    if len(alone) > 2:
+        return True
+    return len(set(opening)) > 1 and opening[0] == min(opening) and not letters_only(parts[0].text, letters)
+
+
+def is_invented(sentence: Sentence, options: Mapping[str, str]) -> bool:
+    """Whether a line is an option that the problem does not have: "(E) 72" after A to D."""
+    match = _INVENTED.match(sentence.text)
+    return match is not None and match.group(1) not in options
+
+
+def without_listing(parts: list[Sentence], options: Mapping[str, str], letters: str) -> list[Sentence]:
+    """Without lines that repeat the options of the question one after another."""
+    own = {
+        index: letter
+        for index, part in enumerate(parts)
+        for letter, text in options.items()
+        if (text or len(part.text) <= 4)
+        and re.match(rf"\W{{0,3}}{letter}\W", part.text + " ")
+        and words_key(re.sub(rf"^\W{{0,3}}{letter}\W+", "", part.text)) == words_key(text)
+    }
+    listed = {
+        index
+        for index, letter in own.items()
+        if own.get(index + 1) == _next(letter) or own.get(index - 1) == _previous(letter)
+    }
+    if len(listed) >= 2:
+        parts = [part for index, part in enumerate(parts) if index not in listed]
+    return parts
+
+
+def _next(letter: str) -> str:
+    return chr(ord(letter) + 1)
+
+
+def _previous(letter: str) -> str:
+    return chr(ord(letter) - 1)
