@@ -2,13 +2,14 @@
 # make trl    TRL too, then a selection and two short trainings of the embedded model
 # make test   the hosts too, then every check and test
 # make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
+# make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl test lint gpu families clean
+.PHONY: demo trl test lint gpu families generated clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -24,6 +25,10 @@ gpu:
 
 families: $(VENV)/.hosts
 	OMP_NUM_THREADS=2 $(BIN)/python scripts/write_family_table.py
+
+generated: $(VENV)/.core
+	$(BIN)/python -m tests.grading.reading.generated 100000 $(FILES) --seed 1 & first=$$!; \
+	$(BIN)/python -m tests.grading.reading.generated 100000 $(FILES) --seed 2 && wait $$first
 
 lint: $(VENV)/.hosts
 	$(BIN)/ruff check .

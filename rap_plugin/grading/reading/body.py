@@ -27,7 +27,7 @@ _COURTESY = re.compile(
 )
 _CUT_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{[^}]{0,2000}$")
 _OPENING = re.compile(
-    r"^\W*(?:sure|certainly|of course|okay|ok|great question|understood|i understand|i see(?: the image| it)?|absolutely|"
+    r"^\W*(?:sure|certainly|of course|okay|ok|great question|understood|i understand|i see(?= the image| it\b|[,.!:])(?: the image| it)?|absolutely|"
     r"no problem|alright|got it)\b[^.!?\n]{0,80}?(?:[.!:]|,? (?:i can|let me|let's|here)[^.!?\n]{0,80}[.!:])\s*",
     re.IGNORECASE,
 )

@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from rap_plugin.grading.reading.answers import find_marked
 from rap_plugin.grading.reading.base import Reading, contradictory, never_raises, read, unread
 from rap_plugin.grading.reading.body import body_span, cut_box
-from rap_plugin.grading.reading.option_claims import Claim, claims_in, corrects
+from rap_plugin.grading.reading.option_claims import Claim, claims_in
 from rap_plugin.grading.reading.option_letters import GROUP, letters_in, letters_only
 from rap_plugin.grading.reading.option_listings import LABELLED_LINE, enumerates, is_invented, without_listing
+from rap_plugin.grading.reading.option_marks import marked_option
 from rap_plugin.grading.reading.option_statements import stated_option
 from rap_plugin.grading.reading.option_texts import key_of, match_option, words_key
+from rap_plugin.grading.reading.phrases import corrects
 from rap_plugin.grading.reading.plain import Sentence, plain_text, sentences
 from rap_plugin.grading.reading.question_options import LETTERS
 
@@ -167,6 +169,9 @@ def _read_body(
     decided = _decide(claims, plain, letters, lead)
     if decided is not None:
         return _unless_mislabelled(decided, plain, options)
+    marked_one = marked_option(response[start:end], start, options, letters)
+    if marked_one is not None:
+        return marked_one
     stated = None if listing else stated_option(parts, response, options, question)
     if stated is not None:
         return stated

@@ -24,10 +24,30 @@ _IRREGULAR = {
     "mice": "mouse",
     "knives": "knife",
 }
+_OTHERS = [
+    "deeper",
+    "richer",
+    "cheaper",
+    "harder",
+    "softer",
+    "safer",
+    "earlier",
+    "later",
+    "sooner",
+    "steeper",
+    "louder",
+    "happier",
+    "busier",
+    "drier",
+    "wetter",
+    "larger",
+]
+_COMPARATIVES = sorted({*_OTHERS, *(word for pair in _OPPOSITES for word in pair)})
 _THAN = re.compile(
-    r"\b(?P<word>more|less|fewer|better|worse|farther|further|[a-z]{2,9}er)\b(?P<of>(?:\s+[\w'-]+){0,4}?)\s+than\b",
+    rf"\b(?P<word>{'|'.join(_COMPARATIVES)})\b(?P<of>(?:\s+(?!(?:{'|'.join(_COMPARATIVES)})\b)[\w'-]+){{0,4}}?)\s+than\b",
     re.IGNORECASE,
 )
+_WHICH = re.compile(rf"\b(?:which|who|what)\b[^?]*?\b({'|'.join(_COMPARATIVES)})\b", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|n't|never|no|neither)\b|n't\b", re.IGNORECASE)
 _EMPTY = frozenset(
     [
@@ -66,7 +86,7 @@ _EMPTY = frozenset(
 
 
 def stem(word: str) -> str:
-    """A word without its plural ending, nor the "e" that endings hide: "increases" as "increase"."""
+    """A word without its plural ending, its "ing" or the "e" that endings hide: "wears" as "wearing"."""
     word = _IRREGULAR.get(word, word)
     for ending, replacement in (
         ("ies", "y"),
@@ -81,6 +101,8 @@ def stem(word: str) -> str:
         if word.endswith(ending) and len(word) > len(ending) + 1 and not word.endswith("ss"):
             word = word[: -len(ending)] + replacement
             break
+    if word.endswith("ing") and len(word) > 5:
+        word = re.sub(r"([bdgmnprt])\1$", r"\1", word[:-3])
     return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
@@ -104,6 +126,19 @@ def compared_as(text: str, question: str) -> YesNo | None:
     return "yes" if holds != bool(_NOT.search(text)) else "no"
 
 
+def on_asked_side(text: str, question: str) -> str | None:
+    """Of a sentence that compares two things as a question does, the words about the one that the question asks for:
+    "Paris" in "Paris is larger than Rome" and in "Rome is smaller than Paris", for "Which city is larger?"."""
+    found = list(_THAN.finditer(text))
+    asked = _WHICH.findall(question.split("\n")[0].lower())
+    if len(found) != 1 or len(asked) != 1 or _NOT.search(text):
+        return None
+    word = found[0]["word"].lower()
+    if _alike(asked[0], word):
+        return text[: found[0].start()]
+    return text[found[0].end() :] if _opposed(asked[0], word) else None
+
+
 def _sides(text: str) -> tuple[str, set[str], set[str]] | None:
     """(the comparative, the words that carry meaning before it and with it, those after "than")."""
     found = list(_THAN.finditer(text))
@@ -114,7 +149,7 @@ def _sides(text: str) -> tuple[str, set[str], set[str]] | None:
 
 
 def _content(text: str) -> set[str]:
-    return {stem(word) for word in re.findall(r"[\w'-]+", text.lower())} - _EMPTY
+    return {stem(word) for word in re.findall(r"[\w'-]+", text.lower()) if word not in _EMPTY}
 
 
 def _alike(one: str, other: str) -> bool:

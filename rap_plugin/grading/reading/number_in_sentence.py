@@ -18,7 +18,7 @@ NEAR = 200
 MAX_NUMBERS = 200
 """A sentence with more of them states none: every number is looked at with its neighbours."""
 
-_EQUALS = re.compile(r"(?:=|≈|\\approx|\\simeq|≃)\s*")
+_EQUALS = re.compile(r"(?:=|≈|\bequals\b|\bis equal to\b|\\approx|\\simeq|≃)\s*")
 MAX_WORD = 300
 """Characters without a space in which no prose is looked for."""
 _LABEL = re.compile(
@@ -48,11 +48,12 @@ _UNSURE = re.compile(
     re.IGNORECASE,
 )
 _NONE = re.compile(
-    r"^\W*(?:none|zero|nothing)\b(?!\s+of\s+(?:these|the above|the options|those))|\b(?:there (?:is|are|was|were)|there's|i (?:can )?(?:see|count|find)|we (?:see|have)|shows?|contains?|has|have|has got)\s+"
-    r"(?:no|not any|none|zero)\b|^\W*no \w+(?: \w+){0,4} (?:are|is|have|has|were|remain|can)\b|没有",
+    r"^\W*(?:none|zero|nothing|nobody|no one|no-one)\b(?!\s+of\s+(?:these|the above|the options|those))|\b(?:there (?:is|are|was|were)|there's|i (?:can )?(?:see|count|find)|we (?:see|have)|shows?|contains?|has|have|has got)\s+"
+    r"(?:no|not any|none|zero|nobody)\b|^\W*no \w+(?: \w+){0,4} (?:are|is|have|has|were|remain|can)\b|没有",
     re.IGNORECASE,
 )
 _COUNTS = re.compile(r"\bhow many\b|\bnumber of\b|\bcount\b|多少|几", re.IGNORECASE)
+_ASKS_PERCENT = re.compile(r"\b(?:what|how many|which) per ?cent|\bpercentage\b|\bin (?:%|per ?cent)", re.IGNORECASE)
 _ASKS_YEAR = re.compile(r"\b(?:which|what) (?:\w+ )?year\b|^\W*when\b", re.IGNORECASE)
 _RANGE = re.compile(r"\bfrom\W*$", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*|__([^_\n]{1,120})__")
@@ -63,9 +64,11 @@ _CLAUSE = re.compile(
 _AND = re.compile(r",\s|\band\b", re.IGNORECASE)
 # What a sentence comes to, or puts in the place of what it said: "30 - 12, so 18", "3, no wait, 4".
 _CONCLUDING = re.compile(
-    r"(?:,|;|\band\b|\.\.\.?|-)\s*(?:\b(?:so|hence|thus|therefore|consequently|which (?:gives|makes|leaves)|giving|no,? wait|wait,? no|wait|actually|sorry,? i mean|i mean|no),?)\s(?!(?:that|far|many|much)\b)",
+    r"(?:,|;|\band\b|\.\.\.?|-)\s*(?:\b(?:so|hence|thus|therefore|consequently|which (?:gives|makes|leaves)|giving|making|for a total of|in total|totall?ing|resulting in|no,? wait|wait,? no|wait|actually|sorry,? i mean|i mean|no),?)\s(?!(?:that|far|many|much)\b)",
     re.IGNORECASE,
 )
+_NO_ONE = re.compile(r"^\W*(?:no one|no-one|nobody)\b|\bthere (?:is|are) (?:no one|nobody)\b", re.IGNORECASE)
+_FROM_TO = re.compile(r"\bfrom\b[^.,;]{0,30}\bto\b[^.,;A-Za-z]{0,16}", re.IGNORECASE)
 _SINGLE = re.compile(r"\b(?:a|one|just|only)\s+(?:a\s+)?single\b|\b(?:only|just)\s+(?:a|an)\b", re.IGNORECASE)
 _BOUND = re.compile(
     r"\b(?:(?:more|less|fewer|greater|higher|lower) than|at (?:least|most)|no (?:more|fewer|less) than|up to)\s*\$?$",
@@ -81,6 +84,7 @@ class AskedNumber:
     def __init__(self, question: str) -> None:
         self.text = question[:4_000]
         self.counts = bool(_COUNTS.search(self.text))
+        self.percent = bool(_ASKS_PERCENT.search(self.text))
         self.year = bool(_ASKS_YEAR.search(self.text))
         tokens = [*number_tokens(self.text), *word_tokens(self.text)]
         self._counts = Counter(token.quantity.value for token in tokens)
@@ -118,6 +122,8 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     tokens = _candidates(text, sorted([*written, *words], key=lambda token: token.start), asked)
     if _is_range(text):
         return "alternatives"
+    if asked.counts and _NO_ONE.search(text) and not written:
+        return NumberToken(Quantity(Fraction(0), True, text="none"), 0, len(text), words=True)
     if asked.counts and _NONE.search(text) and all(_is_given(text, token, asked) for token in tokens):
         return NumberToken(Quantity(Fraction(0), True, text="none"), 0, len(text), words=True)
     digits = [token for token in tokens if not token.words]
@@ -137,6 +143,10 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
         before, after = _before(text, token), text[token.end : token.end + NEAR]
         if _RANGE.search(before) and re.match(r"\s*(?:to|-|–)\s*\$?\d", after):
             return "alternatives"
+        if re.match(r"\s?[-–~]\s?\d", after) and "=" not in text and not re.search(r"[-+*/×÷]\s", after):
+            return "alternatives"
+        if re.match(r"\s?\+(?!\s?[\d(A-Za-z])", after):
+            return None  # "5+" is a bound
         if re.match(r"\s*or\b", after) and not _same_again(token, after):
             return "alternatives"
     if _BETWEEN.search(_before(text, tokens[0])):
@@ -161,7 +171,10 @@ def _candidates(text: str, tokens: list[NumberToken], asked: AskedNumber) -> lis
     """Numbers that can be the answer: without labels, list marks, thresholds and what the question itself says, as
     long as others are left."""
     kept = [t for t in tokens if not _is_label(text, t, asked)]
+    ranges = [match.span() for match in _FROM_TO.finditer(text)]
     rules: tuple[Callable[[NumberToken], bool], ...] = (
+        lambda t: not any(start <= t.start < end for start, end in ranges),
+        lambda t: not asked.percent or t.quantity.percent,
         lambda t: not _THRESHOLD.search(_before(text, t)),
         lambda t: t.quantity.value not in asked.values,
         lambda t: asked.year or not (_is_year(t) and _YEAR_BEFORE.search(_before(text, t))),
@@ -234,6 +247,9 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
     bold = bold_number(text)
     if bold is not None:
         return bold
+    total = [t for t in tokens if len(tokens) > 2 and 2 * t.quantity.value == sum(o.quantity.value for o in tokens)]
+    if asked.counts and len(total) == 1:
+        return total[0]  # "five people: three men and two women"
     if not answer and all(t.quantity.value in asked.values for t in tokens):
         again = [t for t in tokens if _times(tokens, t) > asked.times(t.quantity.value)]
         if again and len({t.quantity.value for t in again}) == 1:

@@ -84,6 +84,7 @@ _SHARES = {
     "fifths": 5,
 }
 _SHARE = re.compile(rf"[\s-](?:a )?({'|'.join(_SHARES)})\b", re.IGNORECASE)
+_PART = re.compile(r"\ba (half|quarter|third|fourth|fifth)\b(?= of\b|\W*$)", re.IGNORECASE)
 _CHINESE_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
 
@@ -144,6 +145,9 @@ def word_tokens(text: str) -> Iterator[NumberToken]:
         elif value is not None and not quoted:
             token = NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
             yield _signed(text[:20_000], token)
+    for match in _PART.finditer(text[:20_000]):
+        part = Fraction(1, _SHARES[match.group(1).lower()])
+        yield NumberToken(Quantity(part, False, text=match.group()), *match.span(), words=True)
     for match in re.finditer(
         r"([零一二两三四五六七八九十])(?=[个只条辆本位名张棵头块岁年月天米元件种])", text[:20_000]
     ):

@@ -15,12 +15,13 @@ from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.formulas import split_name
 from rap_plugin.grading.reading.number_in_sentence import NEAR, AskedNumber, bold_number, content_words, number_in
 from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens
+from rap_plugin.grading.reading.phrases import corrects
 from rap_plugin.grading.reading.plain import Sentence, plain_text, sentences
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
 
 _CONCLUDES = re.compile(
     r"^\W*(?:so|therefore|thus|hence|in conclusion|in total|overall|finally|in summary|consequently|accordingly|altogether|to sum up"
-    r"|this (?:means|gives|makes)|which (?:means|gives|makes)|we (?:get|find|have|obtain))\b|^\W*(?:∴|因此|所以|综上|故)",
+    r"|(?:this|that|which) (?:means|gives|makes|leaves)|we (?:get|find|have|obtain))\b|^\W*(?:∴|因此|所以|综上|故)",
     re.IGNORECASE,
 )
 _SAYS = re.compile(
@@ -128,7 +129,7 @@ def _read_sentences(response: str, parts: Sequence[Sentence], asked: AskedNumber
     first = held[0] if held[0][0] in parts[:2] and _states(response, *held[0], asked) else None
     last = held[-1] if held[-1][0] is parts[-1] and _states(response, *held[-1], asked) else None
     concluding = [one for one in held if _CONCLUDES.search(one[0].text)]
-    strong = [one for one in concluding if not re.match(r"\W*(?:this|which)\b", one[0].text, re.IGNORECASE)]
+    strong = [one for one in concluding if not re.match(r"\W*(?:this|that|which)\b", one[0].text, re.IGNORECASE)]
     if first and not strong and not last and bold_number(response[first[0].start : first[0].end]) is not None:
         return _of(*first, "stated first")
     if (
@@ -139,6 +140,8 @@ def _read_sentences(response: str, parts: Sequence[Sentence], asked: AskedNumber
     ):
         return contradictory(doubtful[0], (doubtful[1].start, doubtful[1].end))
     final = last or (concluding[-1] if concluding else None)
+    if final and first and corrects(response[first[0].end : final[0].end]):
+        return _of(*final, "corrected")
     computed = final is not None and _CONCLUDES.search(final[0].text) and "=" in final[0].text
     if final and first and final[1].quantity.value != first[1].quantity.value and not computed:
         emphasised = bold_number(response[first[0].start : first[0].end]) is not None

@@ -53,7 +53,7 @@ _ANSWER = (
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^\W*(?:the\s+)?(?:final\s+|correct\s+)?(?:(?:answer|choice|ans\.?)\s*[:\-.]?|a\s?:)\s+{_G}\W*$",
+        rf"^\W*(?:the\s+)?(?:final\s+|correct\s+)?(?:(?:answer|choice|ans\.?)\s*[:\-.]?|(?:correct|right)\s?:|a\s?:)\s+{_G}\W*$",
         re.IGNORECASE,
     ),
     # "Option B is correct", "(C) is the right choice", "B would be the best answer", "B: correct", "C ✓"
@@ -70,7 +70,7 @@ _ANSWER = (
     # "I choose B", "we should select (C)", "go with D"
     re.compile(
         rf"\b(?:choos(?:e|es|ing)|chose|pick(?:s|ed|ing)?|select(?:s|ed|ing)?|go(?:es|ing)? with|went with|opt(?:s|ed|ing)? for"
-        rf"|vote(?:s|d)? for|settl(?:e|ed|es|ing) (?:on|for)|answer with|stick with|my money is on)\b\s*(?:is|would be|:)?{_FILLER}{_G}"
+        rf"|lean(?:s|ing)? (?:towards?|to)|vote(?:s|d)? for|settl(?:e|ed|es|ing) (?:on|for)|answer with|stick with|my money is on)\b\s*(?:is|would be|:)?{_FILLER}{_G}"
         rf"{_CLAUSE_END}",
         re.IGNORECASE,
     ),
@@ -92,7 +92,7 @@ _CHOSEN = (
     ),
     re.compile(
         rf"(?:\b(?:correspond(?:s|ing)? to|match(?:es|ing)?(?: with)?|points? to|pointing to|leads? (?:us )?to|leading to"
-        rf"|leav(?:es|ing)(?: us)?(?: only| with)?|which (?:is|makes it|gives)|that is|i\.e\.,?|namely|so|therefore|thus|hence|it is|it's"
+        rf"|leav(?:es|ing)(?: us)?(?: only| with)?|which (?:is|makes it|gives)|that is|that's|th(?:at|is) would be|i(?:'d| would) (?:say|guess)|i\.e\.,?|namely|so|therefore|thus|hence|it is|it's"
         rf"|it (?:must|should|has to) be|i meant?|left with|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
         rf"(?:\s|,|:|\b(?:it|is|only|the|answer|must be|correct|best|that|of|with|just|clearly)\b)*{_G}{_CLAUSE_END}",
         re.IGNORECASE,
@@ -154,11 +154,6 @@ _FINAL = re.compile(
     r"|ultimately|accordingly|consequently)\b|∴|因此|所以|综上|故",
     re.IGNORECASE,
 )
-_CORRECTS = re.compile(
-    r"\b(?:wait|actually|correction|on (?:second thoughts?|reflection|closer (?:look|inspection))|let me correct|i was wrong|sorry|oops|scratch that|i meant?|my mistake"
-    r"|(?:double|re)[- ]?check\w*|no,(?=\s(?:it|the|that|this|wait|actually)\b))",
-    re.IGNORECASE,
-)
 _HYPOTHETICAL = re.compile(
     r"^\W*(?:if(?! i (?:had|have) to)|suppose|assuming|assume|when|unless|whether|were)\b|\bif\b[^.]*\bwould be\b|\bwould be\b[^.]*\bif\b|^\W*(?:is|are|could|can|should) [^?]*\?\W*$|\?\W*$",
     re.IGNORECASE,
@@ -168,6 +163,11 @@ _DOUBT = re.compile(
 )
 _COUNTERFACTUAL = re.compile(
     r"\b(?:were|had|would|could|wasn't|weren't)\b|\b(?:answer|option|choice)s?\b|\b(?-i:[A-J])\b", re.IGNORECASE
+)
+# "A would be the answer for another country" answers another question.
+_ELSEWHERE = re.compile(
+    r"\bwould (?:be|have been) (?:the|a) (?:\w+ )?(?:answer|choice|option|one) (?:for|if|in|when|had)\b(?! (?:this|the) (?:question|problem|image|figure))",
+    re.IGNORECASE,
 )
 _LEFT = re.compile(r"\bleft\b", re.IGNORECASE)
 _PLURAL_LIST = re.compile(r"\b(?:options|choices|answers|letters)\b", re.IGNORECASE)
@@ -191,7 +191,7 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
         return [claim for claim in claims_in(after, letters, labels=labels) if claim.kind != "named"]
     final = bool(_FINAL.search(text))
     doubtful = bool(_DOUBT.search(text))
-    hypothetical = bool(_HYPOTHETICAL.search(text))
+    hypothetical = bool(_HYPOTHETICAL.search(text) or _ELSEWHERE.search(text))
     listing = len({a or b for a, b in _LISTED.findall(text)}) > 2
     found: list[Claim] = []
     taken: list[tuple[int, int]] = []
@@ -264,8 +264,3 @@ def _is_aside(match: re.Match[str], text: str) -> bool:
     return (
         noun.startswith(("option", "letter", "alternative")) and len(gap.split()) > 3 and not _QUALIFIED.search(before)
     )
-
-
-def corrects(text: str) -> bool:
-    """Whether a text takes back what stood before it ("wait", "actually")."""
-    return bool(_CORRECTS.search(text))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rap_plugin.grading.reading.base import Reading, contradictory, read
+from rap_plugin.grading.reading.comparatives import on_asked_side
 from rap_plugin.grading.reading.number_tokens import number_tokens
 from rap_plugin.grading.reading.option_texts import is_formula, match_option, mentions, ordinal_option, words_key
 from rap_plugin.grading.reading.phrases import PREMISE
@@ -14,8 +15,8 @@ from rap_plugin.grading.reading.quantities import read_quantity, same_quantity
 from rap_plugin.grading.reading.yes_no import verdict_of
 
 _TAIL = re.compile(
-    r"(?:\b(?:is|are|was|were|equals?|be|becomes?|gives?|yields?|reads?|says|shows?|called|as|of|to|by|in"
-    r"|makes?(?: up)?|has|have|had|totals?|costs?|measures?|leaves?|so|thus|hence|therefore|get|find|obtain)\b|[:=≈→]|为|是|等于),?\s*",
+    r"(?:\b(?:is|are|was|were|equals?|be|becomes?|gives?|yields?|reads?|says|shows?|called|as|of|to|by|in|at|namely|meaning"
+    r"|makes?(?: up)?|has|have|had|totals?|costs?|measures?|leaves?|so|thus|hence|therefore|get|find|obtain)\b|\bi\.e\.|[:=≈→]|为|是|等于),?\s*",
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
@@ -66,6 +67,30 @@ _LIKELY = re.compile(
 )
 _POLAR = ({"yes", "no"}, {"true", "false"}, {"correct", "incorrect"}, {"right", "wrong"}, {"是", "否"}, {"对", "错"})
 _CONTRAST = re.compile(r",?\s(?:(?:and |but )?not|rather than|instead of)\b")
+_SO = re.compile(r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore)\b,?\s+(?!that\b)", re.IGNORECASE)
+_BESIDES = re.compile(r",?\s+\b(?:because|since|unlike|whereas|as opposed to|compared (?:to|with))\b", re.IGNORECASE)
+_UNLIKE = re.compile(
+    r"^\W*(?:unlike|compared (?:to|with)|as opposed to|between \S+ and \S+\s)[^.;]*?(?:,\s+(?=[^,]*$)|(?<=\d)\s+(?=\D))",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(
+    r"\b(?:what is|what's|find|solve for|determine|calculate|compute|value of|求)\s*(?:the value of\s*)?\$?([a-zA-Z])\$?\s*(?:[?.,]|$)",
+    re.IGNORECASE,
+)
+_OTHER_VARIABLE = re.compile(r"(?<![A-Za-z\\])([a-zA-Z])\s*(?:=|≈|\bis\b|\bequals\b)")
+_NONE_OPTION = re.compile(
+    r"none (?:of (?:the above|these|them|the options|the others?))|no correct \w+|以上都不对", re.IGNORECASE
+)
+_ALL_OPTION = re.compile(r"all (?:of (?:the above|these|them))|以上都对", re.IGNORECASE)
+_SAYS_NONE = re.compile(
+    r"\bnone of (?:the|these|them)\b[^.]{0,30}\b(?:is|are|fits?|match\w*|works?)\b[^.]{0,20}|\bno (?:option|answer|statement|choice)s? (?:is|are) (?:correct|right|true)\b",
+    re.IGNORECASE,
+)
+_SAYS_ALL = re.compile(
+    r"\b(?:all (?:of )?(?:the|these|them)\b[^.]{0,30}|every (?:option|answer|statement|choice) )(?:is|are) (?:correct|right|true)\b",
+    re.IGNORECASE,
+)
+_UNITS = re.compile(r"\s(?:square |cubic |sq\.? )?units?\W*$", re.IGNORECASE)
 _ASIDE = re.compile(r"\s\([^()]{3,200}\)")
 _SUBJECT = re.compile(r"^(?:they|it|he|she)\s+(?:(?:would|will)\s+)?(?:(?:be|is|are)\s+)?", re.IGNORECASE)
 _LISTED = re.compile(r"^\W*(?:\d{1,2}[.)]|[-*]\s)")
@@ -85,6 +110,11 @@ def stated_option(
     polar = _polar(parts, options, question)
     if polar is not None:
         return polar
+    for rule in (_compared, _all_or_none, _ruled_out):
+        settled = rule(parts, options, question)
+        if settled is not None:
+            return settled
+    parts = _about_variable(parts, question)
     cannot = _cannot_tell(parts, options)
     if cannot is not None:
         return cannot
@@ -114,6 +144,54 @@ def stated_option(
     return None
 
 
+def _compared(parts: Sequence[Sentence], options: Mapping[str, str], question: str) -> Reading[str] | None:
+    """For "Which one is larger?": the option that the last sentence puts on that side of a "than"."""
+    for part in (parts[-1], parts[0]):
+        said = on_asked_side(part.text, question)
+        found = mentions(said, options)[1] if said and not _DOUBT.search(part.text) else []
+        if len({mention.letter for mention in found}) == 1:
+            return read(found[0].letter, (part.start, part.end), "a comparison")
+    return None
+
+
+def _all_or_none(parts: Sequence[Sentence], options: Mapping[str, str], question: str) -> Reading[str] | None:
+    """The option "none of the above" or "all of the above" in other words."""
+    for option_words, says in ((_NONE_OPTION, _SAYS_NONE), (_ALL_OPTION, _SAYS_ALL)):
+        named = [letter for letter, text in options.items() if option_words.search(text)]
+        part = parts[-1]
+        said = says.search(part.text)
+        if len(named) == 1 and said and not re.search(r"\bnot\b|n't\b", said.group()) and not _DOUBT.search(part.text):
+            return read(named[0], (part.start, part.end), "all or none of the options")
+    return None
+
+
+def _ruled_out(parts: Sequence[Sentence], options: Mapping[str, str], question: str) -> Reading[str] | None:
+    """The one option that is left when a response says of each of the others that it is not the answer."""
+    if len(options) < 3 or not all(options.values()) or len(parts) > 40:
+        return None
+    denied: set[str] = set()
+    for part in parts:
+        words, found = mentions(part.text, options) if len(part.text) <= MAX_SENTENCE else ("", [])
+        if len({m.letter for m in found}) > 1 or any(not _denied(words, mention) for mention in found):
+            return None
+        denied |= {mention.letter for mention in found}
+    left = [letter for letter in options if letter not in denied]
+    if len(left) != 1:
+        return None
+    return read(left[0], (parts[-1].start, parts[-1].end), "all other options are ruled out")
+
+
+def _about_variable(parts: Sequence[Sentence], question: str) -> Sequence[Sentence]:
+    """Without the sentences that give another variable than the one asked for: "x = 5" where y is asked."""
+    asked = _VARIABLE.search(question)
+    if asked is None:
+        return parts
+    name = asked.group(1)
+    kept = [part for part in parts if not (given := _OTHER_VARIABLE.findall(part.text)) or name in given]
+    about = [part for part in kept if name in _OTHER_VARIABLE.findall(part.text)]
+    return about or kept or parts
+
+
 def _answers(text: str, question: str) -> int:
     """How many of the question's words a sentence takes up."""
     return len(_content(text) & _content(question.split("\n")[0]))
@@ -127,6 +205,8 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     """The one option that a sentence states, without doubt or denial around it."""
     if len(part.text) > MAX_SENTENCE:
         return None
+    if part.text.endswith("?"):
+        return None
     ordinal = ordinal_option(part.text, options)
     if _CANNOT_TELL.search(part.text) and not match_option(part.text, options):
         return None
@@ -138,13 +218,16 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     if premise and not match_option(raw, options):
         # "If the trees died, the population would decrease": what is stated stands after the premise.
         return _stated_in(Sentence(part.text[premise.end() :], part.start + premise.end()), response, options)
+    main = _main_clause(raw)
+    if main and (found_there := _stated_in(Sentence(main, 0), main, options)):
+        return found_there
     if _DOUBT.search(part.text):
         whole = match_option(raw, options) or match_option(part.text, options)
         clause = part.text[part.text.rfind(";") + 1 :] if ";" in part.text else re.split(r"\bbut\b", part.text)[-1]
         if whole or clause == part.text or _DOUBT.search(clause):
             return whole or _completed_option(part.text, options)
         return _stated_in(Sentence(clause.strip(), part.end - len(clause.lstrip())), response, options)
-    tail = _tail_option(raw, options) or _tail_option(part.text, options)
+    tail = _tail_option(raw, options) or _tail_option(part.text, options) or _last_formula(raw, options)
     if tail is None and _ends_elsewhere(part.text, options):
         return None
     text = _LIKELY.sub("", part.text)
@@ -156,8 +239,7 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
         words, found = mentions(_singular(text), named)
     if not found:
         # "They would decrease" is stated by "the snakes would decrease".
-        said = {letter: _SUBJECT.sub("", option) for letter, option in options.items() if _SUBJECT.match(option)}
-        words, found = mentions(text, said)
+        words, found = mentions(text, _predicates(options))
     kept = [m for m in found if not _denied(words, m)]
     letters = {m.letter for m in kept}
     if tail is not None and (
@@ -173,7 +255,28 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
         # "Walking: 25% (car: 30%, bus: 45%)"
         without = _ASIDE.sub("", raw)
         return _stated_in(Sentence(without, 0), without, options)
+    if len(letters) > 1:
+        # "Tom and Ann are the same height" for the option "They are the same height".
+        ending = [a for a, text in _predicates(options).items() if words.rstrip().endswith(words_key(text))]
+        return ending[0] if len(ending) == 1 else None
     return ordinal if not letters else None
+
+
+def _main_clause(text: str) -> str | None:
+    """What a sentence comes to, without its reasons and what it sets that against; None where that is all of it."""
+    concluding = list(_SO.finditer(text))
+    if concluding:
+        return text[concluding[-1].end() :]
+    against = _UNLIKE.match(text)
+    if against:
+        return text[against.end() :]
+    besides = _BESIDES.search(text)
+    return text[: besides.start()] if besides and besides.start() > 0 else None
+
+
+def _predicates(options: Mapping[str, str]) -> dict[str, str]:
+    """What options say of "they" or "it": "decrease" for "They would decrease"."""
+    return {letter: _SUBJECT.sub("", option) for letter, option in options.items() if _SUBJECT.match(option)}
 
 
 def _completed_option(text: str, options: Mapping[str, str]) -> str | None:
@@ -198,6 +301,9 @@ def _ends_elsewhere(text: str, options: Mapping[str, str]) -> bool:
     if len({token.quantity.value for token in tokens}) < 2:
         return False
     values = [value for option in options.values() if (value := read_quantity(option)) is not None]
+    if all(1500 <= value.value <= 2100 for value in values):
+        # Years: "in 2014, with 45 units".
+        tokens = [token for token in tokens if 1500 <= token.quantity.value <= 2100] or tokens
     last = tokens[-1].quantity
     return len(values) == len(options) and not any(same_quantity(value, last) for value in values)
 
@@ -228,6 +334,19 @@ def _tail_option(text: str, options: Mapping[str, str]) -> str | None:
         if found := match_option(tail, options) or match_option(_CONTRAST.split(tail, maxsplit=1)[0], options):
             before = words_key(text[: match.end()])
             return None if re.search(r"\b(?:not|never|n t)\s?\w*$", before) else found
+    return None
+
+
+def _last_formula(text: str, options: Mapping[str, str]) -> str | None:
+    """The option that is the formula at a sentence's end: "so the region has area 16 - 4π"."""
+    if not any(is_formula(option) for option in options.values()):
+        return None
+    words = _UNITS.sub("", text).rstrip(" .!。$*").split(" ")
+    for count in range(min(12, len(words) - 1), 0, -1):
+        before = words[-count - 1]
+        found = match_option(" ".join(words[-count:]).strip("$"), options)
+        if found and is_formula(options[found]) and re.search(r"[A-Za-z]{2,}\W?$|[=:]$", before):
+            return found
     return None
 
 

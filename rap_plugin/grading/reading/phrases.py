@@ -10,3 +10,14 @@ PREMISE = re.compile(
     re.IGNORECASE,
 )
 """What a sentence takes as given before it says something: "If the trees died, .."."""
+
+_CORRECTS = re.compile(
+    r"\b(?:wait|actually|correction|on (?:second thoughts?|reflection|closer (?:look|inspection))|let me correct|i was wrong|sorry|oops|scratch that|i meant?|my mistake"
+    r"|(?:double|re)[- ]?check\w*|no,(?=\s(?:it|the|that|this|wait|actually)\b))",
+    re.IGNORECASE,
+)
+
+
+def corrects(text: str) -> bool:
+    """Whether a text takes back what stood before it ("wait", "actually")."""
+    return bool(_CORRECTS.search(text))

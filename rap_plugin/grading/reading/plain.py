@@ -17,6 +17,9 @@ _COMMAND = re.compile(
     r"|\x08oxed\{|\\(?:left|right)(?![A-Za-z])|\\[()\[\],;:! ]|\\\\|</?(?:b|i|em|strong|u|br|p)\s?/?>"
 )
 _ARROW = re.compile(r"[-=]{1,2}>")
+# "Answer = B" gives a letter, no equation.
+_ASSIGNED = re.compile(r"\b(?:answer|ans|option|choice)\b\s{0,3}=(?=\s{0,3}[(\[]?\s?[A-Ja-j]\b)", re.IGNORECASE)
+_QUOTED = re.compile(r"(?<![A-Za-z0-9])'([A-J])'(?![A-Za-z0-9])")
 _MARKS = re.compile(
     r"[*`$\"{}~]|<(?=[A-J]>)|(?<=<[A-J])>|\\(?=\s|$)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[ ]{0,4}[#>]{1,6}",
     re.MULTILINE,
@@ -57,7 +60,8 @@ def _blank(match: re.Match[str]) -> str:
 def plain_text(response: str) -> str:
     """The response without markup, full-width forms as ASCII, option letters in upper case; as long as it was."""
     text = _ARROW.sub(lambda m: "→" + " " * (len(m.group()) - 1), response.translate(_TABLE))
-    text = _COMMAND.sub(_blank, text)
+    text = _ASSIGNED.sub(lambda m: m.group().replace("=", ":"), _COMMAND.sub(_blank, text))
+    text = _QUOTED.sub(lambda m: f" {m.group(1)} ", text)
     text = _MARKS.sub(" ", text)
     return _SMALL.sub(lambda m: m.group().replace(m.group(m.lastindex or 0), m.group(m.lastindex or 0).upper()), text)
 

@@ -11,9 +11,7 @@ from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.plain import Sentence, plain_text, sentences
 from rap_plugin.grading.reading.yes_no_statements import UNSURE, YesNo, called, statement
 
-_YES = (
-    r"(?:yes|yep|yeah|yup|yea|aye|affirmative|absolutely|certainly|definitely|indeed|of course|correct|true|right|sure)"
-)
+_YES = r"(?:yes|yep|yeah|yup|yea|aye|affirmative|absolutely|certainly|definitely|indeed|of course|surely|correct|true|right|sure)"
 _NO = r"(?:no|nope|nah|nay|negative|false|incorrect|wrong|not really|not at all|not that i|not visible|not present|not shown|absolutely not|definitely not|certainly not|of course not)"
 _LEAD = re.compile(
     rf"[\W_]{{0,40}}(?:(?:the |my )?(?:final |correct |short )?answer(?: here| to (?:this|the|your) question)?\s*(?:is|:|=|would be|must be|should be)\s*"

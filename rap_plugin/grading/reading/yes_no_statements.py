@@ -52,13 +52,18 @@ _OBJECT = re.compile(
     re.IGNORECASE,
 )
 _SEE = re.compile(
-    r"^\W*(?:do|can) (?:you|we) see (?:an?|any|the|some)?\s*(?P<what>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?|^\W*does (?:the|this) (?:image|picture|photo) (?:contain|show|have|include|feature|depict) (?:an?|any|the|some)?\s*(?P<what2>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?",
+    r"^\W*(?:do|can) (?:you|we) see (?:an?|any|the|some)?\s*(?P<what>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?|^\W*does (?:the|this) (?:image|picture|photo|chart|graph|plot|figure|diagram|map|scene|table|drawing|room) (?:contain|show|have|include|feature|depict) (?:an?|any|the|some)?\s*(?P<what2>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?",
     re.IGNORECASE,
 )
 _SET_AGAINST = re.compile(r"\W*(?:(?:but|and)\s+)?(?:not|instead of|rather than)\b", re.IGNORECASE)
 _ARTICLES = frozenset({"a", "an", "the", "one", "two", "three", "several", "some", "his", "her", "their"})
 _PLACES = frozenset({"on", "in", "at", "near", "beside", "under", "behind", "by", "with", "against", "to", "of"})
 _STANDS = re.compile(r"\b(?:is|are|was|were|sits?|stands?|lies?|walks?|sleeps?|runs?|rides?|leans?)\b", re.IGNORECASE)
+# "One car.", "zero cars"
+_BARE = re.compile(
+    r"\W*(?P<many>no|zero|0|an?|the|one|two|three|four|several|some|many|[1-9]\d?)\s+(?:[\w'-]+\s+){0,2}?(?P<noun>[\w'-]+)\W*",
+    re.IGNORECASE,
+)
 _REASON = re.compile(r",\s(?:as|since)\b|,?\sbecause\b", re.IGNORECASE)
 _SOURCE = re.compile(r"\b(?:according to|based on|judging by) (?:this|the) \w+\s?\?*\s*$")
 _AUXILIARIES = frozenset({"would", "will", "can", "could", "should", "may", "might", "must", "have", "has", "had"})
@@ -114,6 +119,8 @@ def _plain_statement(text: str, question: str) -> YesNo | None:
     if len(again) == 1 and len(clauses) > 1:
         # The clause that takes up the question answers it; the others explain.
         return "no" if _NEGATIVE.search(again[0]) else "yes"
+    if what and (bare := _BARE.fullmatch(text)) and stem(bare["noun"].lower()) in what:
+        return "no" if bare["many"].lower() in ("no", "zero", "0") else "yes"
     if what and any(_presupposes(clause, what) for clause in clauses):
         return "yes"
     for clause in reversed(clauses):
@@ -159,6 +166,8 @@ def _presupposes(clause: str, what: set[str]) -> bool:
     place = next((index for index in reversed(range(len(words))) if stem(words[index]) in what), None)
     if place is None:
         return False
+    if place <= 2 and words[place].endswith("s") and words[place + 1 : place + 2] in (["are"], ["were"], ["can"]):
+        return not _NEGATIVE.search(clause) and words[0] not in ("no", "zero")
     article = next(
         (index for index in (place - 1, place - 2, place - 3) if index >= 0 and words[index] in _ARTICLES), None
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tests.grading.reading.single_wordings import rows
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -325,10 +327,16 @@ def number_wordings() -> Iterator[Wording]:
         yield Wording("number", "numbers in a sentence", response, expected, question)
 
 
+def single_wordings() -> Iterator[Wording]:
+    """Wordings that are no template's."""
+    for kind, group, response, expected, question, options in rows():
+        yield Wording(kind, group, response, expected, question, options)
+
+
 def all_wordings() -> list[Wording]:
     """The whole corpus, without repeats."""
     seen: dict[tuple[str, ...], Wording] = {}
-    for source in (option_wordings(), literal_wordings(), yes_no_wordings(), number_wordings()):
+    for source in (option_wordings(), literal_wordings(), yes_no_wordings(), number_wordings(), single_wordings()):
         for wording in source:
             key = (wording.kind, wording.response, wording.question, *wording.options.values())
             seen.setdefault(key, wording)

@@ -1,20 +1,21 @@
 """Responses that nobody wrote: wordings of the corpus mutated and joined, and texts made of hostile pieces.
 
-python -m tests.grading.reading.generated 200000 [FILE.jsonl ..]
-
-puts so many through every reader and grader and prints the slowest; files give further responses to mutate, one JSON
-object with a "response" a line. It fails at the first exception or error in a reading rule.
+`python -m tests.grading.reading.generated 200000 [FILE.jsonl ..] [--seed N]` puts so many through every reader and grader and
+a benchmark scorer each, and prints the slowest; files give further responses to mutate, one JSON object with a "response" a line.
+It fails at the first exception or error in a reading rule. `make generated` runs it in two halves.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rap_plugin.evaluation.item import BenchmarkItem
+from rap_plugin.evaluation.scoring import score_response
 from rap_plugin.grading import GradeItem, GradingOptions, open_grader
 from rap_plugin.grading.extract import (
     read_final_answer,
@@ -35,6 +36,17 @@ PIECES = (
 )  # fmt: skip
 OPTIONS = (ROOT_OPTIONS, RELATIONS, SETS, TRUTH, {}, *(options for _, options, _ in PROBLEMS.values()))
 QUESTIONS = ("", "How many bars are below 40?", "Is there a dog in the image?", "In which year was it?", "(Unit: cm)")
+ITEMS = (
+    BenchmarkItem(
+        "choice", "Which set?\n(A) Set A\n(B) Set B\n(C) Neither", "B", "choice", ("Set A", "Set B", "Neither")
+    ),
+    BenchmarkItem("polar", "Is it red?\n(A) Yes\n(B) No", "A", "choice", ("Yes", "No")),
+    BenchmarkItem("yes_no", "Is there a dog in the image?", "yes", "yes_no"),
+    BenchmarkItem("number", "How many bars are below 40?", "3", "number"),
+    BenchmarkItem("maths", "Find x.", "\\frac{1}{2}", "maths"),
+    BenchmarkItem("wanted", "What does it say?", "stop<OR>halt", "wanted"),
+    BenchmarkItem("covered", "What is hidden?", "the quick fox\nover a lazy dog", "covered"),
+)
 GOLDS = ("42", "B", "x = 5", "\\frac{1}{2}", "blue", "12 cm", "50%", "AB", "[1, 2]", "0.5")
 
 
@@ -104,19 +116,34 @@ def grade_all(items: Sequence[GradeItem]) -> None:
             assert not grade.reason.startswith("error"), grade
 
 
-def main(count: int, files: Sequence[str]) -> None:
-    lines = [line for file in files for line in Path(file).read_text(encoding="utf-8").splitlines()]
+def score_all(response: str, rng: random.Random) -> None:
+    """Through the scorer of one kind of benchmark problem; raises AssertionError for a rule's error."""
+    item = rng.choice(ITEMS)
+    if item.kind == "maths" and rng.random() > 0.05:
+        return  # it asks a computer algebra system in another process
+    grade = score_response(item, response)
+    assert not grade.reason.startswith(RULE_ERROR), (response, grade)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", type=int)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="other responses for another seed")
+    given = parser.parse_args()
+    lines = [line for file in given.files for line in file.read_text(encoding="utf-8").splitlines()]
     more = [str(json.loads(line)["response"]) for line in lines]
-    rng, slowest = random.Random(1), (0.0, "")
+    rng, slowest = random.Random(given.seed), (0.0, "")
     began = time.perf_counter()
-    for response in responses(count, more=more):
+    for response in responses(given.count, seed=given.seed, more=more):
         start = time.process_time()
         read_all(response, rng)
         grade_all([GradeItem(response, rng.choice(GOLDS))])
+        score_all(response, rng)
         slowest = max(slowest, (time.process_time() - start, response))
     spent = time.perf_counter() - began
-    print(f"{count} responses in {spent:.0f} s; the slowest took {slowest[0]:.2f} s: {slowest[1][:60]!r}")
+    print(f"{given.count} responses in {spent:.0f} s; the slowest took {slowest[0]:.2f} s: {slowest[1][:60]!r}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main()

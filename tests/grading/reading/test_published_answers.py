@@ -23,7 +23,7 @@ TRUTH = {"A": "True", "B": "False", "C": "Insufficient Information"}
         ("Would most of the ground cover be considered weeds?", POLAR, "Based on the image, most of the ground cover would be considered weeds.", "A"),
         ("Are these people sitting in a circle?", POLAR, "The people are sitting in a circle, as they are gathered around a laptop.", "A"),
         ("Is Periwinkle the maximum?", POLAR, "Based on the image, Periwinkle is not the maximum. The maximum is blue.", "B"),
-        ("Are there more big red busses than big green things?", POLAR, "There are more big green things than big red busses.", None),
+        ("Are there more big red busses than big green things?", POLAR, "There are more big green things than big red busses.", "B"),
         ("Is this a periodic function?", POLAR, "(C) Yes\n(D) No", None),
         ("Find x.", {"A": "28", "B": "38", "C": "52", "D": "62"}, "(E) 72\n(F) 82\n(G) 92", None),
         ("Find x.", {"A": "28", "B": "38", "C": "52", "D": "62"}, "(E) 72\nSo x is 38.", "B"),

@@ -1,4 +1,4 @@
-"""Further wordings by class, each written as a model would say it and with no look at the rules.
+"""Wordings by class, each written for itself as a model would say it, without templates and before the rules read it.
 
 A row is (response, what a person reads), under the question and options that it answers.
 """
@@ -160,6 +160,94 @@ OPTION_ROWS: tuple[tuple[str, str, Mapping[str, str], tuple[Row, ...]], ...] = (
     ("rows and labels", "Which figure completes the matrix?", _options("", "", "", "", "", ""), (
         ("Figure 3 shows a circle. The missing figure is F.", "F"), ("Row 1 goes up, row 2 goes down. F", "F"), ("In panel A the dot is left, in panel B it is right, so panel D completes it.", "D"), ("The missing piece is (F).", "F"), ("The figure that completes the matrix is option F", "F"), ("Pattern: A B ? D. Answer: F", "F"), ("The missing one should be E.", "E"), ("The sequence is A-B-C-A-B-?", None), ("f", "F"), ("Option F completes the matrix.", "F"), ("F completes the matrix.", "F"), ("Image F", "F"), ("Pick F!", "F"), ("I'd say F", "F"), ("Must be F", "F"), ("Gotta be (F)", "F"), ("F, I think.", "F"), ("F (I am 90% sure)", "F"), ("Probably F.", "F"), ("Most likely F.", "F"),
     )),
+    ("an answer and its reasons", "What is the capital shown on the map?", _options("Paris", "Rome", "Madrid", "Berlin"), (
+        ("The map shows Italy, whose capital is Rome.", "B"), ("Rome, as marked by the star.", "B"), ("I can see Italy on the map, so it's Rome (B).", "B"),
+        ("Berlin is in Germany, Paris in France, Madrid in Spain. The map shows Italy, so Rome.", "B"), ("B - Rome. Paris (A) is the capital of France.", "B"),
+        ("This is Italy. Answer = B", "B"), ("The answer is definitely B.", "B"), ("Hence the required option is B.", "B"), ("Option 'B' is right.", "B"), ("“B”", "B"), ("Ans. (B)", "B"),
+        ("ANSWER IS B", "B"), ("the answer is b", "B"), ("So the correct choice would be B", "B"), ("My pick: B.", "B"), ("I'm going with B.", "B"), ("Going with (B)!", "B"),
+        ("That would be B.", "B"), ("That's B.", "B"), ("B it is.", "B"), ("It's option B", "B"), ("The one I'd choose is B.", "B"), ("You should choose B.", "B"), ("Correct one: B", "B"),
+        ("The right option here is B.", "B"), ("A is Paris, B is Rome, C is Madrid, D is Berlin. The map shows Italy. So B.", "B"),
+        ("Since Rome is the capital of Italy, B is right and A, C, D are not.", "B"), ("C and D are wrong. A is wrong, too.", "B"), ("I would eliminate A, C and D, leaving B.", "B"),
+        ("A? No. C? No. D? No. B? Yes.", "B"), ("Paris is not right. Madrid is not right. Berlin is not right.", "B"), ("Paris", "A"), ("not Paris", None),
+        ("The capital isn't Rome.", None), ("Rome or Madrid", None), ("Either Rome or Madrid could be right.", None), ("I believe it's either B or C, but I'm leaning towards B.", "B"),
+        ("If I had to guess, I'd say B.", "B"), ("Possibly B", None), ("\\boxed{B}\n\nBut A is also a nice city.", "B"), ("$$\\boxed{B}$$ is the final answer.", "B"),
+        ("Therefore $\\boxed{\\text{Rome}}$.", "B"), ("The final answer is $\\boxed{B}$", "B"), ("**Answer**: **B**\n\n**Why**: Rome is the capital.", "B"), ("***Answer: B***", "B"),
+        ("### B", "B"), ("1. B", "B"), ("(B).\n\nExplanation: (A) is in France; (C) is in Spain; (D) is in Germany.", "B"), ("Answer：B", "B"), ("答案：B。罗马是意大利的首都。", "B"), ("选择 B 选项", "B"),
+        ("所以正确答案是 B. Rome", "B"), ("应为B项。", "B"), ("B项正确", "B"), ("选（B）", "B"), ("我认为是B", "B"), ("A、C、D都错误,所以选B", "B"), ("ＡＮＳＷＥＲ：Ｂ", "B"), ("<answer>Rome</answer>", "B"),
+        ("<answer>The answer is B</answer>", "B"), ("<answer>B. Rome</answer>\n<confidence>0.9</confidence>", "B"), ("<think>x</think>\n\nRome", "B"), ("Final Answer: B. Rome.", "B"),
+        ("Final Answer\nB", "B"), ("Final choice → (B)", "B"), ("The final answer: Rome", "B"),
+        ("To find the capital we look for the star.\nThe star is at Rome.\nTherefore, option B is the answer.\nNote: A would be the answer for France.", "B"),
+        ("Let me verify: A (Paris) is in France. So B is the answer.", "B"), ("The star marks Rome; consequently the answer is (B).", "B"), ("Rome is the capital of Italy.", "B"),
+        ("It's not B.", None), ("A city", None), ("A map of Italy.", None), ("I can't see any map.", None), ("The map is not visible, so I cannot say.", None), ("Insufficient data", None),
+        ("E", None), ("Vienna", None), ("The answer is Vienna.", None), ("Z", None), ("The answer is (E).", None),
+    )),
+    ("the variable asked for", "If x + 3 = 8 and y = 2x, what is y?", _options("5", "8", "10", "13"), (
+        ("x = 8 - 3 = 5, so y = 2 * 5 = 10.", "C"), ("y = 10", "C"), ("x = 5\ny = 10", "C"), ("We get x=5 and hence y=10.", "C"), ("First x = 5. Then y = 2(5) = 10.", "C"), ("10", "C"),
+        ("\\(y = 10\\)", "C"), ("y is equal to ten.", "C"), ("The value of y is 10, because x is 5.", "C"), ("y=10.0", "C"), ("x + 3 = 8 → x = 5 → y = 10", "C"),
+        ("y = 2x = 2(5) = \\boxed{10}", "C"), ("y = 12", None), ("Subtract 3 from both sides: x = 5. Doubling gives 10.", "C"), ("C) 10", "C"), ("So y equals 10 (option C).", "C"),
+        ("The answer is 10.", "C"), ("The answer is 5? No, that's x. y is 10.", "C"),
+    )),
+    ("units in options", "What is the speed of the car?", _options("60 km/h", "80 km/h", "100 km/h", "120 km/h"), (
+        ("80 km/h", "B"), ("80 kilometers per hour", "B"), ("The car drives at 80 km/h.", "B"), ("80", "B"), ("The speed is $80\\ \\text{km/h}$.", "B"), ("v = 240 km / 3 h = 80 km/h", "B"),
+        ("240/3 = 80", "B"), ("The speed limit is 100 km/h, but the car drives at 80 km/h.", "B"), ("80 mph", None), ("90 km/h", None),
+    )),
+    ("restated in a sentence", "Is the function even?", _options("Yes", "No"), (
+        ("The function is even.", "A"), ("The function is not even.", "B"), ("f(-x) = f(x), so yes.", "A"), ("No, f(-x) ≠ f(x).", "B"), ("Yes. f(-x) = f(x).", "A"), ("It is even.", "A"),
+        ("It isn't even.", "B"), ("The answer is (B) No.", "B"), ("No\n\nThe graph is not symmetric.", "B"), ("Since the graph is symmetric about the y-axis, the function is even.", "A"),
+        ("It is odd, not even.", "B"),
+    )),
+    ("none of the above", "Which statement is correct?", _options("x > 0", "x < 0", "x = 0", "None of the above"), (
+        ("None of the above", "D"), ("D", "D"), ("None of the above is not right; x > 0.", "A"), ("x > 0", "A"), ("$x<0$", "B"), ("x must be positive, i.e. x > 0.", "A"),
+        ("The correct statement is x = 0.", "C"), ("None of these statements is correct.", "D"),
+    )),
+    ("cannot be told", "Which city is larger?", _options("Rome", "Paris", "Cannot be determined"), (
+        ("It cannot be determined.", "C"), ("There's not enough information to say.", "C"), ("We can't tell from the data.", "C"), ("Paris is larger.", "B"),
+        ("Paris is larger than Rome.", "B"), ("Cannot be determined", "C"), ("I can't see the image.", None),
+    )),
+    ("an answer and its reasons", "Which material is the best conductor?", _options("wood", "glass", "copper", "rubber"), (
+        ("Copper is the best conductor among the options.", "C"), ("Copper conducts electricity best.", "C"),
+        ("Wood, glass and rubber are insulators, so copper is the best conductor.", "C"), ("The best conductor is copper, option C.", "C"), ("C\nCopper", "C"),
+        ("C - copper, obviously", "C"), ("The answer can be determined as follows: metals conduct well, so C.", "C"), ("Metals conduct. C is a metal. Answer: C", "C"), ("Answer (C)", "C"),
+        ("Answer C", "C"), ("Answer C.", "C"), ("The answer letter is C.", "C"), ("It has to be copper.", "C"), ("I think it is copper because it is a metal, unlike wood or glass.", "C"),
+        ("Unlike wood, glass or rubber, copper is a metal.", "C"), ("Copper! Definitely not rubber.", "C"),
+        ("Rubber is an insulator. Glass is an insulator. Wood is an insulator. Copper is a conductor.", "C"), ("The conductors among these: copper.", "C"),
+        ("- wood: no\n- glass: no\n- copper: yes\n- rubber: no", "C"), ("wood ✗, glass ✗, copper ✓, rubber ✗", "C"),
+        ("Well, it's either glass or copper. Glass is an insulator, so it must be copper.", "C"),
+        ("Let's see. A) wood - insulator. B) glass - insulator. C) copper - conductor. D) rubber - insulator. Hence C.", "C"), ("Sure thing! C.", "C"),
+        ("Good question. The answer is (C) copper. Do you want to know why?", "C"), ("My reasoning: metals conduct.\n\nFinal answer - C", "C"), ("Final: C", "C"), ("Therefore → C", "C"),
+        ("⇒ C", "C"), ("∴ C", "C"), ("Result: C", "C"), ("Verdict: C", "C"), ("Selected answer: C", "C"), ("Chosen option: C.", "C"), ("The option I choose is C.", "C"), ("Option: C", "C"),
+        ("choice: c", "C"), ("{C}", "C"), ("<C>", "C"), ("/C/", None), ("The material is silver.", None), ("Gold", None), ("Both copper and rubber conduct.", None),
+        ("All of them conduct.", None), ("Copper or glass?", None), ("I do not know which material conducts best.", None), ("Conductivity depends on temperature.", None),
+        ("Not copper", None), ("The answer isn't C.", None), ("wood, glass, copper, rubber", None), ("(A) wood\n(B) glass\n(C) copper\n(D) rubber\n\nPlease choose one.", None),
+        ("C or D, I am not sure.", None),
+        ("The question is about conductors. The options are wood, glass, copper, and rubber. Copper is a metal and the best conductor. The answer is copper.", "C"),
+        ("After considering all options, I conclude that C is the best answer.", "C"), ("Having ruled out A, B and D, C remains.", "C"), ("C is the only conductor.", "C"),
+        ("C is the metal here.", "C"), ("C: It's a metal.", "C"), ("C; metal.", "C"), ("C?", None), ("**C**: copper conducts; **A**, **B** and **D** do not.", "C"),
+        ("Correct: C. Incorrect: A, B, D.", "C"),
+        ("Option A: wood is an insulator.\nOption B: glass is an insulator.\nOption C: copper is a conductor.\nOption D: rubber is an insulator.\n\nThus option C.", "C"),
+        ("The answer is C) copper, because A) wood, B) glass and D) rubber are insulators.", "C"),
+    )),
+    ("an angle", "What is the measure of ∠ABC?", _options("30°", "45°", "60°", "90°"), (
+        ("60°", "C"), ("60 degrees", "C"), ("∠ABC = 60°", "C"), ("$\\angle ABC = 60^\\circ$", "C"), ("\\boxed{60^\\circ}", "C"), ("m∠ABC = 60", "C"),
+        ("The triangle is equilateral, so each angle is 60°.", "C"), ("180° - 90° - 30° = 60°", "C"), ("Since ∠A = 90° and ∠C = 30°, ∠ABC = 60°.", "C"),
+        ("∠ABC is 180° - 120° = 60°, which is option C.", "C"), ("It is a right angle.", None), ("The measure is 75°.", None), ("sixty degrees", "C"), ("60度", "C"), ("∠ABC=60°，故选C", "C"),
+        ("The angle measures 60°, not 30°.", "C"), ("60° (since 180° - 90° - 30° = 60°)", "C"), ("Angle ABC equals 60°.", "C"), ("The answer is 60.", "C"), ("π/3", None),
+    )),
+    ("formulas as options", "What is the area of the shaded region?", _options("4π - 8", "8 - 2π", "16 - 4π", "4π"), (
+        ("16 - 4π", "C"), ("$16-4\\pi$", "C"), ("The area is 16 - 4\\pi.", "C"), ("Square: 16. Circle: 4π. Shaded: 16 - 4π.", "C"), ("\\boxed{16 - 4\\pi}", "C"),
+        ("The circle has area 4π and the square 16, so the shaded region has area 16 − 4π.", "C"), ("4π", "D"), ("A = 8 - 2π", "B"), ("The area is $4\\pi - 8$ square units.", "A"),
+        ("16 + 4π", None), ("(C) 16 - 4π", "C"), ("The shaded area equals 16 - 4π (option C).", "C"),
+    )),
+    ("years", "In which year was the peak?", _options("2010", "2012", "2014", "2016"), (
+        ("2014", "C"), ("The peak was in 2014.", "C"), ("In 2014.", "C"), ("It rose from 2010 to 2014 and fell after that, so the peak was in 2014.", "C"),
+        ("The peak occurred in 2014, with 45 units.", "C"), ("Between 2010 and 2016 the peak was 2014.", "C"), ("2014 was the peak year.", "C"),
+        ("The values are 10 (2010), 20 (2012), 45 (2014) and 30 (2016). The peak is in 2014.", "C"), ("2015", None), ("either 2012 or 2014", None),
+    )),
+    ("names", "Who is taller?", _options("Tom", "Ann", "They are the same height"), (
+        ("Tom is taller.", "A"), ("Tom", "A"), ("Ann is shorter than Tom.", "A"), ("Tom is taller than Ann.", "A"), ("Tom is 180 cm and Ann is 170 cm, so Tom is taller.", "A"),
+        ("They have the same height.", "C"), ("They are equally tall.", "C"), ("Ann is the taller one.", "B"), ("Ann", "B"), ("Tom is not taller than Ann.", None),
+        ("Tom and Ann are the same height.", "C"),
+    )),
 )  # fmt: skip
 
 YES_NO_ROWS: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
@@ -175,6 +263,36 @@ YES_NO_ROWS: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
     )),
     ("neither", "Is there a bench in the image?", (
         ("The image is too dark to tell if there is a bench.", None), ("Hard to say.", None), ("I'm not able to view the image.", None), ("Could you provide the image?", None), ("There may or may not be a bench.", None), ("It could be a bench or a chair.", None), ("The question asks whether there is a bench.", None), ("I need to check whether there is a bench.", None), ("yes/no", None), ("Please answer yes or no.", None), ("不确定", None), ("I'm not sure if there is a bench.", None), ("The weather is nice.", None), ("unknown", None),
+    )),
+    ("restated in a sentence", "Is the man wearing a hat?", (
+        ("Yes, he is.", "yes"), ("He is wearing a hat.", "yes"), ("He isn't wearing a hat.", "no"), ("The man is wearing a red hat.", "yes"), ("The man is not wearing a hat.", "no"),
+        ("The man wears no hat.", "no"), ("No, he is bareheaded.", "no"), ("Yes, a blue one.", "yes"), ("The man is bald.", None), ("He appears to be wearing a hat.", "yes"),
+        ("The man does not wear a hat.", "no"), ("There is a man, and he is wearing a hat.", "yes"), ("There is a man with a hat.", "yes"), ("Not wearing a hat", "no"), ("correct", "yes"),
+        ("Incorrect.", "no"),
+    )),
+    ("restated in a sentence", "Are there more cats than dogs?", (
+        ("There are more cats than dogs.", "yes"), ("There are more dogs than cats.", "no"), ("There are fewer cats than dogs.", "no"), ("There are fewer dogs than cats.", "yes"),
+        ("No, there are 2 cats and 3 dogs.", "no"), ("Yes, there are 3 cats and 2 dogs.", "yes"), ("There are not more cats than dogs.", "no"),
+        ("The number of cats is greater than the number of dogs.", "yes"), ("The cats outnumber the dogs. Yes.", "yes"), ("Dogs are more numerous than cats. So no.", "no"),
+        ("3 cats > 2 dogs, so yes", "yes"),
+    )),
+    ("restated in a sentence", "Does the chart contain a legend?", (
+        ("The chart contains a legend.", "yes"), ("The chart does not contain a legend.", "no"), ("It does.", "yes"), ("It does not.", "no"), ("It doesn't.", "no"),
+        ("There is a legend in the top right corner.", "yes"), ("No legend is shown.", "no"), ("The chart has no legend.", "no"), ("A legend is provided.", "yes"),
+        ("There isn't one.", "no"), ("I can see a legend at the bottom.", "yes"),
+    )),
+    ("restated in a sentence", "Is there a car in the picture?", (
+        ("I can see a red car parked on the street.", "yes"), ("A red car is parked on the street.", "yes"), ("There's no car, only a bus.", "no"),
+        ("Only a bus is visible, there is no car.", "no"), ("There is only a bus.", None), ("Cars are parked along the street.", "yes"), ("Several cars are parked there.", "yes"),
+        ("It seems there is no car.", "no"), ("It seems there is a car.", "yes"), ("I believe there is a car.", "yes"), ("I don't think there is a car.", "no"),
+        ("I do not believe there is a car in the picture.", "no"), ("The car is red.", "yes"), ("The street is empty.", None), ("Yes there is", "yes"), ("no there is not", "no"),
+        ("No cars", "no"), ("zero cars", "no"), ("One car.", "yes"), ("A car!", "yes"), ("Y", "yes"), ("N", "no"), ("Unfortunately, no.", "no"), ("Surely.", "yes"),
+        ("There is a car-free street.", None), ("The picture doesn't seem to show a car.", "no"), ("We see no car here.", "no"), ("It's a bus, not a car.", "no"),
+        ("This is a picture of a car.", "yes"), ("This is not a picture of a car.", "no"),
+    )),
+    ("restated in a sentence", "Is the sky cloudy?", (
+        ("The sky is cloudy.", "yes"), ("The sky is clear.", None), ("The sky is not cloudy.", "no"), ("Yes, it's overcast.", "yes"), ("It's cloudy.", "yes"), ("It is not.", "no"),
+        ("It is very cloudy.", "yes"), ("The sky looks cloudy.", "yes"), ("No, it is sunny.", "no"), ("The sky isn't cloudy; it is blue.", "no"),
     )),
 )  # fmt: skip
 
@@ -196,6 +314,47 @@ NUMBER_ROWS: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
     )),
     ("signed and decimal", "What is the lowest temperature in °C?", (
         ("-5", "-5"), ("\u22125", "-5"), ("-5 °C", "-5"), ("-5°C", "-5"), ("The lowest temperature is -5 degrees Celsius.", "-5"), ("minus 5", "-5"), ("negative five degrees", "-5"), ("It ranges from 10 °C down to -5 °C, so the lowest is -5 °C.", "-5"), ("-5.5", "-5.5"), ("$-5$", "-5"), ("The lowest temperature is 5 degrees below zero.", "-5"), ("\\boxed{-5^\\circ \\text{C}}", "-5"), ("0.75", "0.75"), (".75", "0.75"), ("3/4", "0.75"), ("$\\frac{3}{4}$", "0.75"),
+    )),
+    ("among other numbers", "How many people are in the image?", (
+        ("There are 5 people in the image.", "5"), ("Five people.", "5"), ("I see five people: three men and two women.", "5"),
+        ("There are three men and two women, so five people in total.", "5"), ("3 men + 2 women = 5 people", "5"), ("5 people (3 men, 2 women)", "5"),
+        ("In the image, there are 5 people, 2 of whom are sitting.", "5"), ("Two people are sitting and three are standing, making a total of five.", "5"),
+        ("A total of five people can be seen.", "5"), ("There is nobody.", "0"), ("No one.", "0"), ("Just one person.", "1"), ("One.", "1"), ("a single person", "1"), ("a dozen", "12"),
+        ("There are a dozen people.", "12"), ("5+", None), ("around 20 people", "20"), ("between 5 and 7", None), ("5-7", None), ("I think 5.", "5"), ("Answer: five", "5"),
+        ("There're 5.", "5"), ("The number is 5.", "5"), ("A family of 5.", "5"), ("图中有五个人。", "5"), ("5人", "5"), ("一共5个人", "5"), ("有３个人", "3"),
+    )),
+    ("among other numbers", "What is the value of the largest bar in the chart?", (
+        ("80", "80"), ("The largest bar has a value of 80.", "80"), ("The largest bar is 80, and the smallest bar is 20.", "80"), ("The bars are 20, 50 and 80. The largest is 80.", "80"),
+        ("Looking at the chart, the largest bar reaches 80.", "80"), ("It is approximately 80.", "80"), ("80 units", "80"), ("The tallest bar: 80", "80"), ("20, 50, 80", None),
+        ("The value is 80%.", "80"), ("The largest bar (C) has a value of 80.", "80"), ("Bar C with 80.", "80"), ("80.", "80"), ("\\boxed{80}", "80"),
+        ("The largest value is eighty.", "80"),
+    )),
+    ("among other numbers", "What is the perimeter of the square with side 4?", (
+        ("4 * 4 = 16", "16"), ("P = 4s = 4(4) = 16", "16"), ("The perimeter is 4 × 4 = 16 units.", "16"), ("16 units, since each of the 4 sides has length 4.", "16"),
+        ("Each side is 4, so the perimeter is 16.", "16"), ("4 + 4 + 4 + 4 = 16", "16"), ("The perimeter of a square is 4 times its side.\nSide = 4\nPerimeter = 16", "16"),
+        ("Sixteen.", "16"), ("Perimeter: \\(16\\)", "16"), ("$P=16$", "16"), ("So, 16.", "16"), ("The perimeter equals 16 cm.", "16"), ("16cm", "16"), ("The answer is 16, not 4.", "16"),
+        ("It's not 4, it's 16.", "16"), ("16 (sixteen)", "16"),
+    )),
+    ("among other numbers", "What is the discount in percent?", (
+        ("25%", "25"), ("The discount is 25 percent.", "25"), ("From $80 to $60 is a discount of $20, which is 25%.", "25"), ("20/80 = 0.25 = 25%", "25"), ("25", "25"),
+        ("(80 - 60) / 80 = 25%", "25"), ("The price dropped from $80 to $60, i.e. by 25%.", "25"), ("A 25% discount.", "25"), ("25% off", "25"),
+    )),
+    ("among other numbers", "How many apples are left?", (
+        ("7 apples are left.", "7"), ("There were 10 apples and 3 were eaten, so 7 are left.", "7"), ("10 - 3 = 7 apples", "7"), ("10 minus 3 equals 7.", "7"),
+        ("Seven apples remain.", "7"), ("After eating 3, 7 apples remain.", "7"), ("3 of the 10 apples were eaten. That leaves 7.", "7"), ("That leaves 7 apples.", "7"), ("7 left", "7"),
+        ("7 are left", "7"), ("Apples left: 7", "7"), ("There are 7 apples left out of 10.", "7"), ("None are left.", "0"), ("No apples are left.", "0"), ("He has 7.", "7"),
+        ("10 apples − 3 apples = 7 apples", "7"), ("Initially 10, then 3 eaten. Answer: 7", "7"), ("So, there are seven (7) apples left.", "7"), ("It's seven.", "7"), ("many", None),
+        ("less than 10", None), ("剩下7个苹果。", "7"), ("还剩7个", "7"),
+    )),
+    ("among other numbers", "What fraction of the shape is shaded? Give a decimal.", (
+        ("0.25", "0.25"), ("1/4", "0.25"), ("1/4 = 0.25", "0.25"), ("One of four parts is shaded, so 1/4 = 0.25.", "0.25"), ("0.25 of the shape is shaded.", "0.25"),
+        ("The shaded fraction is 0.25.", "0.25"), ("a quarter", "0.25"), ("one quarter", "0.25"), ("\\frac{1}{4}", "0.25"), ("1 ÷ 4 = 0.25", "0.25"), ("It is 1/4, or 0.25.", "0.25"),
+        ("\\boxed{0.25}", "0.25"),
+    )),
+    ("among other numbers", "What is the population of the town in 2015?", (
+        ("12,500", "12500"), ("The population in 2015 was 12,500.", "12500"), ("12.5 thousand", "12500"), ("In 2015 the town had 12,500 people.", "12500"), ("12500 people", "12500"),
+        ("The population was 12,500 in 2015 and 13,000 in 2016.", "12500"), ("It grew from 12,000 in 2014 to 12,500 in 2015.", "12500"), ("About 12,500.", "12500"), ("12 500", "12500"),
+        ("1.25 × 10^4", "12500"), ("The chart shows 12,500 for 2015.", "12500"), ("2015", "2015"), ("2015: 12,500", "12500"),
     )),
 )  # fmt: skip
 
