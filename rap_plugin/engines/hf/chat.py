@@ -74,11 +74,11 @@ def prepare_messages(
             aligned[name] = value[0]
         else:
             visual[name] = value
-    positions = _positions(ids, aligned, visual, model)
+    positions = positions_of(ids, aligned, visual, model)
     return ModelInputs(ids, positions, int(positions.max()) + 1, aligned, visual)
 
 
-def _positions(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tensor], model: Any) -> Tensor:
+def positions_of(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tensor], model: Any) -> Tensor:
     """Positions of a prompt's tokens, (1, L), or (axes, L) from the model where it has multimodal rotary positions."""
     text = torch.arange(len(ids))[None]
     rope_index = getattr(getattr(model, "model", None), "get_rope_index", None) or getattr(

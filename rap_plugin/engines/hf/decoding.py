@@ -5,7 +5,7 @@ How a token is drawn from logits is told in `draws`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,12 @@ class SampledResponse:
     statistics: ace.Statistics | None = None
     """None where attention was not measured in the same pass."""
     ended: bool = False
+    stopped: bool = False
+    """Whether its own `stop` ended it."""
+    stop: Callable[[Sequence[int]], bool] | None = None
+    """Whether a response of these tokens is at its end; for texts that end one, as the end token does."""
+    most: int | None = None
+    """Tokens it may have, where that is less than the batch's limit."""
 
     def accept(self, token: int, end_ids: Collection[int]) -> int:
         """Notes a drawn token, -1 for none; returns the one to read next, an end token for a response that has ended."""
@@ -47,6 +53,10 @@ class SampledResponse:
             self.token_ids.append(token)
             if token in end_ids:
                 self.finish, self.ended = "stop", True
+            elif self.stop is not None and self.stop(self.token_ids):
+                self.finish, self.ended, self.stopped = "stop", True, True
+            elif self.most is not None and len(self.token_ids) >= self.most:
+                self.ended = True
         return min(end_ids, default=0) if self.ended else token
 
 
@@ -67,21 +77,42 @@ def sample_batch(
     seeds = [list(wanted) for _, wanted in group]
     drawn = [[SampledResponse() for _ in wanted] for wanted in seeds]
     flat = [seed for wanted in seeds for seed in wanted]
-    uniforms = torch.from_numpy(np.stack([uniform_draws(seed, max_new_tokens) for seed in flat]))
+    uniforms = np.stack([uniform_draws(seed, max_new_tokens) for seed in flat])
+    draw_rows(model, group, [row for rows in drawn for row in rows], uniforms, temperature, top_p, measure=measure)
+    return drawn
+
+
+def draw_rows(
+    model: LoadedModel,
+    group: Sequence[tuple[ModelInputs, Sequence[int]]],
+    drawn: list[SampledResponse],
+    uniforms: np.ndarray[Any, np.dtype[np.float64]],
+    temperature: float,
+    top_p: float,
+    *,
+    measure: bool = False,
+    banned: Sequence[int] = (),
+) -> None:
+    """Draws all rows of a group in one batch, in place: one row per seed, with its uniforms (rows, tokens).
+
+    Tokens of `banned` are never drawn.
+    """
+    limit = uniforms.shape[1]
     with torch.inference_mode():
-        rows = _RunningRows(model, group, [row for rows in drawn for row in rows], max_new_tokens, measure)
-        uniforms = uniforms.to(cumulative_dtype(rows.device)).to(rows.device)
-        for step in range(max_new_tokens):
-            tokens = draw_tokens(rows.logits, uniforms[rows.index, step], temperature, top_p)
+        rows = _RunningRows(model, group, drawn, limit, measure)
+        draws = torch.from_numpy(uniforms).to(cumulative_dtype(rows.device)).to(rows.device)
+        for step in range(limit):
+            if banned:
+                rows.logits[:, banned] = -torch.inf
+            tokens = draw_tokens(rows.logits, draws[rows.index, step], temperature, top_p)
             if rows.accept(tokens.tolist()):
                 break
-            last = step + 1 == max_new_tokens
+            last = step + 1 == limit
             if last and not measure:
                 break
             tokens = rows.compact(tokens)
             rows.forward(tokens)  # after the last draw too: a row of attention belongs to a token that was read
         rows.finish()
-    return drawn
 
 
 class _RunningRows:

@@ -28,8 +28,12 @@ def draw_tokens(logits: Tensor, uniforms: Tensor, temperature: float, top_p: flo
     """One token per row by inverse transform sampling: the first whose cumulative probability exceeds u.
 
     logits (N, V), uniforms (N,) in [0, 1); returns (N,) token ids, -1 where the logits are not finite numbers.
-    top_p keeps the smallest set of most probable tokens whose probability reaches it.
+    top_p keeps the smallest set of most probable tokens whose probability reaches it. Temperature 0 takes the most
+    probable token, the first of equals.
     """
+    if temperature == 0:
+        finite = torch.isfinite(logits.float().logsumexp(dim=-1))
+        return torch.where(finite, logits.argmax(dim=-1), -1)
     wide = cumulative_dtype(logits.device)
     probabilities = torch.softmax(logits.float() / temperature, dim=-1)
     order = None

@@ -13,13 +13,15 @@ from typing import Any
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
+from rap_plugin.engines.facts import vision_facts
 from rap_plugin.engines.pixels import bound_processor, pixel_bounds, processor_bounds, resized, too_many_tokens
+from rap_plugin.engines.turns import TurnQueue, VisionFacts
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 
 try:
-    from rap_plugin.engines.hf import chat, decoding, loading, paths
+    from rap_plugin.engines.hf import chat, decoding, loading, paths, turns
     from rap_plugin.engines.hf.batching import BatchRunner, ResponseJob, by_prompt
     from rap_plugin.engines.hf.chat import ModelInputs
     from rap_plugin.engines.hf.memory import release_memory
@@ -146,6 +148,17 @@ class HFEngine:
         self._batches.run(jobs, tokens, run, fail, cap=FORCED_TOKENS)
         return [[seen or not_measured("not measured") for seen in row] for row in out]
 
+    def continue_turns(self, queue: TurnQueue, sampling: Sampling, stops: Sequence[str]) -> None:
+        """Writes turns on until the queue is empty; see `engines.turns.ContinuesTurns`."""
+        turns.continue_turns(self._model(), self._processor, self._prepare, self._batches, queue, sampling, stops)
+
+    def vision(self) -> VisionFacts:
+        """How the model sees images, from its files."""
+        return vision_facts(self._settings(), self._processor)
+
+    def _settings(self) -> Any:
+        return loading.model_settings(self._config, self._folder)
+
     def attention_problem(self, sampling: Sampling) -> str:
         """Why the model's last layer cannot be seen, empty where it can; told without the weights where that is possible."""
         known = None if self._loaded is not None else self._problem_of_class()
@@ -238,6 +251,9 @@ class LoadedEngine(HFEngine):
 
     def _problem_of_class(self) -> str | None:
         return None  # the network is there
+
+    def _settings(self) -> Any:
+        return self._network.config
 
     def _model(self) -> loading.LoadedModel:
         if self._loaded is None:

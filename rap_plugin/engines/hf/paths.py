@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from rap_plugin.engines import ace
 from rap_plugin.engines.hf.chat import ModelInputs
-from rap_plugin.engines.hf.decoding import SampledResponse, prefill, sample_batch
+from rap_plugin.engines.hf.decoding import SampledResponse, draw_rows, prefill, sample_batch
 from rap_plugin.engines.hf.forced import teacher_forced
 from rap_plugin.engines.hf.loading import LoadedModel
 from rap_plugin.engines.hf.own_generate import measure_prompt, sample_prompt
@@ -40,6 +41,31 @@ def sample(model: LoadedModel, group: Prompts[int], sampling: Sampling, measure:
     for part in _batches(model, group):
         drawn += sample_batch(model, part, **limits, max_new_tokens=sampling.max_new_tokens, measure=measure)
     return drawn
+
+
+def draw_turns(
+    model: LoadedModel,
+    prompts: Sequence[ModelInputs],
+    rows: Sequence[SampledResponse],
+    uniforms: np.ndarray[Any, np.dtype[np.float64]],
+    sampling: Sampling,
+    banned: Sequence[int],
+) -> None:
+    """Draws one row per prompt, in place; `uniforms` (rows, tokens). Raises ValueError where the model cannot do this."""
+    if model.own_generate:
+        raise ValueError(f"the model reads on only by its own generate ({model.own_generate}); turns need plain steps")
+    group = [(inputs, [at]) for at, inputs in enumerate(prompts)]
+    for part in _batches(model, group):
+        chosen = [at for _, (at,) in part]
+        draw_rows(
+            model,
+            part,
+            [rows[at] for at in chosen],
+            uniforms[chosen],
+            sampling.temperature,
+            sampling.top_p,
+            banned=banned,
+        )
 
 
 def measure(model: LoadedModel, group: Prompts[Sequence[int]]) -> list[list[ace.Statistics | None]]:

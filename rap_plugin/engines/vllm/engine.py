@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
-from rap_plugin.engines.pixels import pixel_bounds
+from rap_plugin.engines.facts import vision_facts, vision_tokens
+from rap_plugin.engines.pixels import bound_processor, pixel_bounds
+from rap_plugin.engines.turns import TurnQueue, VisionFacts
 from rap_plugin.engines.vllm.loading import load_vllm, needed_length
 from rap_plugin.engines.vllm.options import OPTIONS
 from rap_plugin.engines.vllm.reading import read_attention
 from rap_plugin.engines.vllm.running import RunningVLLM
 from rap_plugin.engines.vllm.sampling import SampledRollout, sample
+from rap_plugin.engines.vllm.turns import continue_turns
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling
@@ -93,6 +96,25 @@ class VLLMEngine:
         if self._config.options.get("second_copy"):
             return self._second_copy().attention(prompts, sampling)
         return [[not_measured(unreadable) for _ in responses] for _, responses in prompts]
+
+    def continue_turns(self, queue: TurnQueue, sampling: Sampling, stops: Sequence[str]) -> None:
+        """Writes turns on until the queue is empty; see `engines.turns.ContinuesTurns`."""
+        vllm = self._start(sampling)
+        banned = vision_tokens(vllm.processor, self._settings())
+        continue_turns(vllm, queue, sampling, stops, self.batch_size, banned)
+
+    def vision(self) -> VisionFacts:
+        """How the model sees images, from its files."""
+        from transformers import AutoProcessor
+
+        processor = AutoProcessor.from_pretrained(str(self._folder), trust_remote_code=self._config.trust_remote_code)
+        bound_processor(processor.image_processor, self._config)
+        return vision_facts(self._settings(), processor)
+
+    def _settings(self) -> Any:
+        from rap_plugin.engines.hf.loading import model_settings
+
+        return model_settings(self._config, self._folder)
 
     def attention_problem(self, sampling: Sampling) -> str:
         """Starts vLLM; why attention cannot be measured, empty where it can."""

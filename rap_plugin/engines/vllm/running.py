@@ -32,6 +32,8 @@ class FinishedRequest:
     token_ids: list[int]
     finish_reason: str
     """`stop` where the model ended it, `length` where it was cut; anything else is an accident."""
+    stopped_by: str | int | None = None
+    """The stop text or, for an end token that is not the tokeniser's own, the token that ended it."""
 
 
 class RunningVLLM:
@@ -74,11 +76,12 @@ class RunningVLLM:
         from vllm.sampling_params import RequestOutputKind
 
         key = self.new_key()
-        # Text is decoded by the caller, once per response, from exactly the tokens that are kept.
+        # Text is decoded by the caller, once per response, from exactly the tokens that are kept; vLLM itself needs text
+        # only to find the texts that stop it.
         settings = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            detokenize=False,
+            detokenize="stop" in parameters,
             output_kind=RequestOutputKind.FINAL_ONLY,
             extra_args=None if first_row is None else {REQUEST: [key, first_row]},
             **parameters,
@@ -87,7 +90,7 @@ class RunningVLLM:
         return key
 
     def finished(self) -> Iterator[FinishedRequest]:
-        """Runs vLLM until every queued request has finished, and yields each as it does."""
+        """Runs vLLM until every queued request has finished, and yields each as it does; others may be added meanwhile."""
         engine = self.llm.llm_engine
         try:
             while engine.has_unfinished_requests():
@@ -95,7 +98,8 @@ class RunningVLLM:
                     if output.finished:
                         answer = output.outputs[0]
                         reason = str(answer.finish_reason)
-                        yield FinishedRequest(output.request_id, list(answer.token_ids), reason)
+                        ids = list(answer.token_ids)
+                        yield FinishedRequest(output.request_id, ids, reason, answer.stop_reason)
         except KeyboardInterrupt:
             # What is queued is dropped, and what the workers keep of it, so that the engine can be closed or used again.
             engine.abort_request(list(engine.output_processor.request_states), internal=True)
