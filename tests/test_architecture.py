@@ -45,6 +45,18 @@ ARROWS: dict[str, set[str]] = {
     "exports": WORDS | {"plugins", "run_dir", "samples"},
     "evaluation": WORDS | {"grading", "progress", "samples"},
     "hosts": WORDS | {"evidence", "run_dir", "selectors"},
+    "vlm_r3": WORDS
+    | {
+        "engines",
+        "evidence",
+        "executors",
+        "grading",
+        "pipeline",
+        "plugins",
+        "progress",
+        "run_dir",
+        "samples",
+    },
     "modality_gap": WORDS | {"evaluation", "grading"},
     "openrlhf_hooks": WORDS
     | {

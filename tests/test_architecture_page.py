@@ -46,5 +46,5 @@ def test_the_tree_in_the_readme_names_every_room_in_ten_lines() -> None:
         block for block in (ROOT / "README.md").read_text("utf-8").split("```") if block.startswith("\nrap_plugin/")
     )
     assert len(tree.strip().splitlines()) == 10
-    named = set(re.findall(r"[a-z_]+", " ".join(re.split(r"\s{3,}", line.strip())[0] for line in tree.splitlines())))
+    named = set(re.findall(r"[a-z_0-9]+", " ".join(re.split(r"\s{3,}", line.strip())[0] for line in tree.splitlines())))
     assert named >= set(ARROWS) - {"demo"}

@@ -222,6 +222,32 @@ class StorageConfig(Section):
     snapshot_s: float = Field(60.0, ge=0, description="seconds between snapshots")
 
 
+class R3Config(Section):
+    instruction: str | None = Field(
+        None, description="put after every question; default: asks for boxes in JSON and for <answer></answer>"
+    )
+    coordinates: Literal["auto", "resized", "normalised", "raw"] = Field(
+        "auto",
+        description="of boxes: pixels of the image as the model's processor resizes it, thousandths, or pixels of the image "
+        "as it came; auto: what the model's family writes",
+    )
+    rollouts: int = Field(1, ge=1, le=62, description="answers per problem")
+    temperature: float = Field(0.0, ge=0, description="sampling temperature; 0 is greedy")
+    max_segments: int = Field(12, ge=1, description="boxes that a row may ask for, shown or not")
+    max_crops: int = Field(8, ge=0, description="crops that a row is shown")
+    min_crop_pixels: int = Field(32 * 28 * 28, ge=1, description="a crop is enlarged to at least so many pixels")
+    max_crop_pixels: int = Field(4096 * 28 * 28, ge=1, description="a crop is reduced to at most so many pixels")
+    max_crop_tokens: int = Field(
+        8192, ge=0, description="tokens of crops and messages that a row has room for beside prompt and answer"
+    )
+    min_side: int = Field(4, ge=1, description="pixels of the image that a region has at least, each way")
+    boxes: str | None = Field(
+        None,
+        description="column of the pool with the boxes of the evidence, [x1, y1, x2, y2] in pixels of the image; default: "
+        "evidence_boxes, bboxs, bboxes, bbox or bbox_2d where there is one",
+    )
+
+
 READ_WITHOUT_ATTENTION = ("acc_image", "acc_blind", "discrepancy", "difficulty", "alignment")
 """Built-in scores that attention is no part of."""
 
@@ -238,6 +264,7 @@ class RunConfig(Section):
     selection: SelectionConfig = Field(default_factory=SelectionConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
     storage: StorageConfig = Field(default_factory=StorageConfig)
+    r3: R3Config = Field(default_factory=R3Config)
     plugins: list[str] = Field(
         default_factory=list, description="plugin files (path.py) to load beside the installed ones"
     )

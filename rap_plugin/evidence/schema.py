@@ -90,6 +90,14 @@ CREATE TABLE IF NOT EXISTS responses (
     PRIMARY KEY (sample, probe, rollout)
 ) WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS traces (
+    sample INTEGER NOT NULL,
+    probe INTEGER NOT NULL,
+    rollout INTEGER NOT NULL,
+    trace TEXT NOT NULL,
+    PRIMARY KEY (sample, probe, rollout)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS ledger (
     entry INTEGER PRIMARY KEY,
     stage TEXT NOT NULL,

@@ -19,6 +19,7 @@ from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.database import Database
 from rap_plugin.evidence.records import Failures, LedgerEntry, PoolSample, ProbeKey, RolloutRecord
 from rap_plugin.evidence.schema import ATTENTION_FAILED, ROLLOUT_FAILED, ROLLOUT_VERSION
+from rap_plugin.evidence.traces import insert_traces
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.grading.base import Grade
 from rap_plugin.rollout import Arm, Attention, Response
@@ -150,10 +151,11 @@ class EvidenceStore(Database):
         attention: Mapping[tuple[int, int], Attention] | None = None,
         *,
         ledger: LedgerEntry | None = None,
+        traces: Mapping[tuple[int, int], str] | None = None,
     ) -> None:
         """Stores responses, ungraded, as (sample number, responses), in one transaction with their cost.
 
-        `attention` maps (sample number, rollout) to what was measured in the same pass. A stored rollout stays as it is,
+        `attention` maps (sample number, rollout) to what was measured in the same pass, `traces` to how the answer came about. A stored rollout stays as it is,
         unless the engine failed on it: then the new one takes its place and counts the attempts.
         """
         numbers, texts = [], []
@@ -182,7 +184,7 @@ class EvidenceStore(Database):
         marks = ", ".join("?" * (10 + len(STATISTIC_COLUMNS)))
         again = [(sample, probe, rollout) for sample, _, rollout, *_ in numbers if (sample, rollout) in failed]
         with self.transaction() as db:
-            for name in ("rollouts", "responses"):
+            for name in ("rollouts", "responses", "traces"):
                 db.executemany(f"DELETE FROM {name} WHERE sample = ? AND probe = ? AND rollout = ?", again)
             db.executemany(
                 "INSERT OR IGNORE INTO rollouts (sample, probe, rollout, status, finish, prompt_tokens, tokens, attempts, "
@@ -194,6 +196,7 @@ class EvidenceStore(Database):
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 texts,
             )
+            insert_traces(db, probe, traces or {})
             if ledger is not None:
                 _book(db, ledger)
 

@@ -39,10 +39,14 @@ from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
 from rap_plugin.selectors.base import Selection
 
-IDENTITY = ("pool", "model", "prompt", "sampling")
+IDENTITY = ("pool", "model", "prompt", "sampling", "r3")
 """Sections that say what a run is about; the others may change from one call to the next."""
 
-FREE = {"model": {"batch_size", "options", "device"}, "sampling": {"rollouts", "curtail", "attempts"}}
+FREE = {
+    "model": {"batch_size", "options", "device"},
+    "sampling": {"rollouts", "curtail", "attempts"},
+    "r3": {"rollouts", "boxes"},
+}
 """Options of those sections that change how much or how fast is sampled, not what: stored rollouts stay good."""
 
 
@@ -97,10 +101,10 @@ def select_with(
                 f"execution.executor={config.execution.executor}: the engine is the host's own; leave it at local"
             )
         executor = LocalExecutor(engine, reader, config)
-    with closing(make_grader(config, registry)) as grader, _opened(run, config, pool, extend) as store:
+    with closing(make_grader(config, registry)) as grader, opened_run(run, config, pool, extend) as store:
         ingest_pool(store, pool, config, grader, registry, extend=extend, quiet=quiet)
         describe(run, config, engine.identity, place_of(run, pool, config.pool.image_root))
-        _require_images(store, pool)
+        require_images(store, pool)
         probes = find_probes(store, config, engine.identity, make=True)
         prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
         rule = curtailment.active_stopping_rule(config)
@@ -185,7 +189,8 @@ def _without_path(known: str | None) -> str | None:
         return known
 
 
-def _require_images(store: EvidenceStore, pool: Pool) -> None:
+def require_images(store: EvidenceStore, pool: Pool) -> None:
+    """Raises RapError for a pool without a usable row with an image."""
     rows, usable, pictured = store.pool_counts()
     if pictured:
         return
@@ -201,7 +206,8 @@ def _require_images(store: EvidenceStore, pool: Pool) -> None:
 
 
 @contextmanager
-def _opened(run: Path, config: RunConfig, pool: Pool, extend: bool) -> Iterator[EvidenceStore]:
+def opened_run(run: Path, config: RunConfig, pool: Pool, extend: bool) -> Iterator[EvidenceStore]:
+    """The evidence of a new run, or of one that is continued; nobody else works there while the block runs."""
     files.require_lasting(run)
     try:
         run.mkdir(parents=True, exist_ok=True)

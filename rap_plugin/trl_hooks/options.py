@@ -12,6 +12,7 @@ from rap_plugin.errors import RapError, Spelling
 from rap_plugin.hosts.options import short_names, spelled, spelling_of
 
 LEFT_OUT = (
+    "r3.",  # of `rap r3`
     "execution.",  # the trainer's own process samples
     "model.id",
     "model.engine",

@@ -56,13 +56,13 @@ def continue_turns(
     stops: Sequence[str],
 ) -> None:
     """See `engines.turns.ContinuesTurns`."""
-    write = _Round(model, processor, prepare, batches, sampling, stops)
+    write = _TurnWriter(model, processor, prepare, batches, sampling, stops)
     while turns := queue.take(batches.batch_size):
         for turn, segment in zip(turns, write(turns), strict=True):
             queue.give(turn, segment)
 
 
-class _Round:
+class _TurnWriter:
     """Writes the next segment of some turns together."""
 
     def __init__(
