@@ -41,11 +41,11 @@ from train_demo_model import (
     update,
 )
 
-from rap_plugin.evaluation.clauses import clauses_of
-from rap_plugin.evaluation.conditions import LOOK, image_prompt, text_prompt
 from rap_plugin.modality_gap.diagrams import Diagram, figures, make_pool
 from rap_plugin.modality_gap.drawing import RENDERINGS, STROKES, draw
 from rap_plugin.modality_gap.figures import SIDE, Figure
+from rap_plugin.samples.clauses import clauses_of
+from rap_plugin.samples.conditions import LOOK, image_prompt, text_prompt
 
 PATCHES = SIDE // PATCH
 IMAGE_TOKENS = PATCHES**2
@@ -169,10 +169,9 @@ def learn_to_read(model, head: nn.Module, pages: Sequence[Page], steps: int, bat
     progress = Progress("reading", steps)
     for step in range(1, steps + 1):
         chosen = rng.choices(pages, k=batch)
-        with torch.autocast("cpu", torch.bfloat16):
-            seen = pixels([page.picture for page in chosen])
-            tower = model.model.vision_tower(seen, output_hidden_states=True).hidden_states[-2][:, 1:]
-            loss = reading_loss(head, model.model.multi_modal_projector(tower), chosen)
+        seen = pixels([page.picture for page in chosen])
+        tower = model.model.vision_tower(seen, output_hidden_states=True).hidden_states[-2][:, 1:]
+        loss = reading_loss(head, model.model.multi_modal_projector(tower), chosen)
         progress.step(step, update(loss, parts, adam, schedule))
 
 
@@ -212,8 +211,7 @@ def learn_to_answer(
     progress = Progress("answering", steps)
     batches = training_batches(pages, batch, rng, processor.tokenizer)
     for step in range(1, steps + 1):
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = answering_loss(model, head, next(batches))
+        loss = answering_loss(model, head, next(batches))
         progress.step(step, update(loss, model, adam, schedule))
         if step % 200 == 0:
             save(model, processor, out)
@@ -272,9 +270,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder that the model is written to")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pages", type=int, default=16_000, help="training figures, each drawn once")
-    parser.add_argument("--reading-steps", type=int, default=500, help="steps of 64 pictures for tower and projector")
-    parser.add_argument("--steps", type=int, default=900, help="steps of 48 rows for the whole model")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--reading-steps", type=int, default=900, help="steps of 64 pictures for tower and projector")
+    parser.add_argument("--steps", type=int, default=800, help="steps of 48 rows for the whole model")
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)

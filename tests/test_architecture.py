@@ -57,7 +57,7 @@ ARROWS: dict[str, set[str]] = {
         "run_dir",
         "samples",
     },
-    "modality_gap": WORDS | {"evaluation", "grading"},
+    "modality_gap": WORDS | {"exports", "grading", "plugins", "run_dir", "samples"},
     "openrlhf_hooks": WORDS
     | {
         "engines",
@@ -77,7 +77,9 @@ ARROWS: dict[str, set[str]] = {
     "verl_hooks": WORDS | {"grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples"},
     "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples"},
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
-    "cli": WORDS | {"demo", "evaluation", "exports", "pipeline", "plugins", "progress", "report", "run_dir", "samples"},
+    "cli": WORDS
+    | {"demo", "evaluation", "exports", "modality_gap", "pipeline", "plugins", "progress", "report", "run_dir"}
+    | {"samples"},
 }
 """Every room, from the ground up, and the rooms that it may import. What is not here may not be."""
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "export": ("rap_plugin.cli.export", "Write a selection the way a trainer reads it."),
     "import": ("rap_plugin.cli.import_", "Make a run from the rollout dumps of other tools."),
     "data": ("rap_plugin.cli.data", "Prepare benchmarks for lmms-eval and VLMEvalKit."),
+    "modality-gap": ("rap_plugin.cli.modality_gap", "Text against image: data, training recipes, the gap."),
     "eval": ("rap_plugin.cli.eval", "Compare results of lmms-eval and VLMEvalKit."),
     "verify": ("rap_plugin.cli.verify", "Check that a run's files follow from its evidence."),
     "demo": ("rap_plugin.cli.demo", "Run the whole job on the embedded model and pool."),

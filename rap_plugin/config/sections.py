@@ -34,6 +34,11 @@ class PoolConfig(Section):
     question: str | None = Field(None, description="column of the question, where detection is wrong")
     answer: str | None = Field(None, description="column of the gold answer")
     images: str | None = Field(None, description="column of the image or images")
+    facts: str | None = Field(
+        None,
+        description="facts of the image in words: a column's name, file.py:function (row -> texts), or auto (what the "
+        "format knows, else a column facts); nothing is read where it is not given",
+    )
     image_root: str | None = Field(None, description="folder that relative image paths start from")
     split: str | None = Field(None, description="split of a datasets folder or hub id")
     limit: int | None = Field(None, ge=1, description="use the first N rows only")

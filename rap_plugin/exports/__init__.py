@@ -54,7 +54,7 @@ def export_run(run: str | Path, to: str, out: str | Path | None = None, *, pool:
     source = open_selected(Path(run), pool)
     folder = (Path(out) if out is not None else Path(run) / f"export-{to}").absolute()
     write: Callable[[SelectedPool, Path, Path], Exported] = import_module(f"rap_plugin.exports.{to}").write
-    with _replacing_folder(folder) as draft:
+    with replacing_folder(folder) as draft:
         exported = write(source, draft, folder)
         mark = {"target": to, "run": str(Path(run).absolute()), "rows": exported.rows}
         if not _is_export(draft):
@@ -63,9 +63,13 @@ def export_run(run: str | Path, to: str, out: str | Path | None = None, *, pool:
 
 
 @contextmanager
-def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to, moved to its place when the block ends well."""
-    if folder.exists() and not _is_export(folder) and (not folder.is_dir() or any(folder.iterdir())):
+def replacing_folder(folder: Path, mark: str = "") -> Iterator[Path]:
+    """A folder to write to, moved to its place when the block ends well.
+
+    What is there is replaced only where it is an export, or holds the file `mark`.
+    """
+    replaceable = (folder / mark).is_file() if mark else _is_export(folder)
+    if folder.exists() and not replaceable and (not folder.is_dir() or any(folder.iterdir())):
         raise RapError(f"{folder}: exists and is no export of rap; choose another ", Option("out"))
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,7 @@ def write(source: SelectedPool, draft: Path, folder: Path) -> Exported:
     Reward functions of TRL get `solution` and the rap columns by name. Images keep their bytes; `datasets` decodes them
     when a row is read.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise RapError("--to trl needs the datasets library; pip install 'rap-plugin[datasets]'") from None
-
+    datasets = need_datasets()
     part = {"type": datasets.Value("string"), "text": datasets.Value("string")}
     features = datasets.Features(
         {
@@ -37,24 +34,40 @@ def write(source: SelectedPool, draft: Path, folder: Path) -> Exported:
             **{field.name: datasets.Value(str(field.type)) for field in _values(source)},
         }
     )
+    rows = (
+        {
+            "prompt": parts_of(source.messages(row.sample)),
+            "images": row.places,
+            "solution": row.sample.gold,
+            **row.extra,
+        }
+        for row in source.rows()
+    )
+    count = save_rows(draft, features, rows)
+    return Exported(folder, count, f'train_dataset=datasets.load_from_disk("{folder}")')
+
+
+def need_datasets() -> Any:
+    """The datasets library. Raises RapError where it is not installed."""
+    try:
+        import datasets
+    except ImportError:
+        raise RapError("--to trl needs the datasets library; pip install 'rap-plugin[datasets]'") from None
+    return datasets
+
+
+def save_rows(draft: Path, features: Any, rows: Iterable[dict[str, Any]]) -> int:
+    """Saves rows as a `datasets` folder, a few in memory at a time; returns how many."""
+    datasets = need_datasets()
     schema = features.arrow_schema
     # In a folder of its own: `save_to_disk` refuses to write where its rows come from.
     stream = draft / "rows" / "rows.arrow"
     stream.parent.mkdir()
-    remaining, count = source.rows(), 0
+    remaining, count = iter(rows), 0
     with pa.OSFile(str(stream), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         while some := list(islice(remaining, CHUNK)):
-            rows = [
-                {
-                    "prompt": _parts(source.messages(row.sample)),
-                    "images": row.places,
-                    "solution": row.sample.gold,
-                    **row.extra,
-                }
-                for row in some
-            ]
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-            count += len(rows)
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
+            count += len(some)
     silent = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -63,7 +76,7 @@ def write(source: SelectedPool, draft: Path, folder: Path) -> Exported:
         if not silent:
             datasets.enable_progress_bars()
     shutil.rmtree(stream.parent)
-    return Exported(folder, count, f'train_dataset=datasets.load_from_disk("{folder}")')
+    return count
 
 
 def _values(source: SelectedPool) -> list[pa.Field]:
@@ -72,7 +85,7 @@ def _values(source: SelectedPool) -> list[pa.Field]:
     ]
 
 
-def _parts(messages: list[dict[str, str]]) -> list[dict[str, Any]]:
+def parts_of(messages: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Messages whose text is cut at the placeholders, so that every image stays in its place."""
     return [
         {

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rap_plugin.evaluation.clauses import clauses_of
-from rap_plugin.evaluation.conditions import image_prompt, text_prompt
 from rap_plugin.modality_gap.drawing import RENDERINGS, draw, png
 from rap_plugin.modality_gap.figures import KINDS, Figure, make_figure
+from rap_plugin.samples.clauses import clauses_of
+from rap_plugin.samples.conditions import image_prompt, text_prompt
 
 MODEL_DIR: Path = Path(__file__).parent / "model"
 """Folder of the small model for these diagrams, as `AutoModelForImageTextToText.from_pretrained` reads it."""

@@ -164,6 +164,9 @@ def ingest_pool(
     """
     # Where the pool lies is no part of what it holds.
     options = config.pool.model_dump(exclude={"path"})
+    # Absent unless used, so that a pool that an older rap has read is not read again.
+    if options["facts"] is None:
+        del options["facts"]
     now = json.dumps([pool.fingerprint(), options, grader.id], sort_keys=True)
     changed = known_fingerprint(store) not in ("", pool.fingerprint())
     if _without_path(store.get_meta(FINGERPRINT)) == now:

@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import Option, RapError, one_line
+from rap_plugin.samples.facts import find_facts
 from rap_plugin.samples.formats import BUILTIN_FORMATS
-from rap_plugin.samples.formats.base import ColumnChoice, Format, RowProblem
+from rap_plugin.samples.formats.base import ColumnChoice, FactsOf, Format, RowProblem
 from rap_plugin.samples.images import check_image, image_bytes, image_size
 from rap_plugin.samples.pool import BadRow, Pool, Row
 from rap_plugin.samples.sample import IMAGE, ImageProblem, Quarantined, RawSample, Sample, sample_id
@@ -39,6 +41,8 @@ class RowReader:
     allow_urls: bool
     own_instruction: str | None = None
     """`remove` takes off what the pool itself asks for in its questions."""
+    facts: FactsOf | None = None
+    """What reads a row's facts, where they are asked for."""
 
     def raw(self, row: Row) -> RawSample:
         """The row as a problem with exactly one placeholder per image. Raises RowProblem."""
@@ -46,13 +50,15 @@ class RowReader:
             raise RowProblem(row.reason)
         try:
             raw = self.format.read(row, self.columns)
+            facts = tuple(self.facts(row)) if self.facts is not None else ()
         except RowProblem:
             raise
         except Exception as error:
             raise RowProblem(f"not readable as {self.format.name} ({one_line(error)})") from None
         if len(raw.images) > MAX_IMAGES:
             raise RowProblem(f"{len(raw.images)} images; a sample may have {MAX_IMAGES}")
-        for what, text in (("question", raw.question), ("gold answer", raw.gold), ("source", raw.source)):
+        texts = [("question", raw.question), ("gold answer", raw.gold), ("source", raw.source)]
+        for what, text in (*texts, *(("facts", fact) for fact in facts)):
             if not _is_unicode(text):
                 raise RowProblem(
                     f"the {what} has half a character in it (a lone surrogate), which no model can be given"
@@ -60,7 +66,7 @@ class RowReader:
         question = raw.question
         if self.own_instruction == "remove":
             question = self.format.without_own_instruction(question)
-        return RawSample(placed(question, len(raw.images)), raw.gold.strip(), raw.images, raw.source)
+        return RawSample(placed(question, len(raw.images)), raw.gold.strip(), raw.images, raw.source, facts)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ def choose_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format])
         columns = chosen.choose(pool.columns, rows, given)
     except RapError as error:
         raise RapError(f"{pool.path}: ", error) from None
-    return RowReader(chosen, columns, pool.root, config.allow_urls, config.own_instruction)
+    facts = find_facts(config.facts, chosen.facts, pool.columns, pool.path) if config.facts else None
+    return RowReader(chosen, columns, pool.root, config.allow_urls, config.own_instruction, facts)
 
 
 def ingest(
@@ -102,18 +109,20 @@ def ingest(
     formats: Mapping[str, Format],
     on_progress: Callable[[int], None] | None = None,
     threads: int | None = None,
+    keep_duplicates: bool = False,
 ) -> Iterator[Sample | Quarantined]:
     """Every row in order as a `Sample` or a `Quarantined`, `config.limit` applied.
 
     Images are loaded and decoded whole on `threads` threads (default: the cores, at most 8); a few rows a thread are in
     memory at a time. An empty gold answer is refused even without `check_gold`. Of rows with the same images, question
-    and gold answer the first stays. `on_progress` is called with the number of rows done. RapError for what the user
+    and gold answer the first stays, or with `keep_duplicates` all. `on_progress` is called with the number of rows done. RapError for what the user
     must mend comes before the first row; after that one bad row never stops the stream.
     """
     reader = choose_format(pool, config, formats)
     count = min(len(pool), config.limit or len(pool))
     threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
-    return _stream(pool, reader, count, config.max_pixels, check_gold, on_progress, threads)
+    judge = partial(_judge, check_gold=check_gold, first_rows=None if keep_duplicates else {})
+    return _stream(pool, reader, count, config.max_pixels, judge, on_progress, threads)
 
 
 def load_samples(
@@ -140,7 +149,14 @@ def load_samples(
                 f"{pool.path}: row {number} was usable before ({problem.reason}); restore it or start a new run"
             ) from None
         return Sample(
-            sample_id(raw.question, raw.gold, images), number, raw.question, raw.gold, images, raw.source, sizes
+            sample_id(raw.question, raw.gold, images),
+            number,
+            raw.question,
+            raw.gold,
+            images,
+            raw.source,
+            sizes,
+            raw.facts,
         )
 
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as executor:
@@ -170,17 +186,16 @@ def _stream(
     reader: RowReader,
     count: int,
     max_pixels: int,
-    check_gold: CheckGold | None,
+    judge: Callable[[int, Future[_Loaded]], Sample | Quarantined],
     on_progress: Callable[[int], None] | None,
     threads: int,
 ) -> Iterator[Sample | Quarantined]:
-    first_rows: dict[str, int] = {}
     waiting: deque[tuple[int, Future[_Loaded]]] = deque()
     executor = ThreadPoolExecutor(threads, thread_name_prefix="rap-ingest")
 
     def finished() -> Sample | Quarantined:
         number, future = waiting.popleft()
-        item = _judge(number, future, check_gold, first_rows)
+        item = judge(number, future)
         if on_progress is not None:
             on_progress(number + 1)
         return item
@@ -216,7 +231,7 @@ def _load(reader: RowReader, row: Row, max_pixels: int) -> _Loaded:
 
 
 def _judge(
-    number: int, future: Future[_Loaded], check_gold: CheckGold | None, first_rows: dict[str, int]
+    number: int, future: Future[_Loaded], check_gold: CheckGold | None, first_rows: dict[str, int] | None
 ) -> Sample | Quarantined:
     try:
         loaded = future.result()
@@ -230,10 +245,10 @@ def _judge(
     reason = _gold_problem(check_gold, raw)
     if reason is not None:
         return Quarantined(number, "ungradable_gold", _printable(reason), identity)
-    first = first_rows.setdefault(identity, number)
+    first = number if first_rows is None else first_rows.setdefault(identity, number)
     if first != number:
         return Quarantined(number, "duplicate", f"same images, question and answer as row {first}", identity)
-    return Sample(identity, number, raw.question, raw.gold, loaded.images, raw.source, loaded.sizes)
+    return Sample(identity, number, raw.question, raw.gold, loaded.images, raw.source, loaded.sizes, raw.facts)
 
 
 def _gold_problem(check_gold: CheckGold | None, raw: RawSample) -> str | None:

@@ -33,6 +33,8 @@ class RawSample:
     gold: str
     images: tuple[Any, ...] = ()
     source: str = ""
+    facts: tuple[str, ...] = ()
+    """What the images show, in words; only where it was asked for (`pool.facts`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Sample:
     source: str = ""
     image_sizes: tuple[tuple[int, int], ...] = ()
     """(width, height) in pixels of each image, known from the one whole decode at ingest."""
+    facts: tuple[str, ...] = ()
+    """What the images show, in words; only where it was asked for (`pool.facts`), and no part of the identity."""
 
 
 @dataclass(frozen=True, slots=True)

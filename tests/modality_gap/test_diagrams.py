@@ -9,10 +9,10 @@ import re
 import pytest
 from PIL import Image
 
-from rap_plugin.evaluation.clauses import clauses_of
 from rap_plugin.modality_gap import Diagram, make_pool
 from rap_plugin.modality_gap.drawing import RENDERINGS, STROKES, draw
 from rap_plugin.modality_gap.figures import KINDS, SIDE, make_figure
+from rap_plugin.samples.clauses import clauses_of
 
 
 @pytest.fixture(scope="module")

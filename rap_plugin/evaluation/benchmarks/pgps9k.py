@@ -13,11 +13,10 @@ from rap_plugin.evaluation.benchmarks.base import (
     group,
     maybe_text,
     text_of,
-    texts_of,
 )
-from rap_plugin.evaluation.clauses import clauses_of
-from rap_plugin.evaluation.conditions import image_prompt, text_prompt
 from rap_plugin.evaluation.item import BenchmarkItem
+from rap_plugin.samples.conditions import image_prompt, text_prompt
+from rap_plugin.samples.formats.pgps9k import facts as facts_of
 from rap_plugin.samples.images import FirstOf
 
 
@@ -32,7 +31,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
     if not name:
         raise RowProblem("no file name in column 'diagram'")
     question = text_of(row, "text")
-    facts = clauses_of(texts_of(row, "parsing_stru_seqs"), texts_of(row, "parsing_sem_seqs"))
+    facts = facts_of(row)
     return BenchmarkItem(
         id=text_of(row, "id"),
         question=text_prompt(facts, question) if part == "text" else image_prompt(question),

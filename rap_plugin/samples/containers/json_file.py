@@ -86,8 +86,13 @@ def _rows_of(path: Path, content: Any, split: str | None) -> list[Row]:
                 Option("pool.split"),
                 f"); it has {', '.join(map(repr, list(content)[:8]))}",
             )
-        elif content and all(isinstance(row, dict) for row in content.values()):
-            return [{"id": key, **row} for key, row in content.items()]
+        # One damaged record among many is a bad row, not another kind of file.
+        elif 2 * sum(isinstance(row, dict) for row in content.values()) > len(content):
+            return [{"id": key, **row} if isinstance(row, dict) else _no_object(row) for key, row in content.items()]
     if not isinstance(content, list):
         raise RapError(f"{path}: not rows; expected {SHAPES}")
-    return [row if isinstance(row, dict) else BadRow(f"no JSON object but a {type(row).__name__}") for row in content]
+    return [row if isinstance(row, dict) else _no_object(row) for row in content]
+
+
+def _no_object(row: Any) -> BadRow:
+    return BadRow(f"no JSON object but a {type(row).__name__}")

@@ -9,6 +9,8 @@ from typing import Any
 from rap_plugin.samples.sample import RawSample, Status
 
 Row = Mapping[str, Any]
+FactsOf = Callable[[Row], Sequence[str]]
+"""The facts of a row in words; raises RowProblem where they cannot be read."""
 
 
 class RowProblem(Exception):
@@ -53,3 +55,5 @@ class Format:
     choose: Callable[[Sequence[str], Sequence[Row], ColumnChoice], ColumnChoice] = as_given
     without_own_instruction: Callable[[str], str] = str
     """A question without what the pool itself asks for in it; the question as it is where a pool asks for nothing."""
+    facts: FactsOf | None = None
+    """The facts of the image in words, where the pool brings them; read only where they are asked for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rap_plugin.samples.clauses import ReadClauses, read_clauses
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
 from rap_plugin.samples.formats.values import gold_of, images_of, question_of
 from rap_plugin.samples.images import FirstOf
@@ -32,4 +33,22 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
     )
 
 
-PGPS9K = Format("pgps9k", "PGPS9K: diagram, text, answer; pictures in Diagram_Visual/ or Diagram/", detect, read)
+def clauses(row: Row, *, parity: bool = False) -> ReadClauses:
+    """The row's clauses read as words, dropped ones counted. Raises RowProblem where a column holds no list."""
+    lists = []
+    for column in ("parsing_stru_seqs", "parsing_sem_seqs"):
+        value = row.get(column)
+        if value is not None and not isinstance(value, (list, tuple)):
+            raise RowProblem(f"the clauses are a {type(value).__name__}, not a list (column {column!r})")
+        lists.append(value or ())
+    return read_clauses(*lists, parity=parity)
+
+
+def facts(row: Row) -> Sequence[str]:
+    """The clauses in words (arXiv 2510.22836), corrected."""
+    return clauses(row).facts
+
+
+PGPS9K = Format(
+    "pgps9k", "PGPS9K: diagram, text, answer; pictures in Diagram_Visual/ or Diagram/", detect, read, facts=facts
+)
