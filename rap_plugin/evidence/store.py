@@ -116,6 +116,20 @@ class EvidenceStore(Database):
         found = self._matching(key)
         return found[0] if found else None
 
+    def settings(self, probe: int) -> dict[str, Any]:
+        """What is known of the settings of a probe."""
+        found = self.rows("SELECT settings FROM probes WHERE probe = ?", (probe,))
+        return dict(json.loads(found[0][0])) if found else {}
+
+    def learn(self, probe: int, **settings: str | int) -> None:
+        """Adds settings of a probe that were not known when it was made; known ones stay."""
+        known = self.settings(probe)
+        if settings.keys() <= known.keys():
+            return
+        with self._lock, self.transaction() as db:
+            text = json.dumps({**settings, **known}, sort_keys=True)
+            db.execute("UPDATE probes SET settings = ? WHERE probe = ?", (text, probe))
+
     def _matching(self, key: ProbeKey) -> tuple[int, dict[str, Any]] | None:
         """The probe that no setting contradicts; of several the one that agrees in most, then the oldest."""
         found = self.rows(

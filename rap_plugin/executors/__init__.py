@@ -18,7 +18,8 @@ class Executor(Protocol):
     """Answers batches.
 
     `start` is called before the first batch and may be called again; it returns the seconds that starting took, None
-    where nothing was started. `batch_size` is known for good after it. `run` answers every batch once, in any order,
+    where nothing was started. `batch_size` is known for good after it, and so is `dtype`, what the model computes in ("" where
+    that is not known). `run` answers every batch once, in any order,
     and takes no more of them than it can soon work on.
     """
 
@@ -27,6 +28,9 @@ class Executor(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+
+    @property
+    def dtype(self) -> str: ...
 
     def start(self) -> float | None: ...
 

@@ -26,6 +26,10 @@ class LocalExecutor:
     def batch_size(self) -> int:
         return self._engine.batch_size
 
+    @property
+    def dtype(self) -> str:
+        return self._engine.identity.dtype
+
     def start(self) -> float | None:
         """Starts an engine that can be told to, so that the ledger does not book its start to the first batch."""
         if self._started or not isinstance(self._engine, (Starts, ChecksAttention)):

@@ -85,6 +85,11 @@ class RayExecutor:
     def measures_attention(self) -> bool:
         return self._engine.measures_attention
 
+    @property
+    def dtype(self) -> str:
+        """What the workers' models compute in; known when the first has started."""
+        return self._ready.dtype if self._ready else ""
+
     def start(self) -> float | None:
         """Connects to Ray, starts the workers and waits for the first; returns the seconds that its engine took."""
         if self._workers:
@@ -187,6 +192,12 @@ class RayExecutor:
             raise found
         worker.starting = None
         self._ready = self._ready or found
+        if found.dtype != self._ready.dtype:
+            raise RapError(
+                f"Ray workers compute in {self._ready.dtype} and in {found.dtype}, so that their responses are not one model's; "
+                "give one with ",
+                Option("model.dtype"),
+            )
 
     def _answered(self, worker: _RayWorker, ref: Any, found: BatchResult | RapError) -> BatchResult:
         if isinstance(found, RapError):

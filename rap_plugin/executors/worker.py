@@ -22,6 +22,8 @@ class WorkerReady:
     batch_size: int
     seconds: float
     """That opening and starting the engine took."""
+    dtype: str = ""
+    """What the model computes in, "" where the engine does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Worker:
         except RapError as error:
             return self._here(error)
         assert self._engine is not None
-        return WorkerReady(self._engine.batch_size, time.perf_counter() - started)
+        return WorkerReady(self._engine.batch_size, time.perf_counter() - started, self._engine.identity.dtype)
 
     def answer(self, batch: Batch) -> BatchResult | RapError:
         """Reads the batch's images and answers it."""

@@ -65,9 +65,6 @@ def probe_keys(config: RunConfig, identity: ModelIdentity, ids: Sequence[str] = 
     settings = {"engine": model.engine, "min_pixels": model.min_pixels, "max_pixels": model.max_pixels}
     if model.dtype != "auto":
         identity = replace(identity, dtype=identity.dtype or model.dtype)
-    elif config.execution.executor == "ray":
-        # What `auto` is for the workers' devices is not known here: this process may lack their GPU.
-        identity = replace(identity, dtype="")
     keys: dict[Arm, ProbeKey] = {}
     for arm in ARMS:
         shuffled = arm == "blind" and config.prompt.blind == "shuffle" and ids
@@ -141,7 +138,7 @@ def _probe(
     }
     missing = sum(bits.bit_count() for arm in ARMS for bits in wanted[arm].values())
     if missing:
-        _start(prober)
+        _start(prober, probes)
     with ThreadPoolExecutor(1, "rap-grading") as grading:
         with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
             _sample(prober, probes, _plan(prober, samples, wanted), grading, advance)
@@ -160,10 +157,22 @@ def _to_retry(prober: Prober, probes: Mapping[Arm, int]) -> set[int]:
     return found
 
 
-def _start(prober: Prober) -> None:
+def _start(prober: Prober, probes: Mapping[Arm, int]) -> None:
+    """Starts what answers. Raises RapError where it computes in another number format than the evidence at hand."""
     seconds = prober.executor.start()
     if seconds is not None:
         prober.store.add_cost(LedgerEntry("start engine", seconds))
+    dtype = prober.executor.dtype
+    if not dtype:
+        return
+    for probe in probes.values():
+        known = prober.store.settings(probe).get("dtype", dtype)
+        if known != dtype:
+            raise RapError(
+                f"the stored responses were sampled in {known}, the engine here computes in {dtype}; say which you want with ",
+                Option("model.dtype"),
+            )
+        prober.store.learn(probe, dtype=dtype)
 
 
 def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Mapping[int, int]]) -> Iterator[Batch]:
@@ -267,7 +276,7 @@ def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
     total = sum(map(len, wanted.values()))
     if not total:
         return
-    _start(prober)
+    _start(prober, {"image": probe})
     with step("measure attention", total, "responses", quiet=prober.quiet) as advance:
         for done in prober.executor.run(_measure_plan(prober, probe, samples, wanted)):
             rows = [

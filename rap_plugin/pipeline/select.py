@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from rap_plugin.pipeline.probing import Prober, find_probes, probe_keys, probe_p
 from rap_plugin.pipeline.selection import make_selection, open_samples
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step
+from rap_plugin.rollout import ModelIdentity
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, describe, identity_of, read_run, selected_config
 from rap_plugin.run_dir.pool import (
@@ -103,9 +104,10 @@ def select_with(
         executor = LocalExecutor(engine, reader, config)
     with closing(make_grader(config, registry)) as grader, opened_run(run, config, pool, extend) as store:
         ingest_pool(store, pool, config, grader, registry, extend=extend, quiet=quiet)
-        describe(run, config, engine.identity, place_of(run, pool, config.pool.image_root))
+        place, identity = place_of(run, pool, config.pool.image_root), _known_here(engine.identity, config)
+        describe(run, config, identity, place)
         require_images(store, pool)
-        probes = find_probes(store, config, engine.identity, make=True)
+        probes = find_probes(store, config, identity, make=True)
         prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
         rule = curtailment.active_stopping_rule(config)
         if rule is None:
@@ -114,9 +116,18 @@ def select_with(
             find_open = partial(open_samples, store, config, probes, registry, rule)
             sampled = probe_waves(prober, probes, rule.waves(config), find_open)
         grade_rest(store, grader, probes, config)
+        sampled_in = store.settings(probes["image"]).get("dtype", identity.dtype)
+        describe(run, config, replace(identity, dtype=sampled_in), place)
         selection = make_selection(store, config, probes, registry)
         finish(run, selection, pool, store)
     return RunResult(run, selection, sampled, time.perf_counter() - started)
+
+
+def _known_here(identity: ModelIdentity, config: RunConfig) -> ModelIdentity:
+    """What is known of the model before it is started. What `auto` is for Ray's workers is not: this process may lack
+    their GPU."""
+    elsewhere = config.execution.executor == "ray" and config.model.dtype == "auto"
+    return replace(identity, dtype="") if elsewhere else identity
 
 
 def decide_run(run: str | Path, config: RunConfig, *, report: bool = False, pool: str | None = None) -> RunResult:

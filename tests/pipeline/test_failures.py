@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from rap_plugin import RapError, decide_run, load_config, select_run
-from rap_plugin.pipeline.probing import probe_keys
-from rap_plugin.rollout import ModelIdentity
 from tests.pipeline.test_select import make_config, verdicts
 
 
@@ -178,16 +176,3 @@ def test_another_number_format_samples_again_and_each_run_reads_its_own(tmp_path
     with sqlite3.connect(tmp_path / "run" / "evidence.sqlite") as db:
         found = {json.loads(text)["dtype"] for (text,) in db.execute("SELECT settings FROM probes")}
     assert found == {"float32", "bfloat16"}
-
-
-@pytest.mark.parametrize(
-    ("flags", "dtype"),
-    [
-        ({}, "float32"),
-        ({"execution.executor": "ray"}, None),
-        ({"execution.executor": "ray", "model.dtype": "float32"}, "float32"),
-    ],
-)
-def test_a_number_format_that_only_the_workers_know_is_no_part_of_the_key(flags: Any, dtype: str | None) -> None:
-    keys = probe_keys(load_config(flags=flags), ModelIdentity("m", "r1", dtype="float32"))
-    assert keys["image"].settings.get("dtype") == dtype

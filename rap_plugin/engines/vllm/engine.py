@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rap_plugin.config import ModelConfig
@@ -17,7 +18,7 @@ from rap_plugin.engines.facts import vision_facts, vision_tokens
 from rap_plugin.engines.pixels import bound_processor, pixel_bounds
 from rap_plugin.engines.turns import TurnQueue, VisionFacts
 from rap_plugin.engines.vllm.loading import load_vllm, needed_length
-from rap_plugin.engines.vllm.options import OPTIONS
+from rap_plugin.engines.vllm.options import OPTIONS, known_dtype
 from rap_plugin.engines.vllm.reading import read_attention
 from rap_plugin.engines.vllm.running import RunningVLLM
 from rap_plugin.engines.vllm.sampling import SampledRollout, sample
@@ -53,7 +54,7 @@ class VLLMEngine:
         pixel_bounds(config)  # a least above the most is said now
         self._config = config
         self._folder = find_model(config.id, config.revision, code=config.trust_remote_code)
-        self.identity: ModelIdentity = identify(config.id, self._folder)
+        self.identity: ModelIdentity = replace(identify(config.id, self._folder), dtype=known_dtype(config))
         self.batch_size: int = config.batch_size or BATCH_SIZE
         self._running: RunningVLLM | None = None
         self._asleep = False

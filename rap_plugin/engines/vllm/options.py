@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ GPU_SHARE = 0.88
 
 KEPT_GB = 2.0
 """Per rank, for the queries and keys of responses that are sampled or not yet reduced."""
+
+_SPELLED = {name: name for name in ("float32", "bfloat16", "float16")} | {"float": "float32", "half": "float16"}
+"""vLLM's names of number formats as the evidence has them."""
 
 OPTIONS: dict[str, str] = {
     "tensor_parallel_size": "GPUs that share each layer (default 1)",
@@ -45,10 +49,9 @@ def engine_arguments(
     `pixels` are the least and most of an image, where they are configured and the model's processor bounds them.
     """
     options = config.options
-    dtype = config.dtype if config.dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
     arguments: dict[str, Any] = {
         "model": folder,
-        "dtype": dtype,
+        "dtype": resolve_dtype(config, device),
         "max_model_len": length,
         "trust_remote_code": config.trust_remote_code,
         "tensor_parallel_size": int(options.get("tensor_parallel_size", 1)),
@@ -81,6 +84,26 @@ def engine_arguments(
         bounds = {"min_pixels": pixels[0], "max_pixels": pixels[1]}
         given["mm_processor_kwargs"] = {**(given.get("mm_processor_kwargs") or {}), **bounds}
     return arguments | given
+
+
+def resolve_dtype(config: ModelConfig, device: str) -> str:
+    """The number format that vLLM gets for this configuration."""
+    if config.dtype != "auto":
+        return config.dtype
+    return "float32" if device == "cpu" else "bfloat16"
+
+
+def known_dtype(config: ModelConfig) -> str:
+    """The number format that responses will be sampled in, told without starting vLLM; "" where `engine_args` leave it to
+    vLLM. Its CPU build says what it is in its version."""
+    given = str((config.options.get("engine_args") or {}).get("dtype", ""))
+    if given:
+        return _SPELLED.get(given.removeprefix("torch."), "")
+    try:
+        built_for = "cpu" if "cpu" in version("vllm") else "cuda"
+    except PackageNotFoundError:
+        return ""
+    return resolve_dtype(config, built_for)
 
 
 def whole_prompts(length: int) -> dict[str, Any]:

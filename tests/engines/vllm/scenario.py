@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -119,7 +120,17 @@ def pixels(engine) -> dict:
         "hf": counted,
         "plain": plain,
         "overlong": response_of(long[0][0]),
+        "dtypes": [engine.identity.dtype, str(engine._running.llm.llm_engine.model_config.dtype)],
+        "thoughtless": thoughtless(engine, wanted),
     }
+
+
+def thoughtless(engine, wanted) -> dict:
+    """Prompt tokens where the chat template is told not to let the model think, here and in engine `hf`."""
+    options = {"enable_thinking": False}
+    told_so = [Request(replace(request.prompt, template_options=options), (0,)) for request in wanted]
+    rows = engine.generate(told_so, Sampling(max_prompt_tokens=160, max_new_tokens=2))
+    return {"tokens": [row[0].prompt_tokens for row in rows], "hf": hf_lengths(engine, told_so)}
 
 
 def hf_lengths(engine, wanted) -> list[int]:
@@ -131,7 +142,12 @@ def hf_lengths(engine, wanted) -> list[int]:
     for request in wanted:
         messages = chat.chat_messages(request.prompt)
         inputs = processor.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+            messages,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            **request.prompt.template_options,
         )
         out.append(inputs["input_ids"].shape[1])
     return out

@@ -230,7 +230,7 @@ def ways(tmp_path_factory):
         }
         for name, options in WAYS.items()
     ]
-    pixels = {"dtype": "float32", "options": {}, "pixels": {"min_pixels": 784, "max_pixels": 1568}}
+    pixels = {"dtype": "auto", "options": {}, "pixels": {"min_pixels": 784, "max_pixels": 1568}}
     found = run(folder, [plain | {"faults": True}, *others, pixels], where / "out.json")
     return folder, rows, dict(zip(["plain", *WAYS, "pixels"], found, strict=True))
 
@@ -268,6 +268,22 @@ def test_images_have_the_configured_pixels_and_as_many_tokens_as_in_engine_hf(wa
     assert all(bounded < plain for bounded, plain in zip(found["tokens"], found["plain"], strict=True))
     assert found["overlong"]["status"] == "overlong"
     assert "model.max_pixels" in found["overlong"]["error"] or "max_prompt_tokens" in found["overlong"]["error"]
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_template_options_reach_the_chat_template_as_in_engine_hf(ways):
+    found = ways[2]["pixels"]
+    assert found["thoughtless"]["tokens"] == found["thoughtless"]["hf"]
+    added = [one - other for one, other in zip(found["thoughtless"]["tokens"], found["tokens"], strict=True)]
+    assert added == [len("<think></think>")] * 2  # one token a character
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_the_number_format_of_the_evidence_is_the_one_that_vllm_uses(ways):
+    known, used = ways[2]["pixels"]["dtypes"]
+    assert f"torch.{known}" == used
 
 
 @needs_vllm

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.vllm.options import OPTIONS, engine_arguments
+from rap_plugin.engines.vllm import options
+from rap_plugin.engines.vllm.options import OPTIONS, engine_arguments, known_dtype
 
 
 def test_every_option_reaches_vllm():
-    options = {
+    given = {
         "tensor_parallel_size": 2,
         "gpu_memory_utilization": 0.5,
         "kv_cache_gb": 3,
@@ -19,8 +22,8 @@ def test_every_option_reaches_vllm():
     }
     # Those that vLLM itself is not told.
     ours = {"max_model_len", "attention_gb", "second_copy"}
-    assert set(options) | ours == set(OPTIONS)
-    arguments = engine_arguments(ModelConfig(id="m", options=options), "folder", 640, "cuda")
+    assert set(given) | ours == set(OPTIONS)
+    arguments = engine_arguments(ModelConfig(id="m", options=given), "folder", 640, "cuda")
     expected = {
         "model": "folder",
         "max_model_len": 640,
@@ -36,6 +39,21 @@ def test_every_option_reaches_vllm():
     }
     assert {name: arguments[name] for name in expected} == expected
     assert arguments["compilation_config"] == {"cudagraph_mode": "PIECEWISE"}
+
+
+@pytest.mark.parametrize(
+    ("config", "build", "expected"),
+    [
+        ({}, "0.29.0+cpu", "float32"),
+        ({}, "0.29.0", "bfloat16"),
+        ({"dtype": "float16"}, "0.29.0", "float16"),
+        ({"options": {"engine_args": {"dtype": "half"}}}, "0.29.0", "float16"),
+        ({"options": {"engine_args": {"dtype": "auto"}}}, "0.29.0", ""),
+    ],
+)
+def test_the_number_format_is_known_before_vllm_starts(monkeypatch, config, build, expected):
+    monkeypatch.setattr(options, "version", lambda name: build)
+    assert known_dtype(ModelConfig(id="m", **config)) == expected
 
 
 def test_configured_pixels_stand_beside_what_engine_args_say():
