@@ -6,7 +6,7 @@ The images stay in the pool: whoever answers a batch reads them itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -81,6 +81,10 @@ def start_engine(engine: Engine, config: RunConfig) -> float:
     return time.perf_counter() - started
 
 
+CHUNK = 64
+"""Samples read at a time where all of them are."""
+
+
 class SampleReader:
     """The samples of batches, with the last window kept in memory."""
 
@@ -98,6 +102,12 @@ class SampleReader:
             loaded = load_samples(self._pool, self._config, batch.window, self._formats)
             self._window, self._samples = batch.window, {sample.row: sample for sample in loaded}
         return [self._same(self._samples[item.row], item.id) for item in batch.items]
+
+    def all(self, rows: Iterable[int]) -> Iterator[Sample]:
+        """The samples of these rows, a few in memory at a time."""
+        wanted = list(rows)
+        for start in range(0, len(wanted), CHUNK):
+            yield from load_samples(self._pool, self._config, wanted[start : start + CHUNK], self._formats)
 
     def partners(self, batch: Batch) -> list[Sample | None]:
         """Per item the sample whose images it gets, None where it keeps or drops its own."""

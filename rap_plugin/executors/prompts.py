@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rap_plugin.config import PromptConfig
@@ -16,16 +17,32 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RECIPE = 1
-"""Raised when the text of a prompt changes for the same configuration: old evidence is then not mixed in."""
+"""Part of a prompt's hash: evidence of another recipe is not mixed in."""
+
+BLIND_RECIPE = 2
+"""Of the blind arm without images, where a question holds placeholders side by side: each left a space under recipe 1."""
+
+_PLACEHOLDER = rf"[ \t]*{re.escape(IMAGE)}[ \t]*\n?"
 
 
-def prompt_hash(arm: Arm, config: PromptConfig) -> str:
+def recipe_of(arm: Arm, config: PromptConfig, questions: Iterable[str]) -> int:
+    """The recipe under which the prompts of an arm are made. A change counts only where it changes one of these
+    questions' prompts: all other evidence keeps its key."""
+    changed = arm == "blind" and config.blind == "drop"
+    return BLIND_RECIPE if changed and any(_spaced_before(question) for question in questions) else RECIPE
+
+
+def _spaced_before(question: str) -> bool:
+    return question.count(IMAGE) > 1 and without_placeholders(question) != re.sub(_PLACEHOLDER, " ", question).strip()
+
+
+def prompt_hash(arm: Arm, config: PromptConfig, recipe_number: int = RECIPE) -> str:
     """Names the recipe of an arm: 16 hexadecimal digits.
 
     The image arm does not depend on the intervention, so another intervention reuses its rollouts.
     """
     recipe: dict[str, object] = {
-        "recipe": RECIPE,
+        "recipe": recipe_number,
         "instruction": config.instruction or "",
         "system": config.system,
     }
@@ -63,18 +80,7 @@ def make_prompt(sample: Sample, arm: Arm, config: PromptConfig, partner: Sample 
 
 def without_placeholders(text: str) -> str:
     """The text with every `<image>` taken out, and the white space that it leaves behind."""
-    return re.sub(rf"[ \t]*{re.escape(IMAGE)}[ \t]*\n?", " ", text).strip()
-
-
-def partners(ids: list[str]) -> dict[str, str]:
-    """For intervention shuffle: the sample whose images each one gets, by id order and so by no row order."""
-    ordered = sorted(ids)
-    return {one: ordered[(i + 1) % len(ordered)] for i, one in enumerate(ordered)}
-
-
-def partners_hash(ids: list[str]) -> str:
-    """Names who gets whose images under intervention shuffle: 16 hexadecimal digits over the pool's samples."""
-    return hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=8).hexdigest()
+    return re.sub(rf"(?:{_PLACEHOLDER})+", " ", text).strip()
 
 
 def _grey(size: tuple[int, int], sample_id: str, index: int) -> Image:

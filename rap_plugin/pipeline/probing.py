@@ -9,6 +9,7 @@ An executor answers the batches, in this process or in several; everything is st
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,8 @@ from rap_plugin.evidence.records import LedgerEntry, PoolSample, ProbeKey
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor
 from rap_plugin.executors.batches import Batch, BatchItem, BatchResult, SampleReader, make_sampling
-from rap_plugin.executors.prompts import partners, partners_hash, prompt_hash
+from rap_plugin.executors.partners import Groups, partners, partners_hash, sharing
+from rap_plugin.executors.prompts import prompt_hash, recipe_of
 from rap_plugin.grading.base import Grader
 from rap_plugin.pipeline.failures import FailureWatch
 from rap_plugin.pipeline.grading import grade_pending
@@ -56,11 +58,15 @@ class Tried:
     attention: dict[int, int] = field(default_factory=dict)
 
 
-def probe_keys(config: RunConfig, identity: ModelIdentity, ids: Sequence[str] = ()) -> dict[Arm, ProbeKey]:
+def probe_keys(
+    config: RunConfig, identity: ModelIdentity, samples: Sequence[PoolSample] = (), groups: Groups = ()
+) -> dict[Arm, ProbeKey]:
     """The evidence keys of both arms under this configuration and model.
 
-    `ids` are those of the pool's samples with images: under intervention shuffle they decide who gets whose.
+    `samples` are the pool's with images: their questions decide the recipe of the blind arm, and under intervention
+    shuffle their ids and the `groups` that share an image decide who gets whose.
     """
+    ids = [sample.id for sample in samples]
     model = config.model
     settings = {"engine": model.engine, "min_pixels": model.min_pixels, "max_pixels": model.max_pixels}
     if model.dtype != "auto":
@@ -70,23 +76,48 @@ def probe_keys(config: RunConfig, identity: ModelIdentity, ids: Sequence[str] = 
         shuffled = arm == "blind" and config.prompt.blind == "shuffle" and ids
         keys[arm] = ProbeKey.of(
             arm,
-            prompt_hash(arm, config.prompt),
+            prompt_hash(arm, config.prompt, recipe_of(arm, config.prompt, (sample.question for sample in samples))),
             identity,
             make_sampling(config),
             **settings,
-            partners=partners_hash(list(ids)) if shuffled else None,
+            partners=partners_hash(ids, groups) if shuffled else None,
         )
     return keys
+
+
+SHARED_IMAGES = "shared_images"
+"""Name in the store's table of facts: which samples share an image, and of which samples that is known."""
+
+
+def shared_images(store: EvidenceStore, ids: Sequence[str], pool: SampleReader | None = None) -> Groups:
+    """Which of these samples share an image. Where it is not known it is read from the `pool`, all of it; without one it
+    counts as none, as in evidence of an older rap."""
+    known = json.loads(store.get_meta(SHARED_IMAGES) or "{}")
+    of = partners_hash(ids)
+    if known.get("of") != of:
+        if pool is None:
+            return ()
+        known = {"of": of, "groups": sharing(pool.all(sample.row for sample in store.samples() if sample.images > 0))}
+        store.set_meta(SHARED_IMAGES, json.dumps(known))
+    groups: Groups = known["groups"]
+    return groups
 
 
 def find_probes(
     store: EvidenceStore, config: RunConfig, identity: ModelIdentity, *, make: bool = False
 ) -> dict[Arm, int]:
-    """The probes of both arms by number. Where nothing was sampled, `make` begins one; else 0, which holds nothing."""
+    """The probes of both arms by number. Where nothing was sampled, `make` begins one; else 0, which holds nothing.
+
+    What an older rap sampled under an earlier recipe is found, too, where nothing is to be sampled.
+    """
+    samples = [sample for sample in store.samples() if sample.images > 0]
     shuffled = config.prompt.blind == "shuffle"
-    ids = [sample.id for sample in store.samples() if sample.images > 0] if shuffled else []
-    keys = probe_keys(config, identity, ids)
-    return {arm: store.probe(key) if make else store.find_probe(key) or 0 for arm, key in keys.items()}
+    groups = shared_images(store, [sample.id for sample in samples]) if shuffled else ()
+    keys = probe_keys(config, identity, samples, groups)
+    if make:
+        return {arm: store.probe(key) for arm, key in keys.items()}
+    before = {arm: replace(key, prompt_hash=prompt_hash(arm, config.prompt)) for arm, key in keys.items()}
+    return {arm: store.find_probe(key) or store.find_probe(before[arm]) or 0 for arm, key in keys.items()}
 
 
 def probe_pool(prober: Prober, probes: Mapping[Arm, int]) -> int:
@@ -178,13 +209,15 @@ def _start(prober: Prober, probes: Mapping[Arm, int]) -> None:
 def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Mapping[int, int]]) -> Iterator[Batch]:
     """The batches that sample what is wanted: per arm, bit sets of rollout indices by sample."""
     by_id = {sample.id: sample for sample in samples}
-    partner_of = partners(list(by_id)) if prober.config.prompt.blind == "shuffle" else {}
-    if partner_of and len(by_id) == 1:
-        raise RapError(
-            Option("prompt.blind"),
-            " shuffle gives every sample the images of another one, and this pool has one sample with images; take drop, "
-            "blank or noise",
-        )
+    partner_of: Mapping[str, str] = {}
+    if prober.config.prompt.blind == "shuffle":
+        partner_of = partners(list(by_id), shared_images(prober.store, list(by_id)))
+        if len(by_id) == 1 or not partner_of:
+            has = "has one sample with images" if len(by_id) == 1 else "shows the same image in every sample"
+            raise RapError(
+                Option("prompt.blind"),
+                f" shuffle gives every sample the images of another one, and this pool {has}; take drop, blank or noise",
+            )
     for window in _windows(samples):
         rows = tuple(sample.row for sample in window if any(sample.sample in wanted[arm] for arm in ARMS))
         for arm in ("blind", "image"):

@@ -22,7 +22,7 @@ from rap_plugin.grading import Grader
 from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.finish import finish
 from rap_plugin.pipeline.grading import grade_rest, grader_key, make_grader
-from rap_plugin.pipeline.probing import Prober, find_probes, probe_keys, probe_pool, probe_waves
+from rap_plugin.pipeline.probing import Prober, find_probes, probe_keys, probe_pool, probe_waves, shared_images
 from rap_plugin.pipeline.selection import make_selection, open_samples
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step
@@ -107,6 +107,8 @@ def select_with(
         place, identity = place_of(run, pool, config.pool.image_root), _known_here(engine.identity, config)
         describe(run, config, identity, place)
         require_images(store, pool)
+        if config.prompt.blind == "shuffle":
+            shared_images(store, [sample.id for sample in store.samples() if sample.images > 0], reader)
         probes = find_probes(store, config, identity, make=True)
         prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
         rule = curtailment.active_stopping_rule(config)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rap_plugin.config import PromptConfig, load_config
-from rap_plugin.executors.prompts import make_prompt, partners, partners_hash, prompt_hash, without_placeholders
+from rap_plugin.executors.prompts import make_prompt, prompt_hash, recipe_of, without_placeholders
 from rap_plugin.samples.sample import Sample, sample_id
 from tests.conftest import png
 
@@ -78,13 +78,15 @@ def test_shuffled_images_are_the_partners_repeated_or_cut_to_the_same_number() -
         make_prompt(make_sample(5), "blind", config)
 
 
-def test_partners_are_everybody_once_nobody_oneself_and_no_matter_of_order() -> None:
-    ids = [f"{i:02}" for i in range(7)]
-    found = partners(ids)
-    assert sorted(found.values()) == ids
-    assert all(one != other for one, other in found.items())
-    assert partners(ids[::-1]) == found
-    assert partners_hash(ids[::-1]) == partners_hash(ids) != partners_hash(ids[:-1])
+def test_placeholders_side_by_side_leave_one_space_and_a_recipe_of_their_own() -> None:
+    config = PromptConfig(instruction="")
+    assert without_placeholders("Compare <image><image> and <image> <image>\n<image>now.") == "Compare and now."
+    for question in ("<image><image>What?", "<image> and <image>?", "What? <image>\n<image>", "no image"):
+        assert recipe_of("blind", config, [question]) == 1
+    assert recipe_of("blind", config, ["What?", "Compare <image><image> now"]) == 2
+    assert recipe_of("image", config, ["Compare <image><image> now"]) == 1
+    assert recipe_of("blind", PromptConfig(blind="blank"), ["Compare <image><image> now"]) == 1
+    assert prompt_hash("blind", config, 2) != prompt_hash("blind", config)
 
 
 def test_an_intervention_changes_the_hash_of_the_blind_arm_only() -> None:
