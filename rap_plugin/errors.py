@@ -73,6 +73,10 @@ class EmptySelection(RapError):
     """No sample was chosen; the evidence is kept and the run's files are written."""
 
 
+class NoFittingSize(RapError):
+    """No number of the samples at hand is one that the training can run on."""
+
+
 def one_line(error: BaseException | str, limit: int = 300) -> str:
     """The first line of an exception's message, at most `limit` characters, without control characters.
 

@@ -64,6 +64,11 @@ def _show(comparison: Comparison) -> None:
             f"{view.stability.agreement:.1%} overlap with this selection on average",
             soft_wrap=True,
         )
+        if view.stability.unfit:
+            console.print(
+                f"  {view.stability.unfit} of the draws leave fewer samples than the training needs and count as empty",
+                soft_wrap=True,
+            )
         console.print(
             f"  {view.stability.firm:,} of them are firm (in 90% of the draws or more); "
             f"{view.stability.open:,} samples are open (in 10% to 90%)",

@@ -17,5 +17,7 @@ def command(run: str, to: str, out: str | None, pool: str | None) -> None:
     from rap_plugin.exports import export_run
 
     exported = export_run(run, to, out, pool=pool)
+    if exported.warning:
+        click.echo(f"warning: {exported.warning}", err=True)
     click.echo(f"{exported.rows:,} rows: {exported.path}")
     click.echo(exported.hint)

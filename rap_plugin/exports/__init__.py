@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Exported:
     rows: int
     hint: str
     """The trainer's own flags or line for it."""
+    warning: str = ""
+    """That the run's pool is another one now; empty where it is not."""
 
 
 def export_run(run: str | Path, to: str, out: str | Path | None = None, *, pool: str | None = None) -> Exported:
@@ -59,7 +61,7 @@ def export_run(run: str | Path, to: str, out: str | Path | None = None, *, pool:
         mark = {"target": to, "run": str(Path(run).absolute()), "rows": exported.rows}
         if not _is_export(draft):
             (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
-    return exported
+    return replace(exported, warning=source.warning)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rap_plugin.errors import EmptyPool, EmptySelection, RapError
 from rap_plugin.plugins import get_plugins, load_plugin_files
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, read_run
-from rap_plugin.run_dir.pool import missing_pool, pool_places
+from rap_plugin.run_dir.pool import missing_pool, open_pool_of, pool_places
 from rap_plugin.samples.ingest import load_samples
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
@@ -47,7 +47,9 @@ class SelectedPool:
     extra: tuple[str, ...]
     """Names of the `rap_*` columns."""
     missing: RapError | None = None
-    """That the run's pool is not to be found, which rows that only name image files need."""
+    """That the run's pool is not to be found or is another one now, which rows that only name image files need."""
+    warning: str = ""
+    """The same of a pool that is there: its rows are those of the run no longer."""
 
     def __len__(self) -> int:
         return len(self.pool)
@@ -81,7 +83,7 @@ def open_selected(run: Path, given: str | None = None) -> SelectedPool:
     selected = run / files.SELECTED
     if not selected.is_file():
         raise RapError(f"{run}: there is no {files.SELECTED}; `rap decide {run}` writes it")
-    root = _root_of(run, about, given)
+    root, problem, is_there = _root_of(run, about, given)
     there = config.pool.model_copy(
         update={"path": str(selected), "limit": None, "split": None, "image_root": str(root or run)}
     )
@@ -94,15 +96,22 @@ def open_selected(run: Path, given: str | None = None) -> SelectedPool:
     extra = tuple(name for name in pool.columns if name.startswith("rap_"))
     if "rap_id" not in extra:
         raise RapError(f"{selected}: has no column rap_id; `rap decide {run}` writes the file again")
-    return SelectedPool(run, pool, there, config.prompt, extra, missing_pool(run, about) if root is None else None)
+    warning = f"{problem}; exported is what {files.SELECTED} holds" if problem is not None and is_there else ""
+    return SelectedPool(run, pool, there, config.prompt, extra, problem, warning)
 
 
-def _root_of(run: Path, about: Mapping[str, Any], given: str | None) -> Path | None:
-    """Where relative image paths of the run's pool start; None where it is not to be found, which rows with bytes do without."""
-    for place in pool_places(run, about, given):
-        try:
-            return open_pool(place).root
-        except RapError:
-            if given is not None:
-                raise
-    return None
+def _root_of(run: Path, about: Mapping[str, Any], given: str | None) -> tuple[Path | None, RapError | None, bool]:
+    """(where relative image paths of the run's pool start, why that is not known, whether a pool is there at all).
+
+    A pool that is not the one that was probed is as good as none: rows with bytes do without. Raises RapError for one
+    that was given.
+    """
+    formats = get_plugins().registry().things["formats"]
+    try:
+        with files.open_store(run) as store:
+            return open_pool_of(run, about, store, formats, given).root, None, True
+    except RapError as problem:
+        if given is not None:
+            raise
+        is_there = any(True for _ in pool_places(run, about))
+        return None, problem if is_there else missing_pool(run, about), is_there

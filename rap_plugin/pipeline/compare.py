@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_plugin.errors import Option, RapError
+from rap_plugin.errors import NoFittingSize, Option, RapError
 from rap_plugin.evidence.rollouts import RolloutColumns, read_rollouts
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import ArmCounts, Numbers
@@ -51,6 +51,8 @@ class Stability:
     """Samples, selected or not, that 10 % to 90 % of the draws select: chance decides."""
     probability: Numbers = field(repr=False)
     """(N,) share of the draws that select each sample of the table."""
+    unfit: int = 0
+    """Draws of which no number of rows is one that the training can run on; they count as empty selections."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def resample(
     order = np.argsort(table.ids, kind="stable")
     chosen = selection.decision.chosen
     times = np.zeros(len(table), dtype=np.int64)
-    sizes, agreements = np.empty(draws), np.empty(draws)
+    sizes, agreements, unfit = np.empty(draws), np.empty(draws), 0
     for draw in range(draws):
         random = np.random.Generator(np.random.Philox(key=[seed, draw]))
         picks: dict[Arm, NDArray[np.int64]] = {}
@@ -222,7 +224,10 @@ def resample(
                 for column, over in wanted.items()
             },
         )
-        now = decide(again, config, registry.things["scorers"], selector)[0].chosen
+        try:
+            now = decide(again, config, registry.things["scorers"], selector)[0].chosen
+        except NoFittingSize:  # too few are left to cut: the training would have no rows
+            now, unfit = np.zeros_like(chosen), unfit + 1
         times += now
         either = int((now | chosen).sum())
         sizes[draw], agreements[draw] = now.sum(), (now & chosen).sum() / either if either else 1.0
@@ -239,6 +244,7 @@ def resample(
         int((probability[chosen] >= FIRM).sum()),
         int(((probability > 1 - FIRM) & (probability < FIRM)).sum()),
         probability,
+        unfit,
     )
 
 

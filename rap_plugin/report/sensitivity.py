@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rap_plugin.config import RunConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import NoFittingSize
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import EvidenceTable, Numbers, with_statistics
 from rap_plugin.evidence.variants import SIGMA, VARIANTS, Variant
@@ -143,7 +143,7 @@ def _outcomes(
         else:
             try:
                 decision, scores = decide(table, setting.config, NEEDED, select_rap)
-            except RapError:  # no number of rows that the training can run on
+            except NoFittingSize:
                 left_out.append(f"{name}{setting.label}")
                 continue
             outcomes.append(_judged(selection, setting, decision, scores["log_psi"]))

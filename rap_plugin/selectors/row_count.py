@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rap_plugin.config import SelectionConfig
-from rap_plugin.errors import Option, RapError
+from rap_plugin.errors import NoFittingSize, Option
 from rap_plugin.evidence.table import EvidenceTable
 from rap_plugin.selectors.base import Decision, Mask, Scores, place
 
@@ -63,7 +63,7 @@ def bring_to_size(decision: Decision, table: EvidenceTable, scores: Scores, opti
 
     The next best are the next in the selector's own order; where it has none, samples whose rollouts differ come first,
     then those that were over the budget only, then those that ACE passes, then the higher D, the harder, the id. An empty selection stays empty, and `repeat`
-    leaves the selection as it is: hosts then repeat rows. Raises RapError where no number fits.
+    leaves the selection as it is: hosts then repeat rows. Raises NoFittingSize where no number fits.
     """
     counts, rows = row_counts(options), int(decision.chosen.sum())
     if not rows or counts.fits(rows) or not changes_size(options):
@@ -75,7 +75,7 @@ def bring_to_size(decision: Decision, table: EvidenceTable, scores: Scores, opti
         target = counts.below(rows + len(others))
     if not target:
         can = "can be trained on" if options.size_by == "fill" else "are selected"
-        raise RapError(
+        raise NoFittingSize(
             f"{rows + len(others) if options.size_by == 'fill' else rows} samples {can}, and the training needs "
             f"{counts} rows, as in {counts.examples()}; give a larger pool or smaller batches, or set ",
             Option("selection.size_by"),

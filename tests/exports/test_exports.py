@@ -267,6 +267,22 @@ def test_exports_need_no_original_pool_when_rows_hold_their_images(tmp_path: Pat
     assert export_run(made.run, "easyr1", tmp_path / "out").rows == int(made.selection.decision.chosen.sum())
 
 
+def test_a_pool_that_is_another_one_now_is_said_and_refused_where_it_was_given(tmp_path: Path) -> None:
+    made = fabricate(tmp_path, 40)
+    made.store.close()
+    pool = Path(made.pool.path)
+    table = pq.read_table(pool)
+    pq.write_table(table.slice(1), pool)
+    done = CliRunner().invoke(cli, ["export", str(made.run), "--to", "jsonl"])
+    assert done.exit_code == 0, done.output
+    assert "warning: " in done.stderr
+    assert "39 rows where the run read 40: it is another pool or was edited" in done.stderr
+    refused = CliRunner().invoke(cli, ["export", str(made.run), "--to", "jsonl", "--pool", str(pool)])
+    assert "it is another pool or was edited" in str(refused.exception)
+    pq.write_table(table, pool)
+    assert CliRunner().invoke(cli, ["export", str(made.run), "--to", "jsonl"]).stderr == ""
+
+
 def test_the_command_writes_into_the_run_and_prints_the_trainers_flags(made: Fabricated) -> None:
     assert set(NAMED) == set(TARGETS)
     result = CliRunner().invoke(cli, ["export", str(made.run), "--to", "openrlhf"])

@@ -191,6 +191,20 @@ def test_a_run_that_is_brought_to_a_size_is_resampled_at_that_size(tmp_path: Pat
     assert (stability.size, stability.agreement) == (16.0, 1.0)
 
 
+def test_a_draw_that_leaves_too_few_samples_to_cut_counts_as_an_empty_selection(tmp_path: Path) -> None:
+    run = finished(tmp_path, samples=60, seed=8)
+    before = config_of(read_run(run), run)
+    chosen = int(decide_run(run, before).selection.decision.chosen.sum())
+    flags = {"selection.size_minimum": chosen, "selection.size_by": "cut"}
+    decide_run(run, load_config(flags=flags, base=before))
+    stability = compare_runs([run], draws=40).runs[0].stability
+    assert stability is not None
+    assert 0 < stability.unfit < 40
+    assert stability.size_interval[0] == 0
+    text = CliRunner().invoke(cli, ["compare", str(run), "--draws", "40", "--quiet"]).output
+    assert f"{stability.unfit} of the draws leave fewer samples than the training needs" in text
+
+
 def test_the_command_prints_prose_or_json_and_writes_probabilities(pair: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "probabilities.parquet"
     runs = [str(run) for run in pair]
