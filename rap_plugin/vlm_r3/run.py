@@ -16,7 +16,7 @@ from rap_plugin.errors import Command, Option, RapError, one_line
 from rap_plugin.evidence.records import LedgerEntry, PoolSample
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.traces import read_traces
-from rap_plugin.executors.prompts import partners
+from rap_plugin.executors.partners import partners
 from rap_plugin.grading import Grader
 from rap_plugin.pipeline.grading import grade_pending, make_grader
 from rap_plugin.pipeline.select import ingest_pool, opened_run, require_images
