@@ -79,7 +79,7 @@ ARROWS: dict[str, set[str]] = {
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
     "cli": WORDS
     | {"demo", "evaluation", "exports", "modality_gap", "pipeline", "plugins", "progress", "report", "run_dir"}
-    | {"samples"},
+    | {"samples", "trl_hooks"},
 }
 """Every room, from the ground up, and the rooms that it may import. What is not here may not be."""
 

@@ -145,7 +145,7 @@ class DapoTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _other_rows(self) -> Any:
         """Rows of the training set in a random order, for ever."""
-        rng = random.Random(f"{self.args.seed} {self._step} {self.accelerator.process_index}")
+        rng = random.Random(f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}")
         count = len(self.train_dataset)
         while True:
             for number in rng.sample(range(count), count):

@@ -1,0 +1,49 @@
+"""`rap modality-gap train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("train", short_help="Train a recipe, or write its launch script.")
+@click.argument("recipe", required=False)
+@click.option("--all", "every", is_flag=True, help="All six recipes, one after the other.")
+@click.option(
+    "--data", required=True, metavar="FILE|FOLDER", help="Pairs, as `prepare --condition contrastive` writes them."
+)
+@click.option("--model", required=True, metavar="FOLDER|HUB_ID", help="The base model.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of checkpoints.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Seed; several give several trainings. Default 0.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Change the recipe: training.prompts=64."
+)
+@click.option("--per-device", type=int, default=4, show_default=True, help="Responses that a device reads at once.")
+def command(
+    recipe: str | None,
+    every: bool,
+    data: str,
+    model: str,
+    out: Path,
+    seeds: tuple[int, ...],
+    assignments: tuple[str, ...],
+    per_device: int,
+) -> None:
+    """Train RECIPE (full_text, no_text, mix, curriculum, contrastive_kl, kl_curriculum, or a YAML file) with TRL.
+
+    What RECIPE starts from is trained first. Stopped at any moment, the same command goes on. On several GPUs:
+    accelerate launch -m rap_plugin.cli modality-gap train ..
+    """
+    from rap_plugin.errors import RapError
+    from rap_plugin.modality_gap.recipes import RECIPES, load_recipe, with_changes
+    from rap_plugin.trl_hooks.modality_gap import TrainingRun, train
+
+    if every == (recipe is not None):
+        raise RapError(f"give one recipe or --all; recipes: {', '.join(RECIPES)}")
+    asked = [load_recipe(recipe)] if recipe else list(RECIPES.values())
+    for seed in seeds or (0,):
+        for one in asked:
+            changed, known = with_changes(one, assignments)
+            run = TrainingRun(Path(data), model, out.absolute(), seed, per_device, click.echo)
+            click.echo(f"{changed.name} (seed {seed}): {train(changed, run, known)}")
