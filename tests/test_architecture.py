@@ -48,6 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "vlm_r3": WORDS
     | {
         "engines",
+        "evaluation",
         "evidence",
         "executors",
         "grading",
@@ -79,7 +80,7 @@ ARROWS: dict[str, set[str]] = {
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
     "cli": WORDS
     | {"demo", "evaluation", "exports", "modality_gap", "pipeline", "plugins", "progress", "report", "run_dir"}
-    | {"samples", "trl_hooks"},
+    | {"samples", "trl_hooks", "vlm_r3"},
 }
 """Every room, from the ground up, and the rooms that it may import. What is not here may not be."""
 

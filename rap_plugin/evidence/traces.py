@@ -19,3 +19,13 @@ def read_traces(store: Database, probe: int) -> Iterator[tuple[int, int, str]]:
     yield from store.query(
         "SELECT sample, rollout, trace FROM traces WHERE probe = ? ORDER BY sample, rollout", (probe,)
     )
+
+
+def newest_probe(store: Database, setting: str, value: str) -> int | None:
+    """The last probe with traces that has this setting; None where there is none."""
+    found = store.rows(
+        "SELECT max(probe) FROM probes WHERE json_extract(settings, '$.' || ?) = ? "
+        "AND EXISTS (SELECT 1 FROM traces WHERE traces.probe = probes.probe)",
+        (setting, value),
+    )
+    return found[0][0]

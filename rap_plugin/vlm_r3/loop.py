@@ -70,6 +70,8 @@ class RegionRow:
     error: str = ""
     segments: list[Segment] = field(default_factory=list)
     inserted: list[str] = field(default_factory=list)
+    told: Callable[[str, Look | None, str], None] | None = None
+    """Called after each segment with (its text, the look that it ended with, what was put in)."""
     _pixels: int = 0
     _pending: bool = False
     """Whether the last crop has not been read by the engine yet."""
@@ -101,6 +103,12 @@ class RegionRow:
         if segment.status != "ok":
             self._failed(segment)
             return
+        looked = len(self.looks)
+        self._take(segment)
+        if self.told is not None:
+            self.told(segment.text, self.looks[-1] if len(self.looks) > looked else None, self.inserted[-1])
+
+    def _take(self, segment: Segment) -> None:
         self._pending = False
         self.segments.append(segment)
         self.inserted.append("")
@@ -116,6 +124,10 @@ class RegionRow:
         else:
             self._look(segment.text)
             self._spent()
+
+    def cancel(self) -> None:
+        """Ends the row here: nobody waits for it any more."""
+        self.ended = self.ended or "cancelled"
 
     def trace(self) -> Trace:
         """What the row did."""

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from rap_plugin.vlm_r3.coordinates import Region, Size
 
-Ended = Literal["answer", "end", "tokens", "segments", "context", "engine_error", "overlong"]
+Ended = Literal["answer", "end", "tokens", "segments", "context", "cancelled", "engine_error", "overlong"]
 """`answer`: the answer is closed · `end`: the model ended its turn · `tokens`: its tokens are used up · `segments`: it has
-had all its goes · `context`: no room for more · `engine_error`, `overlong`: the engine has not answered at all."""
+had all its goes · `context`: no room for more · `cancelled`: nobody waits for it any more · `engine_error`, `overlong`: the engine has not answered at all."""
 
 VERSION = 1
 

@@ -17,6 +17,8 @@ def looker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     from tests.vlm_r3.looker import train
 
+    if "RAP_TEST_LOOKER" in os.environ:
+        return Path(os.environ["RAP_TEST_LOOKER"])
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = shared / "looker"
