@@ -27,13 +27,13 @@ def require_visible(folder: Path, flag: str) -> None:
     probe = folder / f".rap-probe-{word}"
     try:
         probe.write_text(word, encoding="utf-8")
-        found = [(node["NodeManagerAddress"], _reads(node["NodeID"], str(probe))) for node in nodes]
-        answers = {address: _answer(reference, word) for address, reference in found}
+        asked = [(node["NodeManagerAddress"], _reads(node["NodeID"], str(probe))) for node in nodes]
+        answers = [(address, _answer(reference, word)) for address, reference in asked]
     except OSError as error:
         raise RapError(f"{flag} {folder}: cannot be written ({error.strerror})") from None
     finally:
         probe.unlink(missing_ok=True)
-    blind = [f"{address} ({problem})" for address, problem in answers.items() if problem]
+    blind = [f"{address} ({problem})" for address, problem in answers if problem]
     if blind:
         raise RapError(
             f"{flag} {folder}: not the same folder on {len(blind)} of {len(nodes)} nodes, {', '.join(blind[:3])}, and the trainer "

@@ -1,0 +1,122 @@
+"""A Ray of two nodes on this machine, each in a working directory and with a view of the disk of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+@dataclass(frozen=True)
+class TwoNodes:
+    """A running cluster."""
+
+    address: str
+    dashboard: str
+    head: subprocess.Popen[bytes]
+    folder: Path
+
+
+def can_hide() -> bool:
+    """Whether a process may have a mount of its own."""
+    done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def two_nodes(
+    *, hidden: Path | None = None, head: Sequence[str] = (), second: Sequence[str] = (), dashboard: bool = False
+) -> Iterator[TwoNodes]:
+    """Starts both; the second node sees an empty folder in the place of `hidden`. `head` and `second` are further options.
+
+    Both are process groups of their own, ended at the end.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="rap-ray-"))  # short: Ray puts sockets below it
+    port, board = free_port(), free_port()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    environment["RAY_raylet_start_wait_time_s"] = "300"  # 30 s are not enough on a busy machine
+    with_dashboard = [f"--dashboard-port={board}"] if dashboard else []
+    first = [
+        RAY,
+        "start",
+        "--head",
+        f"--port={port}",
+        f"--temp-dir={folder}",
+        f"--ray-client-server-port={free_port()}",
+    ]
+    first += [
+        f"--include-dashboard={str(dashboard).lower()}",
+        *with_dashboard,
+        "--disable-usage-stats",
+        "--block",
+        *head,
+    ]
+    other = [
+        RAY,
+        "start",
+        f"--address=127.0.0.1:{port}",
+        "--node-ip-address=127.0.0.1",
+        "--disable-usage-stats",
+        "--block",
+        *second,
+    ]
+    if hidden is not None:
+        script = 'mount -t tmpfs none "$0" && exec "$@"'
+        other = ["unshare", "-m", "sh", "-c", script, str(hidden), *other]
+    started = []
+    try:
+        for name, command in (("first", first), ("second", other)):
+            (folder / name).mkdir()
+            with (folder / f"{name}.log").open("wb") as log:
+                started.append(
+                    subprocess.Popen(
+                        command,
+                        cwd=folder / name,
+                        env=environment,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+                )
+            _wait_for(port, started)
+        yield TwoNodes(f"127.0.0.1:{port}", f"http://127.0.0.1:{board}", started[0], folder)
+    finally:
+        for process in reversed(started):
+            _end(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
+    for _ in range(400):
+        assert all(process.poll() is None for process in processes), "a node of Ray ended at once"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.25)
+    raise AssertionError("Ray did not start")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
