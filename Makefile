@@ -3,13 +3,14 @@
 # make test   the hosts too, then every check and test
 # make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
 # make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
+# make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job: about half an hour
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl test lint gpu families generated clean
+.PHONY: demo trl test lint gpu families generated cluster clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -22,6 +23,9 @@ test: $(VENV)/.hosts lint
 
 gpu:
 	PYTHON=$(PYTHON) scripts/gpu_check.sh $(if $(WHEELS),--wheels $(WHEELS))
+
+cluster: $(VENV)/.hosts
+	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py
 
 families: $(VENV)/.hosts
 	OMP_NUM_THREADS=2 $(BIN)/python scripts/write_family_table.py

@@ -13,7 +13,8 @@ MODEL=${MODEL:-Qwen/Qwen2.5-VL-3B-Instruct}
 DATA=${DATA:-data/geometry3k/train.jsonl}
 ESTIMATOR=${ESTIMATOR:-group_norm}   # group_norm is GRPO; or rloo
 MODE=${MODE:-sync}                   # sync: all models share all GPUs; async: half of them sample, half train
-GPUS=${GPUS:-8}
+GPUS=${GPUS:-8}                      # of each node
+NODES=${NODES:-1}
 IMAGES=${IMAGES:-1}                  # most images of a row, as prepare_data.py prints it
 FILTER=${FILTER-rap}                 # a selector, or empty
 EPISODES=${EPISODES:-$([ -n "$FILTER" ] && echo 10 || echo 1)}  # ten times a tenth of the rows, or once all of them
@@ -44,8 +45,9 @@ exec python -m openrlhf.cli.train_ppo_ray \
   --algo.advantage.estimator "$ESTIMATOR" \
   --algo.kl.use_loss --algo.kl.estimator k3 --algo.kl.init_coef 0.01 \
   --ds.zero_stage 3 --ds.param_dtype bf16 --actor.gradient_checkpointing_enable \
-  --actor.num_gpus_per_node "$share" --ref.num_gpus_per_node "$share" \
-  --vllm.num_engines "$share" --vllm.enable_prefix_caching --vllm.sync_backend nccl \
+  --actor.num_nodes "$NODES" --actor.num_gpus_per_node "$share" \
+  --ref.num_nodes "$NODES" --ref.num_gpus_per_node "$share" \
+  --vllm.num_engines "$((share * NODES))" --vllm.enable_prefix_caching --vllm.sync_backend nccl \
   --train.num_episodes "$EPISODES" \
   --ckpt.output_dir "$OUT" --ckpt.path "$OUT/checkpoints" \
   --ckpt.save_steps "$EVERY" --ckpt.max_num 3 --ckpt.load_enable \

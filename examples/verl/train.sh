@@ -3,7 +3,7 @@
 #
 #     RUN=run/ DATA=pool.parquet VALIDATION=test.parquet MODEL=Qwen/Qwen2.5-VL-7B-Instruct bash train.sh
 #     REWEIGHT=1 RUN=run/ ... bash train.sh                               # rows drawn by what training samples
-#     DRY_RUN=1 RUN=run/ ... bash train.sh                                # prints the command only
+#     DRY_RUN=1 RUN=run/ ... bash train.sh                                # the command, and what it comes to in numbers
 #
 # DATA is the pool that was selected from, in verl's layout, or what `rap export RUN --to verl` writes. What follows
 # train.sh goes to verl as it is, behind the flags below, and so wins over them.
@@ -13,22 +13,24 @@ RUN=${RUN:?give the run directory of rap select}
 DATA=${DATA:?give the training files}
 VALIDATION=${VALIDATION:?give the validation files}
 MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} # the model that the run sampled
-GPUS=${GPUS:-8}
+GPUS=${GPUS:-8}                             # of each node
+NODES=${NODES:-1}
+EPOCHS=${EPOCHS:-15}                        # EasyR1's default: the papers name no other
+EVERY=${EVERY:-5}                           # rollout batches between checkpoints, and between evaluations
+OUT=${OUT:-runs/verl-$(basename "$MODEL")}  # checkpoints, TensorBoard; on more than one node, seen by all of them
+LOGGER=${LOGGER:-[\"console\",\"tensorboard\"]} # also wandb, mlflow, ..
+case $OUT in /*) ;; *) OUT=$PWD/$OUT ;; esac
 RUN=$(cd "$RUN" && pwd) # verl's workers have a working directory of their own
 
 rows=(
   data.custom_cls.path=pkg://rap_plugin.verl_hooks
   data.custom_cls.name=RapDataset
   "+data.rap.run_dir=$RUN"
+  # Counts fresh rollouts for REWEIGHT, and puts the selection into the logs.
+  trainer.v1.sampler.custom_sampler.path=pkg://rap_plugin.verl_hooks
+  trainer.v1.sampler.custom_sampler.name=RapReplayBuffer
 )
-if [ -n "${REWEIGHT:-}" ]; then
-  rows+=(
-    +data.rap.reweight=True
-    data.dataloader_num_workers=0
-    trainer.v1.sampler.custom_sampler.path=pkg://rap_plugin.verl_hooks
-    trainer.v1.sampler.custom_sampler.name=RapReplayBuffer
-  )
-fi
+[ -z "${REWEIGHT:-}" ] || rows+=(+data.rap.reweight=True data.dataloader_num_workers=0)
 
 command=(
   python -m verl.trainer.main_ppo
@@ -54,13 +56,18 @@ command=(
   actor_rollout_ref.rollout.gpu_memory_utilization=0.6
   actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=2
   actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=2
-  "trainer.n_gpus_per_node=$GPUS" trainer.nnodes=1
-  trainer.total_epochs=15 trainer.save_freq=5 trainer.test_freq=5
-  trainer.project_name=rap trainer.experiment_name=grpo 'trainer.logger=["console"]'
+  actor_rollout_ref.rollout.val_kwargs.n=4
+  actor_rollout_ref.rollout.val_kwargs.temperature=0.6
+  actor_rollout_ref.rollout.val_kwargs.do_sample=True
+  "trainer.n_gpus_per_node=$GPUS" "trainer.nnodes=$NODES"
+  "trainer.total_epochs=$EPOCHS" "trainer.save_freq=$EVERY" "trainer.test_freq=$EVERY"
+  "trainer.default_local_dir=$OUT/checkpoints" trainer.max_actor_ckpt_to_keep=3 trainer.resume_mode=auto
+  trainer.project_name=rap "trainer.experiment_name=$(basename "$OUT")" "trainer.logger=$LOGGER"
   "$@"
 )
+export TENSORBOARD_DIR=${TENSORBOARD_DIR:-$OUT/tensorboard}
 if [ -n "${DRY_RUN:-}" ]; then
   printf '%s\n' "${command[@]}"
-else
-  exec "${command[@]}"
+  exec python -m rap_plugin.verl_hooks.plan verl "$RUN" "${command[@]:3}" >&2
 fi
+exec "${command[@]}"

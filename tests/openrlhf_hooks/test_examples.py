@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from PIL import Image
 
 from rap_plugin.cli.path import PATHS
 from rap_plugin.openrlhf_hooks import contract, launch
+from rap_plugin.openrlhf_hooks.batches import fitting_rows
 from rap_plugin.openrlhf_hooks.filter import Filter, _check_images
 from rap_plugin.openrlhf_hooks.launch import wrap_command
 
@@ -96,6 +98,43 @@ def test_the_models_have_the_gpus_that_there_are(parsed):
     assert (other.actor.num_gpus_per_node, other.ref.num_gpus_per_node, other.vllm.num_engines) == (4, 4, 4)
     assert other.train.async_enable
     assert not other.vllm.enable_sleep
+
+
+def test_more_nodes_have_more_engines_and_ranks(parsed):
+    more = parsed(NODES="4")
+    assert (more.actor.num_nodes, more.ref.num_nodes, more.vllm.num_engines) == (4, 4, 32)
+    assert more.actor.num_gpus_per_node == 8
+    assert fitting_rows(more).multiple == 128
+    assert parsed(NODES="2", MODE="async").vllm.num_engines == 8
+
+
+def test_a_slurm_allocation_becomes_one_ray_and_one_launch(tmp_path):
+    log, bin = tmp_path / "log", tmp_path / "bin"
+    bin.mkdir()
+    for name, text in {
+        "scontrol": "echo node1; echo node2; echo node3",
+        "getent": "echo '10.0.0.1 STREAM node1'",
+        "srun": f'echo "srun $*" >> {log}',
+        "python": f'echo "python $1 $2 at $RAY_ADDRESS" >> {log}; [ "$1" != -m ] || printf "%s\\n" "$@" >> {log}',
+    }.items():
+        (bin / name).write_text(f"#!/bin/sh\n{text}\n")
+        (bin / name).chmod(0o755)
+    slurm = {"SLURM_JOB_NUM_NODES": "3", "SLURM_JOB_NODELIST": "node[1-3]", "SLURM_JOB_NAME": "mine"}
+    environment = {"PATH": f"{bin}:{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    environment |= {**slurm, "SHARED": "/shared", "SLURM_SUBMIT_DIR": str(EXAMPLES), "HEAD_START": "0"}
+    subprocess.run(["bash", EXAMPLES / "slurm.sh", "--rap.keep", "0.1"], env=environment, check=True, cwd=tmp_path)
+    lines = log.read_text().splitlines()
+    head = next(line for line in lines if "--head" in line)
+    assert "--nodes=1 --ntasks=1 --nodelist=node1 ray start --head --node-ip-address=10.0.0.1 --port=6379" in head
+    others = next(line for line in lines if "--exclude" in line)
+    assert "--nodes=2 --ntasks=2 --exclude=node1 ray start --address=10.0.0.1:6379 --num-gpus=8" in others
+    assert "python - 3 at 10.0.0.1:6379" in lines
+    words = lines[lines.index("-m") :]
+    given = dict(pairwise(words))
+    assert given["-m"] == "openrlhf.cli.train_ppo_ray"
+    assert (given["--vllm.num_engines"], given["--actor.num_nodes"]) == ("24", "3")
+    assert given["--ckpt.path"] == "/shared/runs/mine/checkpoints"
+    assert (given["--rap.evidence"], given["--rap.keep"]) == ("local", "0.1")
 
 
 def test_without_a_filter_nothing_of_ours_is_in_the_arguments(command_of, parsed):

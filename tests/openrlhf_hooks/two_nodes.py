@@ -84,18 +84,18 @@ def two_nodes(
     try:
         for name, command in (("first", first), ("second", other)):
             (folder / name).mkdir()
-            with (folder / f"{name}.log").open("wb") as log:
-                started.append(
-                    subprocess.Popen(
-                        command,
-                        cwd=folder / name,
-                        env=environment,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
-                    )
+            output = folder / f"{name}.log"
+            with output.open("wb") as log:
+                process = subprocess.Popen(
+                    command,
+                    cwd=folder / name,
+                    env=environment,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
                 )
-            _wait_for(port, started)
+            started.append(process)
+            _wait_for(process, output)
         yield TwoNodes(f"127.0.0.1:{port}", f"http://127.0.0.1:{board}", started[0], folder)
     finally:
         for process in reversed(started):
@@ -103,14 +103,15 @@ def two_nodes(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
-    for _ in range(400):
-        assert all(process.poll() is None for process in processes), "a node of Ray ended at once"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+def _wait_for(process: subprocess.Popen[bytes], output: Path) -> None:
+    """Until a node says that it has started."""
+    for _ in range(600):
+        text = output.read_text(errors="replace")
+        if "Ray runtime started" in text:
+            return
+        assert process.poll() is None, f"a node of Ray ended at once: {text[-2000:]}"
         time.sleep(0.25)
-    raise AssertionError("Ray did not start")
+    raise AssertionError(f"a node of Ray did not start: {text[-2000:]}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from rap_plugin import load_config, select_run
+from rap_plugin.demo import MODEL_DIR, POOL_PATH
+from rap_plugin.exports import export_run
+
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "trl" / "train_grpo.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "trl"
+SCRIPT = EXAMPLES / "train_grpo.py"
 
 
 def test_the_example_trains_on_a_selection_that_follows_the_model_and_counts_its_cost(tmp_path: Path) -> None:
@@ -37,3 +44,45 @@ def test_a_pool_too_small_for_one_batch_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert re.search(r"^the pool has 24 rows, and the training needs at least 48 of them", done.stderr, re.MULTILINE)
+
+
+def test_the_launch_script_trains_as_many_steps_as_its_plan_says_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    flags = {"pool.path": str(POOL_PATH), "pool.limit": 12, "model.id": str(MODEL_DIR), "sampling.rollouts": 1}
+    flags |= {"sampling.max_new_tokens": 16, "selection.selector": "random", "selection.keep": 0.75}
+    select_run(load_config(flags=flags), run, quiet=True)
+    export_run(run, "trl", run / "export-trl")
+    sizes = [
+        "--prompts",
+        "4",
+        "--batch",
+        "2",
+        "--generations",
+        "2",
+        "--per-device",
+        "2",
+        "--tokens",
+        "16",
+        "--every",
+        "1",
+    ]
+    script = ["train_selected.py", "--run", str(run), "--model", str(MODEL_DIR), "--out", str(out), *sizes]
+    main = runpy.run_path(str(EXAMPLES / "train_selected.py"))["main"]
+
+    def steps(epochs: int) -> tuple[int, list[float]]:
+        monkeypatch.setattr(sys, "argv", [*script, "--epochs", str(epochs), "--dry-run"])
+        main()
+        planned = capsys.readouterr().out
+        monkeypatch.setattr(sys, "argv", sys.argv[:-1])
+        main()
+        state = json.loads((out / f"checkpoint-{4 * epochs}" / "trainer_state.json").read_text())
+        assert f"training on them: {state['global_step']} optimizer steps in {epochs} epoch" in planned
+        return state["global_step"], [
+            entry["rap/selected"] for entry in state["log_history"] if "rap/selected" in entry
+        ]
+
+    assert steps(1) == (4, [9.0])
+    assert steps(2) == (8, [9.0]), "from the checkpoint on, and the selection is logged once"
+    assert len(list(out.glob("checkpoint-*"))) == 3
