@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,65 @@ from typing import Any
 import pluggy
 
 from rap_plugin import hookspecs
-from rap_plugin.errors import Command, RapError
+from rap_plugin.errors import Command, RapError, one_line
+
+log = logging.getLogger("rap_plugin")
 
 GROUP = "rap_plugin"
 """Both the pluggy project and the entry-point group."""
 
+BUILT_IN = "built-in"
+"""The plugin of what ships with the package."""
+
 KINDS = ("formats", "graders", "engines", "scorers", "selectors")
+
+
+CALLED = ("graders", "engines", "scorers", "selectors")
+"""Kinds that are functions."""
+
+
+class FromPlugin:
+    """A plugin's function, whose errors name it and its plugin; in everything else it is that function."""
+
+    def __init__(self, thing: Callable[..., Any], kind: str, name: str, owner: str) -> None:
+        self.__wrapped__ = thing
+        self._named = f"{kind[:-1]} {name!r} of plugin {owner!r}"
+        self._check = CHECKS.get(kind)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        try:
+            result = self.__wrapped__(*args, **options)
+            if self._check is not None:
+                self._check(result, len(args[0]))
+        except RapError:
+            raise
+        except Exception as error:
+            raise RapError(f"{self._named} failed ({_kind_of(error)}); mend it, or leave it out") from error
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__wrapped__":  # not there yet, as while a copy is made
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
+
+
+def _check_numbers(result: Any, count: int) -> None:
+    import numpy as np
+
+    shape = np.asarray(result, dtype=np.float64).shape
+    if shape != (count,):
+        raise TypeError(f"one number per sample is expected, {count} in all, not an array of shape {shape}")
+
+
+def _check_decision(result: Any, count: int) -> None:
+    given = [len(getattr(result, name, ())) for name in ("verdicts", "reasons")]
+    if given != [count, count]:
+        raise TypeError(
+            f"a Decision with {count} verdicts and reasons is expected, not {type(result).__name__} with {given}"
+        )
+
+
+CHECKS: dict[str, Callable[[Any, int], None]] = {"scorers": _check_numbers, "selectors": _check_decision}
 
 
 @dataclass
@@ -78,8 +132,28 @@ class Plugins:
                 except RapError:
                     raise
                 except Exception as error:
-                    self.failures[owner] = f"{type(error).__name__}: {error}"
+                    self.fail(owner, error)
         return registry
+
+    def fail(self, name: str, error: BaseException) -> None:
+        """Notes that a plugin failed, and says so once."""
+        if name not in self.failures:
+            log.warning("rap: plugin %s failed and is left out (%s)", name, _kind_of(error))
+        self.failures[name] = _kind_of(error)
+
+    def tell(self, hook: str, **facts: Any) -> None:
+        """Calls a hook of every plugin. One that raises stops no other; then RapError names it."""
+        problems = []
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            try:
+                implementation.function(*(facts[name] for name in implementation.argnames))
+            except RapError as error:
+                problems.append(error)
+            except Exception as error:
+                named = f"{hook} of plugin {implementation.plugin_name!r} failed ({_kind_of(error)})"
+                problems.append(RapError(f"{named}; everything stored is kept: mend the plugin, or leave it out"))
+        if problems:
+            raise problems[0]
 
 
 def _register_into(registry: Registry, kind: str, owner: str) -> Callable[[str, Any], None]:
@@ -89,6 +163,12 @@ def _register_into(registry: Registry, kind: str, owner: str) -> Callable[[str, 
             raise RapError(
                 f"{kind[:-1]} {name!r} is registered by both plugin {taken!r} and plugin {owner!r}; uninstall or rename one"
             )
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"{kind[:-1]} registered under {name!r}: a name is expected")
+        if kind in CALLED and not callable(thing):
+            raise TypeError(f"{kind[:-1]} {name!r} is no function but {type(thing).__name__}")
+        if kind in CALLED and owner != BUILT_IN:
+            thing = FromPlugin(thing, kind, name, owner)
         registry.things[kind][name] = thing
         registry.owners[kind][name] = owner
 
@@ -101,13 +181,13 @@ def _new() -> Plugins:
     plugins = Plugins(manager)
     from rap_plugin import builtins
 
-    plugins.register(builtins, "built-in")
+    plugins.register(builtins, BUILT_IN)
     # One by one, because PluginManager.load_setuptools_entrypoints stops at the first that fails.
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             plugins.register(entry.load(), entry.name)
-        except Exception as error:
-            plugins.failures[entry.name] = f"{type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:
+            plugins.fail(entry.name, error)
     return plugins
 
 
@@ -136,6 +216,19 @@ def load_plugin_files(paths: Iterable[str]) -> None:
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
-            raise RapError(f"{text}: the plugin failed to load ({type(error).__name__}: {error})") from error
-        plugins.register(module, name)
+            plugins.register(module, name)
+            plugins.manager.check_pending()  # a hook that there is not, by a slip of the pen
+        except (Exception, SystemExit) as error:
+            if plugins.manager.has_plugin(name):
+                plugins.unregister(module)
+            raise RapError(f"{text}: the plugin failed to load ({_kind_of(error)})") from error
+        plugins.registry()
+        if name in plugins.failures:
+            # Asked for by name: going on without it would be another run than the one that was asked for.
+            plugins.unregister(module)
+            raise RapError(f"{text}: the plugin failed to register ({plugins.failures.pop(name)})")
+
+
+def _kind_of(error: BaseException) -> str:
+    text = one_line(error)
+    return text if text.startswith(type(error).__name__) else f"{type(error).__name__}: {text}"

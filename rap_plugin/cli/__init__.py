@@ -68,7 +68,12 @@ def load_plugin_commands() -> None:
     _with_plugins = True
     from rap_plugin.plugins import get_plugins
 
-    get_plugins().manager.hook.rap_register_commands(cli=cli)
+    plugins = get_plugins()
+    for implementation in plugins.manager.hook.rap_register_commands.get_hookimpls():
+        try:
+            implementation.function(*(cli for _ in implementation.argnames))
+        except Exception as error:
+            plugins.fail(implementation.plugin_name, error)
 
 
 def main(arguments: list[str] | None = None) -> Any:

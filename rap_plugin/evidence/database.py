@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import RapError
+from rap_plugin.evidence.damage import damaged, explained, missing_tables
 from rap_plugin.evidence.filesystem import kind_of
 from rap_plugin.evidence.migration import migrate
 from rap_plugin.evidence.schema import SCHEMA, SCHEMA_VERSION
@@ -21,9 +23,11 @@ class Database:
     def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         """Opens the file; `create` makes it where it is missing or empty, else that is an error.
 
-        Raises RapError for a file that is missing, damaged, of a newer version, or not an evidence store.
+        A file or folder that cannot be written is opened for reading. Raises RapError for a file that is missing, damaged,
+        of a newer version, or not an evidence store.
         """
         self.path = path
+        self.read_only = read_only = read_only or not (create or _can_write(path))
         self._file = path.absolute()
         self._lock = threading.RLock()
         if not create and not _has_content(path):
@@ -32,6 +36,9 @@ class Database:
                 "back from a copy, or make a new run with `rap select`"
             )
         mode = "ro" if read_only else "rwc" if create else "rw"
+        if read_only and not _can_write(path) and not _has_content(path.with_name(f"{path.name}-wal")):
+            # Even to read, a write-ahead log wants to make files beside itself; a log that is empty is not needed.
+            mode = "ro&immutable=1"
         try:
             self._db = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode={mode}", uri=True, check_same_thread=False, timeout=60
@@ -55,6 +62,10 @@ class Database:
                 f"{self.path}: evidence of schema version {version}, this rap reads up to {SCHEMA_VERSION}; use the rap that "
                 "wrote it"
             )
+        if tables:
+            names = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if gone := missing_tables(names):
+                raise damaged(self.path, f"without the table{'s' * (len(gone) > 1)} {', '.join(gone)}")
         if read_only:
             if version != SCHEMA_VERSION:
                 raise RapError(f"{self.path}: written by an older rap; `rap decide` on the run brings it up to date")
@@ -77,7 +88,10 @@ class Database:
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The same as a list: no transaction of another thread comes in between."""
         with self._lock:
-            return self._db.execute(sql, values).fetchall()
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise explained(self.path, error) or error from None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -93,16 +107,8 @@ class Database:
                 with self._db:
                     yield self._db
                 self.committed()
-            except sqlite3.OperationalError as error:
-                if "full" in str(error) or "disk I/O" in str(error):
-                    raise RapError(
-                        f"{self.path}: the disk is full; nothing stored is lost: free some space and run the same command again"
-                    ) from None
-                if "locked" in str(error):
-                    raise RapError(
-                        f"{self.path}: another rap process is writing here; wait for it or stop it"
-                    ) from None
-                raise
+            except sqlite3.Error as error:
+                raise explained(self.path, error) or error from None
 
     def committed(self) -> None:
         """Called after every transaction that was stored."""
@@ -124,6 +130,11 @@ class Database:
         """Stores a fact."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+def _can_write(path: Path) -> bool:
+    """Whether the file and its folder, where SQLite keeps its journal, can be written."""
+    return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
 
 
 def _has_content(path: Path) -> bool:

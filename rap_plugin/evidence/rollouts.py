@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rap_plugin.evidence.damage import names_damage
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import HIGH_REWARD, Counts, EvidenceTable, Numbers
 from rap_plugin.rollout import Arm
@@ -36,6 +37,7 @@ class RolloutColumns:
     """By column of the store."""
 
 
+@names_damage
 def read_rollouts(
     store: EvidenceStore, table: EvidenceTable, arm: Arm, statistics: Sequence[str] = ()
 ) -> RolloutColumns:

@@ -16,6 +16,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from rap_plugin.errors import Option, RapError
+from rap_plugin.evidence.damage import damaged
 from rap_plugin.evidence.database import Database
 from rap_plugin.evidence.records import Failures, LedgerEntry, PoolSample, ProbeKey, RolloutRecord
 from rap_plugin.evidence.schema import ATTENTION_FAILED, ROLLOUT_FAILED, ROLLOUT_VERSION
@@ -140,7 +141,10 @@ class EvidenceStore(Database):
         best: tuple[int, dict[str, Any]] | None = None
         most = -1
         for number, text in found:
-            known = json.loads(text)
+            try:
+                known = dict(json.loads(text))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise damaged(self.path, error) from None
             both = known.keys() & key.settings.keys()
             if all(known[name] == key.settings[name] for name in both) and len(both) > most:
                 best, most = (number, known), len(both)
@@ -344,6 +348,8 @@ class EvidenceStore(Database):
                 f"WHERE sample IN ({_marks(some)}) AND probe IN ({_marks(list(arms))}) ORDER BY sample, probe, rollout",
                 (*some, *arms),
             )
+            if not all(isinstance(row[3], str) for row in found):
+                raise damaged(self.path, "a response is no text")
             records += [RolloutRecord(row[0], arms[row[1]], *row[2:]) for row in found]
         return records
 

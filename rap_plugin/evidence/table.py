@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rap_plugin.evidence.damage import names_damage
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, STATISTIC_COLUMNS
 from rap_plugin.rollout import ARMS, Arm
@@ -100,6 +101,7 @@ class EvidenceTable:
         return self.statistic(ENTROPY_COLUMN, "mean")
 
 
+@names_damage
 def read_table(
     store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int, statistics: Sequence[StatisticName] = ()
 ) -> EvidenceTable:
@@ -115,6 +117,8 @@ def read_table(
     numbers = np.array([entry[1] for entry in pool], dtype=np.int64)
     ids = np.array([entry[2] for entry in pool], dtype=object)
     images = np.array([entry[3] for entry in pool], dtype=np.int64)
+    if not all(isinstance(entry[2], str) for entry in pool):
+        raise TypeError("the id of a sample is no text")
     del pool
 
     extra = "".join(f", {REDUCE[over]}({column})" for column, over in statistics)
@@ -171,6 +175,7 @@ def read_table(
     )
 
 
+@names_damage
 def with_statistics(store: EvidenceStore, table: EvidenceTable, names: Sequence[StatisticName]) -> EvidenceTable:
     """The table with further attention statistics, read in one scan; those that it has stay as they are."""
     names = [name for name in names if name not in table.statistics]

@@ -6,13 +6,13 @@ The images stay in the pool: whoever answers a batch reads them itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rap_plugin.config import PoolConfig, RunConfig
 from rap_plugin.engines.base import Engine, MeasuresWhileSampling, Starts, not_measured, require_attention
-from rap_plugin.errors import Command, RapError
+from rap_plugin.errors import Command, RapError, one_line
 from rap_plugin.executors.prompts import make_prompt
 from rap_plugin.rollout import Arm, Attention, Prompt, Request, Response, Sampling
 from rap_plugin.samples.ingest import load_samples
@@ -133,12 +133,27 @@ def answer(batch: Batch, engine: Engine, reader: SampleReader, config: RunConfig
         make_prompt(sample, batch.arm, config.prompt, partner)
         for sample, partner in zip(reader.samples(batch), reader.partners(batch), strict=True)
     ]
+    try:
+        return _asked(batch, prompts, engine, sampling, config)
+    except RapError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise RapError(f"engine {engine.name} failed: {kind}: {one_line(error)}; stored rollouts are kept") from error
+
+
+def _asked(
+    batch: Batch, prompts: Sequence[Prompt], engine: Engine, sampling: Sampling, config: RunConfig
+) -> BatchResult:
+    """The engine's answer, in the numbers that were asked for."""
     started = time.perf_counter()
     if batch.measure:
         stored: list[tuple[Prompt, Any]] = [
             (prompt, item.token_ids) for prompt, item in zip(prompts, batch.items, strict=True)
         ]
-        return BatchResult(batch, [], engine.attention(stored, sampling), time.perf_counter() - started)
+        seen = engine.attention(stored, sampling)
+        _require_numbers(batch, [len(row) for row in seen])
+        return BatchResult(batch, [], seen, time.perf_counter() - started)
     requests = [Request(prompt, item.rollouts) for prompt, item in zip(prompts, batch.items, strict=True)]
     measured = batch.arm == "image" and config.measures_attention and engine.measures_attention
     if measured and isinstance(engine, MeasuresWhileSampling):
@@ -147,7 +162,16 @@ def answer(batch: Batch, engine: Engine, reader: SampleReader, config: RunConfig
         attention = [[seen for _, seen in row] for row in pairs]
     else:
         responses, attention = engine.generate(requests, sampling), []
+    _require_numbers(batch, [len(row) for row in responses])
     return BatchResult(batch, responses, attention, time.perf_counter() - started)
+
+
+def _require_numbers(batch: Batch, given: list[int]) -> None:
+    wanted = [len(item.rollouts) for item in batch.items]
+    if given != wanted:
+        raise ValueError(
+            f"{sum(given)} answers in {len(given)} rows for {sum(wanted)} rollouts of {len(wanted)} samples"
+        )
 
 
 def failed_result(batch: Batch, reason: str) -> BatchResult:

@@ -32,7 +32,7 @@ def finish(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, *,
     else:
         write_card(run, selection, pool)
         mark_stale(run)
-    get_plugins().manager.hook.rap_selection_made(run=run, selection=selection)
+    get_plugins().tell("rap_selection_made", run=run, selection=selection)
     if not selection.decision.chosen.any():
         raise _why_empty(selection)
 

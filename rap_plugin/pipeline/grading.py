@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rap_plugin.config import RunConfig
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.evidence.records import LedgerEntry
 from rap_plugin.evidence.store import EvidenceStore
-from rap_plugin.grading import GradeItem, Grader, GradingOptions, open_grader
+from rap_plugin.grading import Grade, GradeItem, Grader, GradingOptions, open_grader
 from rap_plugin.plugins import Registry
 from rap_plugin.rollout import Arm
 
@@ -24,12 +25,27 @@ def grade_pending(
     total, after = 0, (-1, -1, -1)
     while batch := store.ungraded(probes, grader.id, samples=samples, after=after, limit=GRADE_BATCH):
         started = time.perf_counter()
-        grades = grader.grade([GradeItem(*row[3:6], reward=row[6]) for row in batch])
+        grades = _grade(grader, [GradeItem(*row[3:6], reward=row[6]) for row in batch])
         cost = LedgerEntry("grade", time.perf_counter() - started, len(batch))
         store.set_grades(grader.id, [(*row[:3], grade) for row, grade in zip(batch, grades, strict=True)], cost)
         after = batch[-1][:3]
         total += len(batch)
     return total
+
+
+def _grade(grader: Grader, items: list[GradeItem]) -> list[Grade]:
+    """One grade per item. Raises RapError that names the grader where it fails; responses are stored by then."""
+    try:
+        grades = list(grader.grade(items))
+        if len(grades) != len(items):
+            raise ValueError(f"{len(grades)} grades for {len(items)} responses")
+    except RapError:
+        raise
+    except Exception as error:
+        raise RapError(
+            f"grader {grader.id} failed ({one_line(error)}); responses are kept, mend it or take another"
+        ) from error
+    return grades
 
 
 def make_grader(config: RunConfig, registry: Registry) -> Grader:

@@ -26,6 +26,7 @@ from rap_plugin.executors.prompts import prompt_hash, recipe_of
 from rap_plugin.grading.base import Grader
 from rap_plugin.pipeline.failures import FailureWatch
 from rap_plugin.pipeline.grading import grade_pending
+from rap_plugin.plugins import get_plugins
 from rap_plugin.progress import Advance, step
 from rap_plugin.rollout import ARMS, Arm, Attention, ModelIdentity
 
@@ -295,7 +296,8 @@ def _grade_now(prober: Prober, probe: int, batch: Batch) -> Batch:
 def _announce(prober: Prober, probes: Mapping[Arm, int], batch: Batch) -> None:
     if prober.hook.rap_sample_probed.get_hookimpls():
         for item, sample in zip(batch.items, prober.reader.samples(batch), strict=True):
-            prober.hook.rap_sample_probed(sample=sample, rollouts=prober.store.records(probes, [item.sample]))
+            rollouts = prober.store.records(probes, [item.sample])
+            get_plugins().tell("rap_sample_probed", sample=sample, rollouts=rollouts)
 
 
 def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:

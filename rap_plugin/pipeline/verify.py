@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError, one_line
+from rap_plugin.evidence.damage import require_whole
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
@@ -30,6 +31,9 @@ def verify_run(run: str | Path, pool: str | None = None) -> list[str]:
     selected rows is checked alone, which needs no pool where they hold their images.
     """
     run = Path(run)
+    read_run(run)
+    with files.open_store(run) as store:
+        require_whole(store)
     selection, store = load_selection(run)
     with closing(store):
         rows, _, _ = store.pool_counts()
@@ -48,6 +52,8 @@ def verify_run(run: str | Path, pool: str | None = None) -> list[str]:
                 f"{run / files.SCORES}: {name} of row {at} does not follow from the evidence; run `rap decide {run}`"
             )
     selected = _read(run / files.SELECTED)
+    if "rap_id" not in selected.column_names:
+        raise RapError(f"{run / files.SELECTED}: column rap_id is missing; run `rap decide {run}`")
     chosen = scores.filter(pc.is_in(scores["rap_verdict"], pa.array(CHOSEN)))
     if selected["rap_id"].to_pylist() != chosen["rap_id"].to_pylist():
         raise RapError(f"{run / files.SELECTED}: its rows are not the chosen ones; run `rap decide {run}`")

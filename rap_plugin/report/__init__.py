@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rap_plugin.errors import RapError
 from rap_plugin.run_dir import files
 
 if TYPE_CHECKING:
@@ -42,14 +43,19 @@ def write_card(run: Path, selection: Selection, pool: Pool) -> None:
 def mark_stale(run: Path) -> None:
     """Says at the top of a report that it shows an earlier decision; without a report there is nothing to do."""
     path = run / files.REPORT
-    if path.exists() and STALE not in (text := path.read_text(encoding="utf-8")):
+    if path.exists() and STALE not in (text := path.read_text(encoding="utf-8", errors="replace")):
         _write(path, text.replace("<main>", f"<main>\n{STALE}", 1))
 
 
 def shown_digest(path: Path) -> str | None:
     """The `Selection.digest` that a report or card was written for; None for a text that names none."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        found = re.search(r"rap-selection(?:\" content=\"|: )([0-9a-f]{16})", file.read(20_000))
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            found = re.search(r"rap-selection(?:\" content=\"|: )([0-9a-f]{16})", file.read(20_000))
+    except OSError as error:
+        raise RapError(
+            f"{path}: cannot be read ({error.strerror}); remove it and run `rap report {path.parent}`"
+        ) from None
     return found[1] if found else None
 
 

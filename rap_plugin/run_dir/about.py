@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.errors import Command, RapError
+from rap_plugin.errors import Command, RapError, one_line
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.rollout import ModelIdentity
 from rap_plugin.run_dir.files import RUN, write_json
@@ -24,14 +24,32 @@ def read_run(run: Path) -> dict[str, Any]:
     """`run.json`, checked for being one of ours."""
     try:
         about: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
-        about["config"], about["model"]
+        _require_shape(about)
     except FileNotFoundError:
         raise RapError(
             f"{run}: no run directory of rap (there is no {RUN}); make one with ", Command("rap select")
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RapError(f"{run / RUN}: cannot be read ({error})") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RapError(
+            f"{run / RUN}: cannot be read ({one_line(error, 120)}); bring the file back from a copy, or run ",
+            Command("rap select"),
+            " as before into a new folder",
+        ) from None
     return about
+
+
+def _require_shape(about: Any) -> None:
+    """Raises TypeError or KeyError for what no rap wrote; names that a later one may add are left alone."""
+    model = about["model"]
+    for part in (about, about["config"], model, about.get("pool") or {}, about.get("before_decide") or {}):
+        if not isinstance(part, Mapping):
+            raise TypeError(f"an object is expected, not {part!r:.40}")
+    for name in ("name", "revision", *(name for name in ("weights_hash", "dtype") if model.get(name) is not None)):
+        if not isinstance(model[name], str):
+            raise TypeError(f"model.{name} is no text")
+    for name, value in (about.get("pool") or {}).items():
+        if not isinstance(value, str):
+            raise TypeError(f"pool.{name} is no text")
 
 
 def config_of(about: Mapping[str, Any], run: Path) -> RunConfig:
@@ -39,8 +57,10 @@ def config_of(about: Mapping[str, Any], run: Path) -> RunConfig:
     try:
         return RunConfig.model_validate(about["config"])
     except ValueError as error:
-        first = str(error).splitlines()[1:2]
-        raise RapError(f"{run / RUN}: its configuration is of another version ({' '.join(first)})") from None
+        where = [line.strip() for line in str(error).splitlines()[1:3]]
+        raise RapError(
+            f"{run / RUN}: its configuration is of another version ({one_line(': '.join(where), 160)}); use the rap that wrote it"
+        ) from None
 
 
 def identity_of(about: Mapping[str, Any]) -> ModelIdentity:
@@ -52,7 +72,7 @@ def identity_of(about: Mapping[str, Any]) -> ModelIdentity:
 def selected_config(about: Mapping[str, Any], run: Path) -> RunConfig:
     """The configuration that `rap select` had, whatever was decided since."""
     config = config_of(about, run)
-    before = config_of({"config": {**about["config"], **about.get("before_decide", {})}}, run)
+    before = config_of({"config": {**about["config"], **(about.get("before_decide") or {})}}, run)
     return config.model_copy(update={section: getattr(before, section) for section in DECIDED})
 
 

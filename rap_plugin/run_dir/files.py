@@ -57,7 +57,13 @@ def locked(run: Path) -> Iterator[None]:
     except ImportError:  # not on Windows, where SQLite's own locks still keep rows whole
         yield
         return
-    with (run / LOCK).open("w") as file:
+    try:
+        file = (run / LOCK).open("w")
+    except OSError as error:
+        raise RapError(
+            f"{run}: cannot be written ({error.strerror}); change its permissions, or copy it and work on the copy"
+        ) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -139,6 +139,8 @@ def known_fingerprint(store: EvidenceStore) -> str:
 
 def remember_fingerprint(store: EvidenceStore, pool: Pool) -> None:
     """The pool is known to hold the same rows: its present fingerprint stands for them from now on."""
+    if store.read_only:
+        return
     known = store.get_meta(FINGERPRINT) or ""
     try:
         _, *rest = json.loads(known)
@@ -153,9 +155,9 @@ def _existing(run: Path, text: str, place: Mapping[str, str], name: str) -> list
     candidates = [Path(text).expanduser(), run.absolute().parent / Path(text).name, run / Path(text).name]
     if name in place:
         candidates.insert(0, Path(place[name]))
-        candidates.insert(2, run / place[f"{name}_from_run"])
+        candidates.insert(2, run / place.get(f"{name}_from_run", Path(text).name))
     unique: dict[str, Path] = {}
     for path in candidates:
-        if path.exists():
+        if os.path.exists(path):  # unlike Path.exists, False for what is no path at all
             unique.setdefault(os.path.realpath(path), path)
     return list(unique.values())

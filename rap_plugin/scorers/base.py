@@ -44,4 +44,5 @@ def scorer(name: str, *, arms: tuple[Arm, ...] = ARMS) -> Callable[[Score], Scor
 
 def arms_of(score: Score) -> tuple[Arm, ...]:
     """The arms that a score depends on."""
-    return score.arms if isinstance(score, Scorer) else ARMS
+    arms: tuple[Arm, ...] = getattr(score, "arms", ARMS)
+    return arms
