@@ -95,7 +95,7 @@ def names_damage(read: Callable[Concatenate[Store, P], T]) -> Callable[Concatena
             return read(store, *args, **options)
         except sqlite3.Error as error:
             raise explained(store.path, error) or error from None
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
             raise damaged(store.path, error) from error
 
     return guarded

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rap_plugin.rollout import Arm, ModelIdentity, Sampling
+from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.rollout import Arm, Attention, ModelIdentity, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +96,11 @@ class Failures:
     attention: int
     """Responses whose attention could not be measured."""
     final_attention: int
+
+
+def attention_values(attention: Attention | None) -> list[object]:
+    """State and statistics as the store keeps them, in the order of `STATISTIC_COLUMNS`."""
+    if attention is None:
+        return [None] * (1 + len(STATISTIC_COLUMNS))
+    state = f"failed: {attention.error}" if attention.error else "measured"
+    return [state, *(attention.statistics.get(column) for column in STATISTIC_COLUMNS)]

@@ -16,9 +16,9 @@ from sqlite3 import Connection
 from typing import Any
 
 from rap_plugin.errors import Option, RapError
-from rap_plugin.evidence.damage import damaged
+from rap_plugin.evidence.damage import damaged, names_damage
 from rap_plugin.evidence.database import Database
-from rap_plugin.evidence.records import Failures, LedgerEntry, PoolSample, ProbeKey, RolloutRecord
+from rap_plugin.evidence.records import Failures, LedgerEntry, PoolSample, ProbeKey, RolloutRecord, attention_values
 from rap_plugin.evidence.schema import ATTENTION_FAILED, ROLLOUT_FAILED, ROLLOUT_VERSION
 from rap_plugin.evidence.traces import insert_traces
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
@@ -131,6 +131,7 @@ class EvidenceStore(Database):
             text = json.dumps({**settings, **known}, sort_keys=True)
             db.execute("UPDATE probes SET settings = ? WHERE probe = ?", (text, probe))
 
+    @names_damage
     def _matching(self, key: ProbeKey) -> tuple[int, dict[str, Any]] | None:
         """The probe that no setting contradicts; of several the one that agrees in most, then the oldest."""
         found = self.rows(
@@ -141,10 +142,7 @@ class EvidenceStore(Database):
         best: tuple[int, dict[str, Any]] | None = None
         most = -1
         for number, text in found:
-            try:
-                known = dict(json.loads(text))
-            except (ValueError, TypeError, RecursionError) as error:
-                raise damaged(self.path, error) from None
+            known = dict(json.loads(text))
             both = known.keys() & key.settings.keys()
             if all(known[name] == key.settings[name] for name in both) and len(both) > most:
                 best, most = (number, known), len(both)
@@ -192,7 +190,7 @@ class EvidenceStore(Database):
                         len(response.token_ids),
                         1 + failed.get((sample, response.rollout), 0),
                         int(measured is not None),
-                        *_attention_values(measured),
+                        *attention_values(measured),
                     )
                 )
                 ids = array("i", response.token_ids).tobytes()
@@ -328,7 +326,7 @@ class EvidenceStore(Database):
             db.executemany(
                 f"UPDATE rollouts SET {assignments}, measurements = measurements + 1 "
                 "WHERE sample = ? AND probe = ? AND rollout = ?",
-                [(*_attention_values(attention), sample, probe, rollout) for sample, rollout, attention in measured],
+                [(*attention_values(attention), sample, probe, rollout) for sample, rollout, attention in measured],
             )
             _book(db, ledger)
 
@@ -388,13 +386,6 @@ def _book(db: Connection, entry: LedgerEntry) -> None:
         "INSERT INTO ledger (stage, started, seconds, rollouts, prompt_tokens, response_tokens) VALUES (?, ?, ?, ?, ?, ?)",
         (entry.stage, started, entry.seconds, entry.rollouts, entry.prompt_tokens, entry.response_tokens),
     )
-
-
-def _attention_values(attention: Attention | None) -> list[object]:
-    if attention is None:
-        return [None] * (1 + len(STATISTIC_COLUMNS))
-    state = f"failed: {attention.error}" if attention.error else "measured"
-    return [state, *(attention.statistics.get(column) for column in STATISTIC_COLUMNS)]
 
 
 def _clean(text: str) -> str:
