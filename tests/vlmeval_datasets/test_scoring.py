@@ -16,6 +16,7 @@ from rap_plugin.evaluation.shown_answers import read_answers
 from rap_plugin.evaluation.task_names import DATASETS
 from rap_plugin.vlmeval_datasets.score import score_file
 from rap_plugin.vlmeval_datasets.tsv import write_tsv
+from tests.evaluation.judge_server import Server
 
 pandas = pytest.importorskip("pandas", reason="pandas comes with VLMEvalKit")
 
@@ -103,6 +104,24 @@ def test_a_failed_response_is_unread_and_the_headline_comes_first(prepared: Path
     assert next(iter(found)) == "pair_accuracy"
     assert found["pair_accuracy"] == pytest.approx(200 / 3)
     assert found["unread"] == pytest.approx(100 / 6)
+
+
+def test_a_judge_on_the_command_line_gets_what_rules_could_not_read_and_nothing_else(
+    prepared: Path, tmp_path: Path
+) -> None:
+    texts = ["\\boxed{A}", "I cannot tell them apart.", "It is A or B.", "B", "", "The answer is (b)."]
+    server = Server()
+    try:
+        found = score_file(
+            "RAP_MMVP",
+            predictions(tmp_path / "m_RAP_MMVP.tsv", texts),
+            {"model": "small-judge", "api_base": f"{server.url}/chat/completions"},
+        )
+    finally:
+        server.close()
+    assert found["judged"] == pytest.approx(200 / 6)
+    asked = sorted(text for text in texts for prompt in server.asked if text and json.dumps(text) in prompt)
+    assert asked == ["I cannot tell them apart.", "It is A or B."]
 
 
 def test_predictions_of_other_data_are_refused(prepared: Path, tmp_path: Path) -> None:
