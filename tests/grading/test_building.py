@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rap_plugin.grading import GradeItem, GradingOptions, open_grader
-from rap_plugin.grading.building import Ask, Opinion, grader
+from rap_plugin.grading.building import Ask, Opinion, grader, reward_of
 
 
 @grader("starts", version=3, moved_by=("rtol",))
@@ -48,3 +50,11 @@ def test_a_grader_that_asks_workers_has_to_name_them() -> None:
 
     with pytest.raises(TypeError, match="names them"):
         asks(GradingOptions()).grade([GradeItem("a", "b")])
+
+
+@given(st.floats(0, 1))
+def test_right_and_well_formatted_is_exactly_one_for_every_weight(weight: float) -> None:
+    assert reward_of(True, True, weight) == 1.0
+    assert reward_of(False, False, weight) == 0.0
+    assert reward_of(True, False, 0.1) == 0.9
+    assert reward_of(False, True, 0.1) == 0.1

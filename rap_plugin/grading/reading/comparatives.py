@@ -87,7 +87,7 @@ _EMPTY = frozenset(
 
 def stem(word: str) -> str:
     """A word without its plural ending, its "ing" or the "e" that endings hide: "wears" as "wearing"."""
-    word = _IRREGULAR.get(word, word)
+    word = _IRREGULAR.get(word, word).removesuffix("'s")
     for ending, replacement in (
         ("ies", "y"),
         ("ves", "f"),
@@ -98,7 +98,7 @@ def stem(word: str) -> str:
         ("shes", "sh"),
         ("s", ""),
     ):
-        if word.endswith(ending) and len(word) > len(ending) + 1 and not word.endswith("ss"):
+        if word.endswith(ending) and len(word) > len(ending) + 1 and not word.endswith(("ss", "us", "is")):
             word = word[: -len(ending)] + replacement
             break
     if word.endswith("ing") and len(word) > 5:
