@@ -58,7 +58,8 @@ ARROWS: dict[str, set[str]] = {
         "run_dir",
         "samples",
     },
-    "modality_gap": WORDS | {"exports", "grading", "plugins", "run_dir", "samples"},
+    "modality_gap": WORDS
+    | {"engines", "evaluation", "exports", "grading", "plugins", "progress", "run_dir", "samples"},
     "openrlhf_hooks": WORDS
     | {
         "engines",

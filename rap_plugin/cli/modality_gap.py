@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rap_plugin.cli import modality_gap_prepare, modality_gap_train
+from rap_plugin.cli import modality_gap_prepare, modality_gap_report, modality_gap_train
 
 
 @click.group("modality-gap", short_help="Text against image: data, training recipes, the gap.")
@@ -13,4 +13,6 @@ def command() -> None:
 
 
 command.add_command(modality_gap_prepare.command)
+command.add_command(modality_gap_report.measure_command)
+command.add_command(modality_gap_report.report_command)
 command.add_command(modality_gap_train.command)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rap_plugin.modality_gap.diagrams import MODEL_DIR, POOL_PATH, Diagram, make_pool
+from rap_plugin.modality_gap.diagrams import MODEL_DIR, POOL_DIR, Diagram, make_pool
 
-__all__ = ["MODEL_DIR", "POOL_PATH", "Diagram", "make_pool"]
+__all__ = ["MODEL_DIR", "POOL_DIR", "Diagram", "make_pool"]

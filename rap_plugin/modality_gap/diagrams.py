@@ -20,8 +20,9 @@ from rap_plugin.samples.conditions import image_prompt, text_prompt
 MODEL_DIR: Path = Path(__file__).parent / "model"
 """Folder of the small model for these diagrams, as `AutoModelForImageTextToText.from_pretrained` reads it."""
 
-POOL_PATH: Path = Path(__file__).parent / "diagrams.parquet"
-"""The embedded pool: columns id, problem (one `<image>` placeholder), answer, images, facts, text, image, kind, rendering."""
+POOL_DIR: Path = Path(__file__).parent / "pool"
+"""The embedded pool, train.parquet and test.parquet: id, problem_id, kind, rendering, problem (one `<image>` placeholder), facts,
+text and image (the prompts of the two conditions), answer, images. Test problems stand there in every rendering."""
 
 
 @dataclass(frozen=True)
