@@ -66,7 +66,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _BothSides:
     """One problem in both conditions."""
 
     text: list[GapRecord]
@@ -78,11 +78,11 @@ def measure_gap(records: Iterable[GapRecord]) -> Gap | None:
     held: dict[tuple[str, int], dict[str, list[GapRecord]]] = defaultdict(lambda: {"text": [], "image": []})
     for record in records:
         held[record.problem, record.seed][record.condition].append(record)
-    by_problem: dict[str, list[_Pair]] = defaultdict(list)
+    by_problem: dict[str, list[_BothSides]] = defaultdict(list)
     unpaired: set[str] = set()
     for (problem, _), sides in held.items():
         if sides["text"] and sides["image"]:
-            by_problem[problem].append(_Pair(sides["text"], sides["image"]))
+            by_problem[problem].append(_BothSides(sides["text"], sides["image"]))
         else:
             unpaired.add(problem)
     if not by_problem:
@@ -149,7 +149,7 @@ def _mean(values: Iterable[float]) -> float:
     return sum(held) / len(held)
 
 
-def _mean_of(group: Sequence[_Pair], of: Callable[[_Pair], float]) -> float:
+def _mean_of(group: Sequence[_BothSides], of: Callable[[_BothSides], float]) -> float:
     return _mean(of(pair) for pair in group)
 
 
@@ -158,7 +158,7 @@ def _tokens(sides: Iterable[Sequence[GapRecord]]) -> float | None:
     return sum(counts) / len(counts) if counts else None
 
 
-def _renderings(pairs: Sequence[_Pair]) -> dict[str, float]:
+def _renderings(pairs: Sequence[_BothSides]) -> dict[str, float]:
     held: dict[str, list[float]] = defaultdict(list)
     for pair in pairs:
         for record in pair.image:
@@ -166,7 +166,7 @@ def _renderings(pairs: Sequence[_Pair]) -> dict[str, float]:
     return {name: _mean(held[name]) for name in sorted(held)}
 
 
-def _agreement(pairs: Sequence[_Pair]) -> Agreement:
+def _agreement(pairs: Sequence[_BothSides]) -> Agreement:
     shares = np.array([(_accuracy(pair.text), _accuracy(pair.image)) for pair in pairs])
     text, image = shares[:, 0], shares[:, 1]
     same = [value for pair in pairs if (value := _same_answers(pair)) is not None]
@@ -179,7 +179,7 @@ def _agreement(pairs: Sequence[_Pair]) -> Agreement:
     )
 
 
-def _same_answers(pair: _Pair) -> float | None:
+def _same_answers(pair: _BothSides) -> float | None:
     """The share of pairs (text response, image response) with the same answer; two right ones say the same."""
     sides = [
         [_said(record, i) for record in side for i in range(len(record.answers))] for side in (pair.text, pair.image)
