@@ -17,7 +17,7 @@ import click
 @click.option("--image-root", metavar="FOLDER", help="Where relative image paths start.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
 @click.option(
-    "-n", "--samples", type=click.IntRange(min=1, max=62), default=4, show_default=True, help="Responses per condition."
+    "--samples", "-n", type=click.IntRange(min=1, max=62), default=4, show_default=True, help="Responses per condition."
 )
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), default=0.6, show_default=True)
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=2048, show_default=True)
