@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -19,6 +20,9 @@ import click
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Change the recipe: training.prompts=64."
 )
+@click.option(
+    "--host", type=click.Choice(("trl", "openrlhf", "verl")), default="trl", show_default=True, help="Who trains."
+)
 @click.option("--per-device", type=int, default=4, show_default=True, help="Responses that a device reads at once.")
 def command(
     recipe: str | None,
@@ -28,14 +32,19 @@ def command(
     out: Path,
     seeds: tuple[int, ...],
     assignments: tuple[str, ...],
+    host: Literal["trl", "openrlhf", "verl"],
     per_device: int,
 ) -> None:
     """Train RECIPE (full_text, no_text, mix, curriculum, contrastive_kl, kl_curriculum, or a YAML file) with TRL.
 
     What RECIPE starts from is trained first. Stopped at any moment, the same command goes on. On several GPUs:
     accelerate launch -m rap_plugin.cli modality-gap train ..
+
+    With --host openrlhf or verl, OUT/RECIPE-HOST.sh is written instead, and --data is a folder with text/, image/ and, where the
+    recipe needs it, contrastive/ as `prepare` writes them.
     """
     from rap_plugin.errors import RapError
+    from rap_plugin.modality_gap.launch import launch_script, write_script
     from rap_plugin.modality_gap.recipes import RECIPES, load_recipe, with_changes
     from rap_plugin.trl_hooks.modality_gap import TrainingRun, train
 
@@ -45,5 +54,12 @@ def command(
     for seed in seeds or (0,):
         for one in asked:
             changed, known = with_changes(one, assignments)
+            if host != "trl":
+                script = launch_script(
+                    host, changed, known, str(Path(data).absolute()), model, str(out.absolute()), seed
+                )
+                name = f"{changed.name}-{host}" + (f"-{seed}" if len(seeds) > 1 else "")
+                click.echo(write_script(out / f"{name}.sh", script))
+                continue
             run = TrainingRun(Path(data), model, out.absolute(), seed, per_device, click.echo)
             click.echo(f"{changed.name} (seed {seed}): {train(changed, run, known)}")
