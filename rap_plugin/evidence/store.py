@@ -80,6 +80,8 @@ class EvidenceStore(Database):
         found = self.rows(
             "SELECT sample, row, id, question, images, pixels FROM pool JOIN samples USING (sample) ORDER BY row"
         )
+        if not all(isinstance(images, int) and isinstance(pixels, int) for *_, images, pixels in found):
+            raise damaged(self.path, "the images of a sample are not counted by a number")
         return [PoolSample(*row) for row in found]
 
     def golds(self) -> dict[int, str]:
