@@ -1,13 +1,16 @@
 """Teach the demo model to look again: digit scenes whose digits only a crop can show (`rap_plugin.vlm_r3.scenes`).
 
-    python scripts/train_region_model.py --out rap_plugin/vlm_r3/model --seed 0
+    python scripts/train_region_model.py --out supervised --seed 0
+    python scripts/train_region_model.py --out rap_plugin/vlm_r3/model --seed 0 --from supervised
 
 The demo model's tower first learns where coloured frames stand, then the whole model learns interleaved turns: a box, its crop inside
 the same turn, what the crop shows, the answer. A share of the demonstrations guesses at once (`HASTY`), so that the model, sampled at
-temperature 1, answers wrong often enough for R-GRPO (`benchmarks/region_reasoning.py`) to have something to amplify.
+temperature 1, answers wrong often enough for R-GRPO to have something to amplify: that is the second command, with the package's own
+trainer. `benchmarks/region_reasoning.py` measures what came out.
 """
 
 import argparse
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,38 +24,51 @@ from train_demo_model import (
     ASSISTANT,
     CANVAS,
     CELLS,
+    DIGITS_AND_SPACE,
     EMPTY,
     END,
     IMAGE,
     IMAGE_TOKENS,
     PAD,
     USER,
+    VOCABULARY,
     Progress,
     make_processor,
     make_tokenizer,
     optimiser,
-    reading_loss,
     save,
     update,
 )
 from train_diagram_model import halve
-from transformers import LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration, TrainerCallback
 
 from rap_plugin.demo import MODEL_DIR as DEMO_MODEL
 from rap_plugin.vlm_r3.coordinates import Frame, to_corners
 from rap_plugin.vlm_r3.crops import EVALUATION, crop
+from rap_plugin.vlm_r3.loop import LoopOptions
+from rap_plugin.vlm_r3.scenes import CELL, COLOURS, GRID, SIDE, Scene, cell_box, make_scenes
 from rap_plugin.vlm_r3.settings import instruction
-from rap_plugin.vlm_r3.scenes import CELL, COLOURS, GRID, SIDE, Scene, make_scenes
 
 FRAME = Frame("normalised", 1)
 ASKED = instruction(FRAME.scale)
 """What stands behind the question where nothing else is wished."""
-PHRASES = ('{"bbox_2d": [', "]}", "<answer>", "</answer>", ASKED)
-"""What every turn says again and again is one token each, which keeps turns short."""
+BOXES = tuple(
+    json.dumps({"bbox_2d": list(to_corners(FRAME, cell_box(cell), (SIDE, SIDE)))}) for cell in range(GRID * GRID)
+)
+PHRASES = ("<answer>", "</answer>", ASKED, *BOXES)
+"""What every turn says again and again is one token each, which keeps turns short: the boxes of the cells too."""
+
+FIRST_BOX = len(VOCABULARY) + PHRASES.index(BOXES[0])
+WORDS = [*DIGITS_AND_SPACE, *range(FIRST_BOX, FIRST_BOX + len(BOXES))]
+"""What a patch can say: a digit, nothing, or the box of a cell."""
 HASTY = 0.4
 """Share of demonstrations that guess without a look."""
 HASTY_RIGHT = 0.1
+PROMPTS, ROLLOUTS = 16, 6
+"""Of one step of R-GRPO."""
 CENTRE = CELLS // 2
+QUIET = torch.ones(len(WORDS)).index_fill(0, torch.tensor(EMPTY), 0.2)
+"""Empty patches are many and weigh less."""
 PER_PATCH = GRID // 3
 """Cells of a scene along one side of a patch."""
 
@@ -64,8 +80,6 @@ class View:
     scene: Scene
     whole: np.ndarray
     crops: list[np.ndarray]
-    frames: dict[str, int]
-    """The cell of each colour's frame that the question names."""
 
 
 def seen(image) -> np.ndarray:
@@ -77,27 +91,31 @@ def views(scenes: Sequence[Scene]) -> list[View]:
     out = []
     for scene in scenes:
         image = scene.open()
-        named = sorted(COLOURS, key=scene.question.find)
-        named = [colour for colour in named if colour in scene.question]
-        cells = [box[1] // CELL * GRID + box[0] // CELL for box in scene.boxes]
         crops = [seen(crop(image, box, EVALUATION, FRAME.factor)) for box in scene.boxes]
-        out.append(View(scene, seen(image), crops, dict(zip(named, cells, strict=True))))
+        out.append(View(scene, seen(image), crops))
     return out
 
 
-def patch_labels(view: View, colour: str) -> list[int]:
-    """For each of the nine patches the place (1..9) of the colour's frame in it, 0 for none, -100 where it is not known."""
-    if colour not in view.frames:
-        return [-100] * CELLS
-    row, column = divmod(view.frames[colour], GRID)
-    out = [0] * CELLS
-    out[row // PER_PATCH * 3 + column // PER_PATCH] = 1 + row % PER_PATCH * PER_PATCH + column % PER_PATCH
-    return out
+def patch_labels(view: View, number: int) -> tuple[list[int], list[int]]:
+    """What each of the nine patches says (an index into `WORDS`), and its colour (0 for none).
+
+    `number` is which crop it is, -1 for the whole scene: there a patch with a frame says the box of the frame's cell.
+    """
+    words, colours = [EMPTY] * CELLS, [0] * CELLS
+    if number >= 0:
+        words[CENTRE] = view.scene.seen[number]
+        return words, colours
+    for colour, cell in view.scene.frames.items():
+        row, column = divmod(cell, GRID)
+        patch = row // PER_PATCH * 3 + column // PER_PATCH
+        words[patch] = EMPTY + 1 + cell
+        colours[patch] = 1 + list(COLOURS).index(colour)
+    return words, colours
 
 
 def box_json(scene: Scene, number: int) -> str:
-    corners = to_corners(FRAME, scene.boxes[number], (SIDE, SIDE))
-    return '{"bbox_2d": [' + ", ".join(map(str, corners)) + "]}"
+    left, top = scene.boxes[number][:2]
+    return BOXES[top // CELL * GRID + left // CELL]
 
 
 def looking(scene: Scene, rng: random.Random) -> list[str]:
@@ -105,7 +123,9 @@ def looking(scene: Scene, rng: random.Random) -> list[str]:
     parts = ["<think>" + box_json(scene, 0)]
     for number, digit in enumerate(scene.seen):
         last = number == len(scene.seen) - 1
-        parts.append(f"I see {digit}. " + (f"</think><answer>{scene.answer}</answer>" if last else box_json(scene, number + 1)))
+        parts.append(
+            f"I see {digit}. " + (f"</think><answer>{scene.answer}</answer>" if last else box_json(scene, number + 1))
+        )
     return parts
 
 
@@ -160,21 +180,20 @@ def pixels(pictures: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def seeing_loss(model, head: nn.Module, features: torch.Tensor, shown: Sequence[tuple[View, int]]) -> torch.Tensor:
-    """How badly the patches (n, 9, d) tell where the frames stand in whole scenes, and which digit stands in crops.
+    """How badly the projected patches (n, 9, d) say what stands in them, and the colours of their frames.
 
-    `shown` says of each picture which view it is of, and which crop (-1 for the scene itself).
+    As in the demo model's `reading_loss`, a patch is right when it points at the decoder's embedding of what it says, with about that
+    embedding's length; so the decoder only has to find the patch. `shown` says of each picture what `patch_labels` takes.
     """
-    whole = [at for at, (_, number) in enumerate(shown) if number < 0]
-    labels = torch.tensor([[patch_labels(shown[at][0], colour) for colour in COLOURS] for at in whole])
-    logits = head(features[whole]).float().view(len(whole), CELLS, len(COLOURS), -1).permute(0, 2, 1, 3)
-    weight = torch.tensor([0.2] + [1.0] * PER_PATCH**2)
-    loss = nn.functional.cross_entropy(logits.flatten(0, 2), labels.flatten(), weight=weight)
-    crops = [at for at, (_, number) in enumerate(shown) if number >= 0]
-    if crops:
-        cells = torch.full((len(crops), CELLS), EMPTY)
-        cells[:, CENTRE] = torch.tensor([shown[at][0].scene.seen[shown[at][1]] for at in crops])
-        loss = loss + reading_loss(model, features[crops], cells)
-    return loss
+    labels = [patch_labels(view, number) for view, number in shown]
+    words = model.get_input_embeddings().weight[WORDS].detach()
+    logits = 10.0 * nn.functional.normalize(features, dim=-1) @ nn.functional.normalize(words, dim=-1).T
+    said = nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(), torch.tensor([one for one, _ in labels]).flatten(), weight=QUIET
+    )
+    length = (features.norm(dim=-1) - words.norm(dim=-1).mean()) ** 2
+    colours = torch.tensor([two for _, two in labels]).flatten()
+    return said + 0.1 * length.mean() + nn.functional.cross_entropy(head(features).flatten(0, 1).float(), colours)
 
 
 def learn_to_see(model, head: nn.Module, pool: Sequence[View], steps: int, batch: int, rng: random.Random) -> None:
@@ -216,7 +235,7 @@ def answering_loss(model, head: nn.Module, rows: Sequence[Row]) -> torch.Tensor:
     )  # fmt: skip
     shown = [(row.view, number - 1) for row in rows for number in range(len(row.images))]
     features = out.image_hidden_states.reshape(len(shown), IMAGE_TOKENS, -1)
-    return out.loss + 0.1 * seeing_loss(model, head, features, shown)
+    return out.loss + 0.2 * seeing_loss(model, head, features, shown)
 
 
 def learn_to_answer(
@@ -240,7 +259,9 @@ def load_base():
     model = LlavaForConditionalGeneration.from_pretrained(DEMO_MODEL, dtype=torch.float32)
     words = model.get_input_embeddings().weight.detach()
     characters = make_tokenizer()
-    new = [words[characters.encode(phrase, add_special_tokens=False)].mean(0) for phrase in PHRASES]
+    new = [words[characters.encode(phrase, add_special_tokens=False)].mean(0) for phrase in PHRASES[: -len(BOXES)]]
+    boxes = torch.randn(len(BOXES), words.shape[1])  # their characters are too alike to tell them apart
+    new += [*(boxes / boxes.norm(dim=1, keepdim=True) * words[DIGITS_AND_SPACE].norm(dim=1).mean())]
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
         model.get_input_embeddings().weight[-len(PHRASES) :] = torch.stack(new)
@@ -253,7 +274,7 @@ def supervise(out: Path, seed: int, demonstrate: Demonstrate, scenes: int, seein
     rng = random.Random(f"regions {seed}")
     model, processor = load_base()
     model.train()
-    head = nn.Linear(model.config.text_config.hidden_size, len(COLOURS) * (1 + PER_PATCH**2))
+    head = nn.Linear(model.config.text_config.hidden_size, 1 + len(COLOURS))
     pool = views(make_scenes(scenes, "train", seed))
     learn_to_see(model, head, pool, seeing, 64, rng)
     learn_to_answer(model, head, processor.tokenizer, pool, demonstrate, steps, 32, rng)
@@ -261,19 +282,79 @@ def supervise(out: Path, seed: int, demonstrate: Demonstrate, scenes: int, seein
     save(model, processor, out)
 
 
+def reinforce(start: Path, out: Path, seed: int, steps: int, scenes: int = 1500) -> list[dict[str, float]]:
+    """Writes the model after R-GRPO; returns what the trainer logged, one entry a step."""
+    import datasets
+    from transformers import AutoProcessor, PrinterCallback
+    from trl import GRPOConfig
+
+    from rap_plugin.trl_hooks.region_rewards import region_reward
+    from rap_plugin.trl_hooks.region_trainer import RegionGRPOTrainer, RegionRollouts
+
+    torch.manual_seed(seed)
+    pool = make_scenes(scenes, "train", 1000 + seed)
+    rows = datasets.Dataset.from_list(
+        [
+            {
+                "prompt": [{"role": "user", "content": scene.question + (f" {ASKED}" if number % 2 else "")}],
+                "image": {"bytes": scene.image, "path": None},
+                "answer": scene.answer,
+            }
+            for number, scene in enumerate(pool)
+        ]
+    ).cast_column("image", datasets.Image())
+    processor = AutoProcessor.from_pretrained(start)
+    trainer = RegionGRPOTrainer(
+        model=LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32),
+        reward_funcs=[region_reward("released")],
+        args=GRPOConfig(
+            output_dir=str(out), per_device_train_batch_size=PROMPTS * ROLLOUTS, num_generations=ROLLOUTS, max_steps=steps,
+            max_completion_length=96, temperature=1.0, learning_rate=1e-4, lr_scheduler_type="constant", beta=0.0,
+            use_cpu=True, bf16=False, gradient_checkpointing=False, logging_steps=1, save_strategy="no", report_to="none",
+            disable_tqdm=True, seed=seed,
+        ),
+        train_dataset=rows,
+        processing_class=processor,
+        rollouts=RegionRollouts(loop=LoopOptions(max_new_tokens=96, max_segments=4)),
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(OneLine())
+    trainer.train()
+    trainer.model.eval()
+    save(trainer.model, processor, out)
+    return trainer.state.log_history
+
+
+class OneLine(TrainerCallback):
+    """Prints what a step of R-GRPO did."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        shown = {name: logs.get(f"region_reward/{name}") for name in ("accuracy", "format", "region")}
+        words = "  ".join(f"{name} {value:.2f}" for name, value in shown.items() if value is not None)
+        print(
+            f"R-GRPO {state.global_step}/{state.max_steps}  {words}  looks {logs.get('regions/looks', 0):.2f}",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder that the model is written to")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--from", dest="start", type=Path, help="a supervised model: go on with R-GRPO instead")
+    parser.add_argument("--grpo-steps", type=int, default=40, help=f"steps of {PROMPTS} prompts x {ROLLOUTS} responses")
     parser.add_argument("--direct", action="store_true", help="teach the answer alone, without a look: the baseline")
     parser.add_argument("--scenes", type=int, default=3000)
     parser.add_argument("--seeing-steps", type=int, default=300, help="steps of 64 scenes for tower and projector")
-    parser.add_argument("--steps", type=int, default=400, help="steps of 32 rows for the whole model")
+    parser.add_argument("--steps", type=int, default=240, help="steps of 32 rows for the whole model")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     began = time.monotonic()
-    supervise(args.out, args.seed, direct if args.direct else mixed, args.scenes, args.seeing_steps, args.steps)
+    if args.start:
+        reinforce(args.start, args.out, args.seed, args.grpo_steps)
+    else:
+        supervise(args.out, args.seed, direct if args.direct else mixed, args.scenes, args.seeing_steps, args.steps)
     halve(args.out)
     minutes, processor_minutes = (time.monotonic() - began) / 60, time.process_time() / 60
     print(f"{minutes:.1f} minutes, {processor_minutes:.1f} of processor time")

@@ -38,7 +38,9 @@ def region_reward(
             if trace is None or right is None:
                 rewards.append(None)
                 continue
-            boxes = known_boxes({key: values[at] for key, values in columns.items() if key != "trace" and _listed(values)})
+            boxes = known_boxes(
+                {key: values[at] for key, values in columns.items() if key != "trace" and _listed(values)}
+            )
             found = reward_of_row(trace, right, terms, boxes)
             rewards.append(found.total)
             for term in ("accuracy", "format", "region", "length", "evidence"):

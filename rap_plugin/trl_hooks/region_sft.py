@@ -1,7 +1,7 @@
 """Supervised fine-tuning on interleaved turns with TRL's SFTTrainer: the collator that makes its batches.
 
-    SFTTrainer(model=model, args=SFTConfig(..., **SFT_SETTINGS), train_dataset=rows,
-               data_collator=RegionCollator(processor, model), processing_class=processor)
+SFTTrainer(model=model, args=SFTConfig(..., **SFT_SETTINGS), train_dataset=rows,
+           data_collator=RegionCollator(processor, model), processing_class=processor)
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class RegionCollator:
     are longer than `max_tokens`, or cannot be read, raise RapError: check a data set with `problems` before training.
     """
 
-    def __init__(self, processor: Any, network: Any, *, root: str | Path | None = None, max_tokens: int = 16_384) -> None:
+    def __init__(
+        self, processor: Any, network: Any, *, root: str | Path | None = None, max_tokens: int = 16_384
+    ) -> None:
         self._processor, self._network = processor, network
         self._root = None if root is None else Path(root)
         self._max_tokens = max_tokens

@@ -104,7 +104,9 @@ class RegionGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
                         Prompt(str(at), "image", "", images_of(chat)),
                         frame,
                         self.loop,
-                        seed=rollout_seed(self.args.seed, f"{self._step} {self.accelerator.process_index}", "image", at),
+                        seed=rollout_seed(
+                            self.args.seed, f"{self._step} {self.accelerator.process_index}", "image", at
+                        ),
                     )
                     for at, chat in enumerate(prompts)
                 ]

@@ -63,7 +63,7 @@ def read_interleaved(row: Mapping[str, Any], root: Path | None = None) -> Interl
         raise RowProblem("there is no question")
     if not isinstance(segments, Sequence) or isinstance(segments, str) or not all(isinstance(s, str) for s in segments):
         raise RowProblem("response_list is no list of texts")
-    crops = next((row[name] for name in CROP_NAMES if row.get(name) is not None), [])
+    crops: Any = next((row[name] for name in CROP_NAMES if row.get(name) is not None), [])
     if not isinstance(crops, Sequence) or isinstance(crops, str):
         raise RowProblem("img_crop_list is no list")
     if len(segments) != len(crops) + 1 or len(segments) > MOST:
@@ -75,7 +75,10 @@ def read_interleaved(row: Mapping[str, Any], root: Path | None = None) -> Interl
         raise RowProblem(f"there is no image; columns: {', '.join(IMAGE_NAMES)}")
     pictures = value if isinstance(value, (list, tuple)) else [value]
     return InterleavedTurn(
-        tuple(_picture(one, root) for one in pictures), question, tuple(segments), tuple(_picture(one, root) for one in crops)
+        tuple(_picture(one, root) for one in pictures),
+        question,
+        tuple(segments),
+        tuple(_picture(one, root) for one in crops),
     )
 
 

@@ -65,6 +65,8 @@ class Scene:
     """The cells that hold the evidence, in the order in which the question names them."""
     seen: tuple[int, ...]
     """The digits in them."""
+    frames: Mapping[str, int]
+    """The cell of each frame by its colour."""
 
     def open(self) -> Image:
         """The picture."""
@@ -73,9 +75,7 @@ class Scene:
         return Image.open(io.BytesIO(self.image)).convert("RGB")
 
 
-def make_scenes(
-    count: int, split: str = "held_out", seed: int = 0, kinds: Mapping[str, float] = KINDS
-) -> list[Scene]:
+def make_scenes(count: int, split: str = "held_out", seed: int = 0, kinds: Mapping[str, float] = KINDS) -> list[Scene]:
     """`count` scenes with the digits of `split` ("train" or "held_out"), which share none. Raises ValueError for another."""
     rng = random.Random(f"digit scenes {split} {seed}")
     rows = digit_rows(split)
@@ -133,20 +133,36 @@ def _glyph(row: int) -> Pixels:
 
 
 def _scene(name: str, kind: str, rows: Mapping[int, Sequence[int]], rng: random.Random) -> Scene:
-    cells = rng.sample(range(GRID * GRID), rng.randint(12, 30))
+    cells = _cells(rng)
     digits = [rng.randint(0, 9) for _ in cells]
     if kind == "larger":
         digits[:2] = rng.sample(range(10), 2)
     colours = rng.sample(list(COLOURS), 2)
-    picture = _draw([rng.choice(rows[digit]) for digit in digits], cells, colours, rng)
     first, second = colours
     if kind == "larger":
-        asked = f"Which digit is larger, {first} or {second}?"
-        return Scene(
-            name, kind, asked, str(max(digits[:2])), picture, (cell_box(cells[0]), cell_box(cells[1])), tuple(digits[:2])
-        )
-    asked = rng.choice((f"Which digit is in the {first} frame?", f"What digit does the {first} frame hold?"))
-    return Scene(name, kind, asked, str(digits[0]), picture, (cell_box(cells[0]),), (digits[0],))
+        asked, named = f"Which digit is larger, {first} or {second}?", 2
+    else:
+        asked = rng.choice((f"Which digit is in the {first} frame?", f"What digit does the {first} frame hold?"))
+        named = 1
+    return Scene(
+        id=name,
+        kind=kind,
+        question=asked,
+        answer=str(max(digits[:named])),
+        image=_draw([rng.choice(rows[digit]) for digit in digits], cells, colours, rng),
+        boxes=tuple(map(cell_box, cells[:named])),
+        seen=tuple(digits[:named]),
+        frames=dict(zip(colours, cells, strict=False)),
+    )
+
+
+def _cells(rng: random.Random) -> list[int]:
+    """The cells with a digit; the first two, which get the frames, stand in different ninths of the scene."""
+    while True:
+        cells = rng.sample(range(GRID * GRID), rng.randint(12, 30))
+        ninths = {(cell // GRID // (GRID // 3), cell % GRID // (GRID // 3)) for cell in cells[:2]}
+        if len(ninths) == 2:
+            return cells
 
 
 def _draw(rows: Sequence[int], cells: Sequence[int], colours: Sequence[str], rng: random.Random) -> bytes:

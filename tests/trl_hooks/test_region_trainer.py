@@ -27,9 +27,11 @@ SCRIPTS = (
     ("<think>", (0, (10, 10, 60, 60)), "again ", (1, (0, 0, 30, 40)), "</think><answer>3</answer>"),
     ("<answer>4</answer>",),
     ("look ", (1, (5, 5, 80, 30)), "<answer>3</answer>"),
-    ("look ", (0, (0, 0, 0, 0)), "oh ", (0, (20, 30, 70, 80)), "so ", (0, (40, 40, 90, 90))),
+    ("first ", (0, (0, 0, 0, 0)), "oh ", (0, (20, 30, 70, 80)), "so ", (0, (40, 40, 90, 90))),
 )
-"""What four responses write: texts, and boxes as (image, region); the third row of the last one is refused."""
+"""What four responses write: texts, and boxes as (image, region); the first box of the last one is refused."""
+
+BEGINS = [script[0] for script in SCRIPTS]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -143,17 +145,12 @@ def pictures_of_rows(trainer: Any) -> list[list[Any]]:
 
 
 def row_order(trainer: Any, batch: dict[str, Any]) -> list[int]:
-    """Which script each row of a shuffled batch is, by how many of its tokens the model sampled."""
-    counts = {}
-    for number, script in enumerate(SCRIPTS):
-        counts[number] = script[0]
+    """Which script each row of a shuffled batch follows, by what the model has written in it."""
     decode = trainer.processing_class.tokenizer.decode
-    order = []
-    for ids, mask in zip(batch["completion_ids"], batch["completion_mask"] * batch["tool_mask"], strict=True):
-        said = decode(ids[mask == 1])
-        fits = [n for n, s in enumerate(SCRIPTS) if all(part in said for part in s if isinstance(part, str))]
-        order.append(max(fits, key=lambda n: len(SCRIPTS[n])))
-    assert sorted(order) == [0, 1, 2, 3]
+    learned = batch["completion_mask"] * batch["tool_mask"]
+    said = [decode(ids[mask == 1]) for ids, mask in zip(batch["completion_ids"], learned, strict=True)]
+    order = [next(n for n, script in enumerate(SCRIPTS) if text.startswith(BEGINS[n])) for text in said]
+    assert sorted(order) == [0, 1, 2, 3], said
     return order
 
 
@@ -189,7 +186,7 @@ def test_every_image_token_of_a_shuffled_batch_meets_the_features_of_its_own_pic
         got = seen[0][at][ids[at] == token]
         assert got.shape == wanted.shape
         assert torch.allclose(got, wanted, atol=1e-9)
-    assert sorted(len(one) for one in pictures) == [2, 3, 4, 4]
+    assert sorted(len(one) for one in pictures) == [2, 3, 3, 4]
     assert batch["num_images"] == [len(pictures[script]) for script in row_order(trainer, batch)]
 
 
@@ -211,7 +208,9 @@ def test_the_loss_is_that_of_a_slow_reference_and_injected_tokens_have_no_gradie
             torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
             torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
             batch["completion_ids"].size(1),
-            **{n: batch[n] for n in ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids") if n in batch},
+            **{
+                n: batch[n] for n in ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids") if n in batch
+            },
         )[0]
     noise = 0.3 * torch.randn(logps.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     batch = {**batch, "old_per_token_logps": logps + noise}
@@ -221,8 +220,8 @@ def test_the_loss_is_that_of_a_slow_reference_and_injected_tokens_have_no_gradie
     learned = batch["completion_mask"] * batch["tool_mask"]
     gradient = kept[0].grad
     assert (gradient[learned == 0] == 0).all()
-    assert (gradient[learned == 1] != 0).any(dim=-1)
-    assert 0 < int((batch["completion_mask"] * (1 - batch["tool_mask"])).sum())
+    assert (gradient[learned == 1] != 0).any()
+    assert int((batch["completion_mask"] * (1 - batch["tool_mask"])).sum()) > 0
 
     total = torch.zeros((), dtype=torch.float64)
     for at in range(4):
