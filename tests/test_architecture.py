@@ -75,7 +75,18 @@ ARROWS: dict[str, set[str]] = {
         "selectors",
     },
     "trl_hooks": WORDS
-    | {"engines", "grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples", "selectors"},
+    | {
+        "engines",
+        "grading",
+        "hosts",
+        "modality_gap",
+        "pipeline",
+        "plugins",
+        "run_dir",
+        "samples",
+        "selectors",
+        "vlm_r3",
+    },
     "verl_hooks": WORDS | {"grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples"},
     "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples"},
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
@@ -111,6 +122,7 @@ SUBCLASSES_OF_A_HOST = {
     "trl_hooks/callbacks.py",
     "trl_hooks/contrastive_trainer.py",
     "trl_hooks/dapo_trainer.py",
+    "trl_hooks/region_trainer.py",
     "verl_hooks/dataset.py",
 }
 """Loaded by their host alone, after the host: a subclass cannot be made inside a function and still be found by name."""

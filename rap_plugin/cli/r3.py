@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from rap_plugin.cli import r3_build_data
 from rap_plugin.cli.options import config_options, flag_values
 from rap_plugin.config import RunConfig, load_config
 
@@ -18,6 +19,9 @@ FOR_ROWS = {"sampling.rollouts": "r3.rollouts", "sampling.temperature": "r3.temp
 @click.group("r3", short_help="Let models look again at regions of an image, and measure what it is worth.")
 def command() -> None:
     """Region reasoning (VLM-R3): a model asks for boxes while it answers and is shown them enlarged."""
+
+
+command.add_command(r3_build_data.command)
 
 
 @command.command("run")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from rap_plugin.engines.hf.turns import TurnInputs
 from rap_plugin.errors import RapError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rap_plugin.engines.hf.turns import TurnInputs
 
 PER_TOKEN = ("mm_token_type_ids", "token_type_ids")
 """Inputs with one number a token."""
@@ -33,6 +34,8 @@ class TurnFields:
 
         Beside tensors there are `num_images`, and `num_tiles` where an image has several tiles: the number of each row's.
         """
+        import torch
+
         there = [turn for turn in self.turns if turn is not None]
         visual = joined(there)
         fields: dict[str, Any] = dict(visual)
@@ -57,6 +60,8 @@ class TurnFields:
 
 def joined(turns: Sequence[TurnInputs]) -> dict[str, Tensor]:
     """The visual inputs of all rows, in order. Raises RapError for a model whose inputs are not known here."""
+    import torch
+
     names = sorted({name for turn in turns for name in turn.inputs.visual})
     for name in names:
         _known(name, PER_IMAGE)

@@ -18,7 +18,7 @@ def region_reward(
 ) -> Reward:
     """accuracy + format + region + length of each response, with the numbers of a preset: `released` or `paper`.
 
-    `evidence` is what holding all of the known evidence is worth (column `evidence_boxes`, pixels of the first image); `answer` names
+    `evidence` is what meeting the known evidence is worth (column `evidence_boxes`, pixels of the first image); `answer` names
     the gold answer's column. The judge is asked only where the rules say wrong. Each term is logged by name.
     """
     terms = reward_terms(preset, evidence)

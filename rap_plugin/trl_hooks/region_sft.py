@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from rap_plugin.engines.hf.chat import prepare
-from rap_plugin.engines.hf.turns import TurnInputs, turn_inputs
 from rap_plugin.errors import RapError
 from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.trl_hooks.region_inputs import PER_TOKEN, joined
 from rap_plugin.vlm_r3.interleaved import read_interleaved
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rap_plugin.engines.hf.turns import TurnInputs
 
 SFT_SETTINGS: dict[str, Any] = {
     "dataset_kwargs": {"skip_prepare_dataset": True},
@@ -64,6 +64,9 @@ class RegionCollator:
         return found
 
     def _read(self, row: Mapping[str, Any]) -> tuple[TurnInputs | None, str]:
+        from rap_plugin.engines.hf.chat import prepare
+        from rap_plugin.engines.hf.turns import turn_inputs
+
         try:
             read = read_interleaved(row, self._root)
             turn = read.turn(self._processor.tokenizer)
@@ -78,6 +81,8 @@ class RegionCollator:
 
 def collate(turns: Sequence[TurnInputs], pad: int | None) -> dict[str, Tensor]:
     """input_ids, attention_mask and labels (B, L), padded behind, and the visual inputs of all rows in order."""
+    import torch
+
     width = max(turn.inputs.length for turn in turns)
     shape = (len(turns), width)
     batch = {

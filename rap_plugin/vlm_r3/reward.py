@@ -15,7 +15,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.grading import Grader
 from rap_plugin.grading.base import GradeItem
 from rap_plugin.vlm_r3.coordinates import Region
-from rap_plugin.vlm_r3.evidence_boxes import shown_share
+from rap_plugin.vlm_r3.evidence_reward import evidence_reward
 from rap_plugin.vlm_r3.trace import Look, Trace
 
 Judge = Callable[[str, str, str], bool | None]
@@ -35,7 +35,7 @@ class RewardTerms:
     """Of each character of the shortest reasoning segment."""
     length_cap: float = 0.10
     evidence: float = 0.0
-    """Of the share of the known evidence that the regions hold; the published systems have no such term."""
+    """Of `evidence_reward`: how well the regions meet known boxes; the published systems have no such term."""
 
 
 PRESETS: Final[dict[str, RewardTerms]] = {
@@ -71,7 +71,7 @@ class RegionReward:
 def region_reward(trace: Trace, right: bool, terms: RewardTerms, boxes: Sequence[Region] = ()) -> RegionReward:
     """The reward of a row whose answer is `right` or not; `boxes` are the known evidence, in pixels of the first image."""
     regions = distinct_regions(trace.looks) if right and not any(broken(look) for look in trace.looks) else 0
-    held = (shown_share(boxes, trace) or 0.0) if terms.evidence and right else 0.0
+    held = evidence_reward(right, trace, boxes=boxes) if terms.evidence else 0.0
     return RegionReward(
         accuracy=float(right),
         format=terms.format if well_closed(trace) else 0.0,

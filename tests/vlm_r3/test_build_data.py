@@ -76,14 +76,14 @@ def test_judges_are_asked_about_what_the_rules_let_through() -> None:
 
 
 def test_the_command_writes_rows_that_training_reads_and_says_what_it_left_out(tmp_path: Path) -> None:
-    from rap_plugin.cli import main
+    from rap_plugin.cli import cli
 
     rows = pool_rows(make_scenes(5, seed=2))
     rows[1]["evidence_boxes"] = []
     rows[3]["images"] = [{"bytes": b"no picture", "path": None}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
     out = tmp_path / "data"
-    done = CliRunner().invoke(main, ["r3", "build-data", str(tmp_path / "pool.parquet"), "--out", str(out)])
+    done = CliRunner().invoke(cli, ["r3", "build-data", str(tmp_path / "pool.parquet"), "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert "3 rows in" in done.output
     assert "boxes 1" in done.output

@@ -87,7 +87,7 @@ def test_the_shortest_segment_counts_without_its_box_and_without_the_answer() ->
 def test_known_evidence_is_a_term_where_it_is_asked_for() -> None:
     held = region_reward(LOOKED, True, reward_terms("released", evidence=0.3), [(1, 2, 31, 41)])
     missed = region_reward(LOOKED, True, reward_terms("released", evidence=0.3), [(500, 500, 520, 520)])
-    assert held.evidence == pytest.approx(0.3)
+    assert held.evidence == pytest.approx(0.3)  # the same box
     assert missed.evidence == 0.0
     assert region_reward(LOOKED, True, reward_terms("released"), [(1, 2, 31, 41)]).evidence == 0.0
 
