@@ -60,7 +60,9 @@ class ModelConfig(Section):
     )
     device: str = Field("auto", description="auto: cuda, else mps, else cpu")
     batch_size: int | None = Field(
-        None, ge=1, description="responses handed to the engine at a time; default: the engine's own"
+        None,
+        ge=1,
+        description="responses handed to the engine at a time, room for the longest; default: the engine's own",
     )
     min_pixels: int | None = Field(
         None,
@@ -205,6 +207,17 @@ class ExecutionConfig(Section):
         None,
         ge=1,
         description="processor threads of each Ray worker; default: this machine's shared out, 1 on an existing cluster",
+    )
+    tokens_in_flight: int | None = Field(
+        None,
+        ge=1,
+        description="tokens of prompts and longest responses at work in one engine that streams (vllm, OpenRLHF's); default: "
+        "model.batch_size times the longest prompt and response",
+    )
+    answer_within_s: float = Field(
+        7200.0,
+        gt=0,
+        description="a Ray worker or OpenRLHF engine with work that ends nothing for so many seconds is given up as hung",
     )
     address: str | None = Field(
         None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Hashable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
@@ -18,7 +18,7 @@ class Engine(Protocol):
     raises for one bad request: that request's responses carry a status. The draws of a rollout depend only on
     `rollout_seed(...)` and the model, not on what else is in the batch.
     `attention` takes a prompt with the token ids of some of its responses, and returns one list per
-    prompt, one `Attention` per response. Three abilities are optional: see `Starts`,
+    prompt, one `Attention` per response. Four abilities are optional: see `Starts`, `Streams`,
     `MeasuresWhileSampling` and `ChecksAttention`.
     """
 
@@ -59,6 +59,42 @@ class MeasuresWhileSampling(Protocol):
 
 
 @runtime_checkable
+class Streams(Engine, Protocol):
+    """An engine that takes prompts while it works on others, so that it never waits for the slowest of a batch.
+
+    Everything is called from one thread but `prepare`. Who hands in prompts bounds how many are at work; `batch_size`
+    is then the number of responses that keeps all lanes busy.
+    """
+
+    lanes: int
+    """Models behind this engine that work side by side; known after `begin`."""
+
+    def begin(self, sampling: Sampling) -> None:
+        """Gets ready for prompts and responses of these lengths; does nothing the second time."""
+        ...
+
+    def prepare(self, request: Request) -> Any:
+        """What can be done for a prompt before its turn, in any thread; `submit` gets the result. Raises RapError alone."""
+        ...
+
+    def submit(self, lane: int, request: Request, prepared: Any, sampling: Sampling, *, measure: bool) -> Hashable:
+        """Hands one prompt to a lane and returns its ticket."""
+        ...
+
+    def completed(self) -> list[tuple[Hashable, list[tuple[Response, Attention | None]]]]:
+        """Works on, or waits, for a moment; returns what has ended, per ticket one entry per rollout in order.
+
+        Attention is None where it is not measured, or was not seen and needs a pass of its own. Raises RapError when a
+        lane is gone.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Drops whatever is at work."""
+        ...
+
+
+@runtime_checkable
 class ChecksAttention(Protocol):
     """An engine that knows before sampling whether the model's attention can be measured."""
 
@@ -86,3 +122,23 @@ def require_attention(engine: Engine, sampling: Sampling) -> None:
 def not_measured(reason: str) -> Attention:
     """Every statistic None, and why."""
     return Attention(dict.fromkeys(STATISTIC_COLUMNS), reason)
+
+
+def sample_all(
+    engine: Streams, requests: Sequence[Request], sampling: Sampling, *, measure: bool
+) -> list[list[tuple[Response, Attention | None]]]:
+    """`generate` of an engine that streams: every prompt is handed in, lanes in turn, and all are waited for."""
+    engine.begin(sampling)
+    places: dict[Hashable, int] = {}
+    rows: list[list[tuple[Response, Attention | None]]] = [[] for _ in requests]
+    try:
+        for at, request in enumerate(requests):
+            ticket = engine.submit(at % engine.lanes, request, engine.prepare(request), sampling, measure=measure)
+            places[ticket] = at
+        while places:
+            for ticket, row in engine.completed():
+                rows[places.pop(ticket)] = row
+    finally:
+        if places:
+            engine.abandon()
+    return rows

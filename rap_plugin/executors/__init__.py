@@ -18,9 +18,9 @@ class Executor(Protocol):
     """Answers batches.
 
     `start` is called before the first batch and may be called again; it returns the seconds that starting took, None
-    where nothing was started. `batch_size` is known for good after it, and so is `dtype`, what the model computes in ("" where
-    that is not known). `run` answers every batch once, in any order,
-    and takes no more of them than it can soon work on.
+    where nothing was started. `batch_size` and `streams` are known for good after it, and so is `dtype`, what the model
+    computes in ("" where that is not known). `run` answers every batch once, in any order, and takes no more of them than it
+    can soon work on. It reads the stream of batches in a thread of its own.
     """
 
     @property
@@ -31,6 +31,11 @@ class Executor(Protocol):
 
     @property
     def dtype(self) -> str: ...
+
+    @property
+    def streams(self) -> bool:
+        """Whether it wants batches of one prompt each to sample, because its engines never wait for a batch to end."""
+        ...
 
     def start(self) -> float | None: ...
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rap_plugin.config import PoolConfig, RunConfig
-from rap_plugin.engines.base import Engine, MeasuresWhileSampling, Starts, not_measured, require_attention
+from rap_plugin.engines.base import Engine, MeasuresWhileSampling, Starts, Streams, not_measured, require_attention
 from rap_plugin.errors import Command, RapError, one_line
 from rap_plugin.executors.prompts import make_prompt
 from rap_plugin.rollout import Arm, Attention, Prompt, Request, Response, Sampling
@@ -34,6 +35,8 @@ class BatchItem:
     """Row and id of the sample whose images it gets, under intervention shuffle."""
     token_ids: tuple[tuple[int, ...], ...] = ()
     """Per rollout the stored response, where its attention is to be measured."""
+    tokens: int = 0
+    """Of its prompts and longest responses, all rollouts together, as far as is known before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class Batch:
     deaths: int = 0
     """Worker processes that died over it."""
 
+    @property
+    def tokens(self) -> int:
+        """At most so many are at work with it, by the plan's estimate."""
+        return sum(item.tokens for item in self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
@@ -57,10 +65,10 @@ class BatchResult:
     batch: Batch
     responses: list[list[Response]] = field(default_factory=list)
     """Empty where the batch only measures."""
-    attention: list[list[Attention]] = field(default_factory=list)
-    """Empty where nothing was measured."""
+    attention: list[list[Attention | None]] = field(default_factory=list)
+    """Empty where nothing was measured; None for a response that was not seen and needs a pass of its own."""
     seconds: float = 0.0
-    """Of the engine call."""
+    """Of the engine call, or since the engine's last answer where it works on many batches at a time."""
 
 
 def make_sampling(config: RunConfig) -> Sampling:
@@ -74,7 +82,9 @@ def make_sampling(config: RunConfig) -> Sampling:
 def start_engine(engine: Engine, config: RunConfig) -> float:
     """Gets an engine ready to answer; returns the seconds. Raises RapError where it cannot do what is configured."""
     started = time.perf_counter()
-    if isinstance(engine, Starts):
+    if isinstance(engine, Streams):
+        engine.begin(make_sampling(config))
+    elif isinstance(engine, Starts):
         engine.start()
     if config.measures_attention:
         require_attention(engine, make_sampling(config))
@@ -112,9 +122,13 @@ class SampleReader:
     def partners(self, batch: Batch) -> list[Sample | None]:
         """Per item the sample whose images it gets, None where it keeps or drops its own."""
         wanted = sorted({item.partner for item in batch.items if item.partner is not None})
+        found = dict(zip(wanted, self.read(wanted), strict=True))
+        return [found[item.partner] if item.partner else None for item in batch.items]
+
+    def read(self, wanted: Sequence[tuple[int, str]]) -> list[Sample]:
+        """Samples by row and id, read now and not kept."""
         loaded = load_samples(self._pool, self._config, [row for row, _ in wanted], self._formats) if wanted else []
-        found = {row: self._same(sample, known) for (row, known), sample in zip(wanted, loaded, strict=True)}
-        return [found[item.partner[0]] if item.partner else None for item in batch.items]
+        return [self._same(sample, known) for (_, known), sample in zip(wanted, loaded, strict=True)]
 
     def _same(self, sample: Sample, known: str) -> Sample:
         if sample.id != known:
@@ -126,15 +140,31 @@ class SampleReader:
         return sample
 
 
-def answer(batch: Batch, engine: Engine, reader: SampleReader, config: RunConfig) -> BatchResult:
-    """Reads the batch's images and calls the engine, once."""
-    sampling = make_sampling(config)
-    prompts = [
+def make_prompts(
+    batch: Batch, samples: Sequence[Sample], partners: Sequence[Sample | None], config: RunConfig
+) -> list[Prompt]:
+    """One prompt per item, with its images decoded."""
+    return [
         make_prompt(sample, batch.arm, config.prompt, partner)
-        for sample, partner in zip(reader.samples(batch), reader.partners(batch), strict=True)
+        for sample, partner in zip(samples, partners, strict=True)
     ]
+
+
+def requests_of(batch: Batch, prompts: Sequence[Prompt]) -> list[Request]:
+    """What is asked of the engine, one per item."""
+    return [Request(prompt, item.rollouts) for prompt, item in zip(prompts, batch.items, strict=True)]
+
+
+def wants_attention(batch: Batch, engine: Engine, config: RunConfig) -> bool:
+    """Whether attention is to be measured in the pass that samples."""
+    return batch.arm == "image" and config.measures_attention and engine.measures_attention
+
+
+@contextmanager
+def named_errors(engine: Engine) -> Iterator[None]:
+    """What the engine raises inside is one line that names it."""
     try:
-        return _asked(batch, prompts, engine, sampling, config)
+        yield
     except RapError:
         raise
     except Exception as error:
@@ -142,31 +172,38 @@ def answer(batch: Batch, engine: Engine, reader: SampleReader, config: RunConfig
         raise RapError(f"engine {engine.name} failed: {kind}: {one_line(error)}; stored rollouts are kept") from error
 
 
+def answer(batch: Batch, prompts: Sequence[Prompt], engine: Engine, config: RunConfig) -> BatchResult:
+    """Calls the engine, once."""
+    with named_errors(engine):
+        return _asked(batch, prompts, engine, make_sampling(config), config)
+
+
 def _asked(
     batch: Batch, prompts: Sequence[Prompt], engine: Engine, sampling: Sampling, config: RunConfig
 ) -> BatchResult:
     """The engine's answer, in the numbers that were asked for."""
     started = time.perf_counter()
+    attention: list[list[Attention | None]]
     if batch.measure:
         stored: list[tuple[Prompt, Any]] = [
             (prompt, item.token_ids) for prompt, item in zip(prompts, batch.items, strict=True)
         ]
-        seen = engine.attention(stored, sampling)
-        _require_numbers(batch, [len(row) for row in seen])
-        return BatchResult(batch, [], seen, time.perf_counter() - started)
-    requests = [Request(prompt, item.rollouts) for prompt, item in zip(prompts, batch.items, strict=True)]
-    measured = batch.arm == "image" and config.measures_attention and engine.measures_attention
-    if measured and isinstance(engine, MeasuresWhileSampling):
+        attention = [list(row) for row in engine.attention(stored, sampling)]
+        require_numbers(batch, [len(row) for row in attention])
+        return BatchResult(batch, [], attention, time.perf_counter() - started)
+    requests = requests_of(batch, prompts)
+    if wants_attention(batch, engine, config) and isinstance(engine, MeasuresWhileSampling):
         pairs = engine.generate_with_attention(requests, sampling)
         responses = [[response for response, _ in row] for row in pairs]
         attention = [[seen for _, seen in row] for row in pairs]
     else:
         responses, attention = engine.generate(requests, sampling), []
-    _require_numbers(batch, [len(row) for row in responses])
+    require_numbers(batch, [len(row) for row in responses])
     return BatchResult(batch, responses, attention, time.perf_counter() - started)
 
 
-def _require_numbers(batch: Batch, given: list[int]) -> None:
+def require_numbers(batch: Batch, given: list[int]) -> None:
+    """Raises ValueError where an engine gave another number of answers than it was asked for."""
     wanted = [len(item.rollouts) for item in batch.items]
     if given != wanted:
         raise ValueError(

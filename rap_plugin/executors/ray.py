@@ -13,23 +13,26 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.engines.base import Engine
+from rap_plugin.engines.base import Engine, Streams
 from rap_plugin.errors import Option, RapError
 from rap_plugin.executors.batches import Batch, BatchResult, failed_result
-from rap_plugin.executors.queue import SUSPECT, BatchQueue
+from rap_plugin.executors.feed import Lane, hand_out, tokens_in_flight
+from rap_plugin.executors.queue import COMPANY, SUSPECT, BatchQueue
+from rap_plugin.executors.refs import finished
 from rap_plugin.executors.worker import Worker, WorkerReady, WorkerSetup, package_version
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2
-"""Batches that a worker has at a time: one that it works on, one so that it need not wait for this process."""
+"""Batches of an engine that takes one at a time: the one that it works on, and one so that it need not wait for this process."""
 
 MAX_DEATHS = 5
 """Workers that may die in a row without an answer in between, per place: a lost node takes all of its own at once."""
@@ -47,16 +50,16 @@ OBJECT_STORE_BYTES = 128 << 20
 """Shared memory of a local cluster: answers in flight are the only objects, a few hundred kilobytes each."""
 
 
-@dataclass(eq=False)
-class _RayWorker:
-    """One worker and what it has been asked."""
+@dataclass(eq=False, kw_only=True)
+class _RayWorker(Lane):
+    """One worker; the tickets of its batches are the references of their answers."""
 
     actor: Any
     starting: Any
     """Reference of the report that its engine is open; None once that has come."""
-    running: dict[Any, Batch] = field(default_factory=dict)
-    """Batches by the reference of their answers, oldest first."""
     window: tuple[int, ...] = ()
+    heard: float = 0.0
+    """When it last answered, or got work after having none, by `time.monotonic`."""
 
 
 class RayExecutor:
@@ -80,6 +83,7 @@ class RayExecutor:
         self._folder: Path | None = None
         """Of the local cluster's sockets and logs."""
         self.batch_size: int = engine.batch_size
+        self.streams = isinstance(engine, Streams)
 
     @property
     def measures_attention(self) -> bool:
@@ -102,13 +106,13 @@ class RayExecutor:
             for _ in self._next_results(nothing):
                 raise AssertionError("an answer that nobody asked for")
         # The plan is cut by the engine that does the work: this process may lack the workers' GPU.
-        self.batch_size = self._ready.batch_size
+        self.batch_size, self.streams = self._ready.batch_size, self._ready.streams
         return self._ready.seconds
 
     def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]:
         """Answers as they come; the stream of batches is read only as far as workers have room."""
         self.start()
-        queue = BatchQueue(batches)
+        queue = BatchQueue(batches, COMPANY if self.streams else ())
         yield from self._work(queue)
         if not queue.killers:
             return
@@ -144,24 +148,28 @@ class RayExecutor:
     # -- batches --------------------------------------------------------------------------------------------------
 
     def _work(self, queue: BatchQueue) -> Iterator[BatchResult]:
+        bound = tokens_in_flight(self._config, self.batch_size)
         while True:
-            for worker in self._workers:
-                self._submit(worker, queue)
+            open_workers = [worker for worker in self._workers if worker.starting is None]
+            hand_out(open_workers, lambda worker: self._give(worker, queue, bound))
             if not queue and not any(worker.running for worker in self._workers):
                 return
             yield from self._next_results(queue)
 
-    def _submit(self, worker: _RayWorker, queue: BatchQueue) -> None:
-        while worker.starting is None and len(worker.running) < IN_FLIGHT:
-            # What a worker has died over runs alone, so that the next death says which batch it was: an answer may
-            # get lost when the batch behind it kills.
-            if any(batch.deaths for batch in worker.running.values()):
-                return
-            batch = queue.take(worker.window, alone=not worker.running)
-            if batch is None:
-                return
-            worker.window = batch.window
-            worker.running[worker.actor.answer.remote(batch)] = batch
+    def _give(self, worker: _RayWorker, queue: BatchQueue, bound: int) -> bool:
+        """Hands one batch to a worker; False where it has enough at work, or nothing waits that it may get."""
+        if not self.streams and len(worker.running) >= IN_FLIGHT:
+            return False
+        # Batches of an engine that takes them whole are as large as that engine wants them.
+        room = bound - worker.tokens if worker.running and self.streams else None
+        batch = queue.take(worker.window, worker.running.values(), room)
+        if batch is None:
+            return False
+        worker.window = batch.window
+        if not worker.running:
+            worker.heard = time.monotonic()
+        worker.add(worker.actor.answer.remote(batch), batch)
+        return True
 
     def _next_results(self, queue: BatchQueue) -> Iterator[BatchResult]:
         """Waits for what comes next and deals with it: a worker that has started, an answer, a death."""
@@ -170,11 +178,13 @@ class RayExecutor:
         asked = {
             ref: worker for worker in self._workers for ref in (worker.starting, *worker.running) if ref is not None
         }
-        ready, _ = ray.wait(list(asked), num_returns=1, timeout=NOTICE_AFTER_S)
+        ready = finished(list(asked), min(NOTICE_AFTER_S, self._settings.answer_within_s))
         if not ready and self._ready is None:
             log.warning("still waiting for a Ray worker; each asks for %s, free: %s", self._resources(), _free())
         for ref in ready:
             worker = asked[ref]
+            if worker not in self._workers:  # replaced on account of another of its batches
+                continue
             try:
                 found = ray.get(ref)
             except ray.exceptions.RayTaskError as error:
@@ -186,6 +196,7 @@ class RayExecutor:
                 self._worker_ready(worker, found)
             else:
                 yield self._answered(worker, ref, found)
+        yield from self._replace_hung(queue)
 
     def _worker_ready(self, worker: _RayWorker, found: WorkerReady | RapError) -> None:
         if isinstance(found, RapError):
@@ -202,18 +213,28 @@ class RayExecutor:
     def _answered(self, worker: _RayWorker, ref: Any, found: BatchResult | RapError) -> BatchResult:
         if isinstance(found, RapError):
             raise found
-        batch = worker.running.pop(ref)
+        batch = worker.done(ref)
+        worker.heard = time.monotonic()
         self._deaths, self._proven = 0, replace(batch, items=batch.items[:1], deaths=0)
         return found
+
+    def _replace_hung(self, queue: BatchQueue) -> Iterator[BatchResult]:
+        """Takes workers for dead that have had work for too long without ending any."""
+        limit = self._settings.answer_within_s
+        for worker in list(self._workers):
+            late = worker.running and time.monotonic() - worker.heard > limit
+            if late and not finished(list(worker.running), 0):
+                yield from self._replace(worker, queue, TimeoutError(f"no answer for {limit:g} s"))
 
     def _replace(self, worker: _RayWorker, queue: BatchQueue, reason: Exception) -> Iterator[BatchResult]:
         """Puts a new worker in the place of a dead one; its finished batches count, the others wait again."""
         import ray
 
+        at_work = list(worker.running.items())
         _kill(worker)  # one that merely cannot be reached must not go on beside its successor
         self._workers.remove(worker)
         unfinished = []
-        for ref, batch in list(worker.running.items()):
+        for ref, batch in at_work:
             try:
                 yield self._answered(worker, ref, ray.get(ref, timeout=CLOSE_TIMEOUT_S))
             except ray.exceptions.RayError:
@@ -222,7 +243,7 @@ class RayExecutor:
         if self._proven is None or not unfinished or unfinished[0].deaths < SUSPECT:
             self._deaths += 1
         for batch in unfinished:
-            queue.died(batch)
+            queue.died(batch, alone=len(unfinished) == 1)
         if self._deaths >= MAX_DEATHS * self._settings.workers:
             raise self._give_up(f"{self._deaths} Ray workers in a row died without finishing a batch")
         log.warning("a Ray worker died (%s); another takes its place", _reason(reason))
@@ -237,7 +258,7 @@ class RayExecutor:
 
     def _start_worker(self) -> _RayWorker:
         actor = self._new_actor()
-        return _RayWorker(actor, actor.open.remote())
+        return _RayWorker(actor=actor, starting=actor.open.remote())
 
     def _actor_factory(self) -> Callable[[], Any]:
         """What makes one worker. Raises RapError where the cluster has no room for it."""

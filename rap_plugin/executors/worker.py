@@ -1,17 +1,21 @@
-"""What runs in a Ray worker process: a pool and an engine of its own."""
+"""What runs in a Ray worker process: a pool and an engine of its own, in a thread that never waits for the driver."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import platform
+import queue
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError
-from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, answer, start_engine
+from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, start_engine
+from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.rollout import ModelIdentity
 
 
@@ -20,6 +24,7 @@ class WorkerReady:
     """What a worker reports when its engine is open."""
 
     batch_size: int
+    streams: bool
     seconds: float
     """That opening and starting the engine took."""
     dtype: str = ""
@@ -42,37 +47,61 @@ class WorkerSetup:
 
 
 class Worker:
-    """The Ray actor. A problem that the user can mend is returned, not raised: it then needs no unwrapping."""
+    """The Ray actor. A problem that the user can mend is returned, not raised: it then needs no unwrapping.
+
+    Its methods are coroutines, so that many batches are asked for at a time. The engine lives in one thread, which works
+    through what has been asked as a local run does.
+    """
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._engine: Engine | None = None
+        self._thread = ThreadPoolExecutor(1, "rap-engine")
+        self._asked: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._answers: dict[int, Future[BatchResult | RapError]] = {}
+        """By the identity of the batch that was asked for."""
+        self._broken: RapError | None = None
 
-    def open(self) -> WorkerReady | RapError:
+    async def open(self) -> WorkerReady | RapError:
         """Opens the pool and the engine, and starts the engine if it can be told to."""
         started = time.perf_counter()
         try:
-            self._open()
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
         except RapError as error:
             return self._here(error)
         assert self._engine is not None
-        return WorkerReady(self._engine.batch_size, time.perf_counter() - started, self._engine.identity.dtype)
+        self._thread.submit(self._work)
+        seconds, dtype = time.perf_counter() - started, self._engine.identity.dtype
+        return WorkerReady(self._executor.batch_size, self._executor.streams, seconds, dtype)
 
-    def answer(self, batch: Batch) -> BatchResult | RapError:
-        """Reads the batch's images and answers it."""
+    async def answer(self, batch: Batch) -> BatchResult | RapError:
+        """Answers a batch in its turn."""
+        answer = self._answers[id(batch)] = Future()
+        if self._broken is not None:  # after the entry, so that none is added unseen while the thread ends
+            return self._broken
+        self._asked.put(batch)
+        return await asyncio.wrap_future(answer)
+
+    async def close(self) -> None:
+        """Closes the engine."""
+        self._asked.put(None)
+        if self._engine is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.close)
+
+    def _work(self) -> None:
+        """The engine's thread: answers what is asked for, until `close`; an error is the answer to all that is open."""
         assert self._engine is not None
         try:
-            return answer(batch, self._engine, self._reader, self._config)
+            for result in self._executor.run(iter(self._asked.get, None)):
+                self._answers.pop(id(result.batch)).set_result(result)
         except RapError as error:
-            return self._here(error)
+            self._broken = self._here(error)
         except Exception as error:
             text = " ".join(str(error).split())[:300]
-            return self._here(RapError(f"engine {self._engine.name} failed: {type(error).__name__}: {text}"))
-
-    def close(self) -> None:
-        """Closes the engine."""
-        if self._engine is not None:
-            self._engine.close()
+            self._broken = self._here(RapError(f"engine {self._engine.name} failed: {type(error).__name__}: {text}"))
+        if self._broken is not None:
+            for answer in list(self._answers.values()):
+                answer.set_result(self._broken)
 
     def _open(self) -> None:
         # Read by torch when it is imported, which nothing above has done.
@@ -90,7 +119,7 @@ class Worker:
         load_plugin_files(self._config.plugins)
         registry = get_plugins().registry()
         pool = open_pool(self._config.pool)
-        self._reader = SampleReader(pool, self._config.pool, registry.things["formats"])
+        reader = SampleReader(pool, self._config.pool, registry.things["formats"])
         engine: Engine = registry.get("engines", self._config.model.engine)(self._config.model)
         wanted = self._setup.identity
         if (engine.identity.revision, engine.identity.weights_hash) != (wanted.revision, wanted.weights_hash):
@@ -105,6 +134,7 @@ class Worker:
             )
         start_engine(engine, self._config)
         self._engine = engine
+        self._executor = LocalExecutor(engine, reader, self._config)
 
     def _here(self, error: RapError) -> RapError:
         return RapError(error, f" (in a Ray worker on {platform.node()})")

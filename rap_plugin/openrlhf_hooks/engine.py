@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rap_plugin.engines.base import sample_all
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.executors.refs import finished
 from rap_plugin.hosts.pool import row_numbers
 from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.run_dir import files
 
 RESPONSES_PER_ENGINE = 512
-"""Responses of a batch per engine: vLLM's running batch stays full, and a killed run loses no more than that."""
+"""Responses at work per engine, room for the longest: vLLM's running batch stays full, and a killed run loses no more."""
 
-PROMPTS_IN_FLIGHT = 128
-"""Prompts handed to one engine at a time: their images are in memory, and the rest goes to whoever is free first."""
+LOOK_S = 0.05
+"""How long to wait for an answer before looking whether another prompt is ready."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,17 @@ class RolloutSettings:
     """`--vllm.enable_sleep`: engines sleep whenever they are not asked."""
     agent: bool
     """Multi-turn: attention over several turns and foreign text has no meaning, and is not measured."""
+    answer_within_s: float = 7200.0
+    """An engine with work that ends nothing for so long is given up as hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPrompt:
+    """A prompt at work in one actor."""
+
+    ticket: int
+    lane: int
+    rollouts: tuple[int, ...]
 
 
 class RolloutEngine:
@@ -58,6 +72,7 @@ class RolloutEngine:
     ) -> None:
         self.identity = identity
         self.measures_attention = not settings.agent
+        self.lanes = count
         self.batch_size = RESPONSES_PER_ENGINE * count
         self.measure = not settings.agent
         """Whether the actors are made with workers that can show their attention; set before the first call."""
@@ -67,6 +82,14 @@ class RolloutEngine:
         self._actors: list[Any] | None = None
         self._awake = False
         self._processor: Any = None
+        self._running: dict[Any, AskedPrompt] = {}
+        """By the reference of the answer."""
+        self._done: list[tuple[Hashable, list[tuple[Response, Attention | None]]]] = []
+        self._count = 0
+        self._open = [0] * count
+        """Prompts at work in each actor."""
+        self._heard = [0.0] * count
+        """When each actor last answered, or got work after having none, by `time.monotonic`."""
         self.unreadable = ""
         """Why attention cannot be read in these engines, empty where it can."""
 
@@ -74,26 +97,30 @@ class RolloutEngine:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Response]]:
         """Samples every wanted rollout; one list per request, in order."""
-        return [[response for response, _ in row] for row in self._sample(requests, sampling, measure=False)]
+        return [[response for response, _ in row] for row in sample_all(self, requests, sampling, measure=False)]
 
     def generate_with_attention(
         self, requests: Sequence[Request], sampling: Sampling
     ) -> list[list[tuple[Response, Attention]]]:
         """`generate`, with attention read from the same forward passes."""
-        return self._sample(requests, sampling, measure=True)
+        rows = sample_all(self, requests, sampling, measure=True)
+        return [[(response, seen or _attention(self.unreadable)) for response, seen in row] for row in rows]
 
     def attention(
         self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
     ) -> list[list[Attention]]:
         """Measures stored responses with a prefill each; one list per prompt, one entry per response."""
         self.start()
-        calls = []
-        for prompt, responses in prompts:
-            text, _, images = self._prompts.build(self._row(prompt.sample_id), prompt)
-            calls.append(("rap_attention", (text, images, [list(ids) for ids in responses], self._settings.max_len)))
         if self.unreadable:
             return [[_attention(self.unreadable) for _ in responses] for _, responses in prompts]
-        return [[_attention(found) for found in answers] for answers in self._call_all(calls)]
+        assert self._actors is not None
+        references = []
+        for at, (prompt, responses) in enumerate(prompts):
+            text, _, images = self._prompts.build(self._row(prompt.sample_id), prompt)
+            given = (text, images, [list(ids) for ids in responses], self._settings.max_len)
+            references.append(self._actors[at % self.lanes].rap_attention.remote(*given))
+        answers = [self._get(at % self.lanes, reference) for at, reference in enumerate(references)]
+        return [[_attention(found) for found in answer] for answer in answers]
 
     def close(self) -> None:
         """Leaves the engines as the trainer expects them: nothing captured, asleep where they are to sleep."""
@@ -138,34 +165,64 @@ class RolloutEngine:
         """The actors that scoring has made; None where nothing was missing and so none were needed."""
         return self._actors
 
-    # -- sampling -------------------------------------------------------------------------------------------------
+    # -- streaming ------------------------------------------------------------------------------------------------
 
-    def _sample(
-        self, requests: Sequence[Request], sampling: Sampling, *, measure: bool
-    ) -> list[list[tuple[Response, Attention]]]:
+    def begin(self, sampling: Sampling) -> None:
+        """Engines up, whatever the lengths."""
         self.start()
+
+    def prepare(self, request: Request) -> tuple[str, Any, Any] | str:
+        """Text, label and images of a prompt as OpenRLHF makes them, or why there are none."""
+        prompt = request.prompt
+        try:
+            return self._prompts.build(self._row(prompt.sample_id), prompt)
+        except RapError:
+            raise
+        except Exception as error:
+            return f"no prompt from this row ({type(error).__name__}: {error})"
+
+    def submit(
+        self, lane: int, request: Request, prepared: tuple[str, Any, Any] | str, sampling: Sampling, *, measure: bool
+    ) -> Hashable:
+        """Asks one actor for the rollouts of one prompt."""
+        assert self._actors is not None
+        self._count += 1
+        if isinstance(prepared, str):
+            failed = [_paired({"error": prepared}, rollout, self.unreadable) for rollout in request.rollouts]
+            self._done.append((self._count, failed))
+            return self._count
+        prompt = request.prompt
+        seeds = [rollout_seed(sampling.seed, prompt.sample_id, prompt.arm, i) for i in request.rollouts]
         measure = measure and self.measure and not self.unreadable
-        params = self._params(sampling)
-        calls = []
-        out: list[list[tuple[Response, Attention]]] = [[] for _ in requests]
-        asked = []
-        for at, request in enumerate(requests):
-            prompt = request.prompt
-            try:
-                text, label, images = self._prompts.build(self._row(prompt.sample_id), prompt)
-            except RapError:
-                raise
-            except Exception as error:
-                failed = {"error": f"no prompt from this row ({type(error).__name__}: {error})"}
-                out[at] = [_paired(failed, rollout, self.unreadable) for rollout in request.rollouts]
-                continue
-            seeds = [rollout_seed(sampling.seed, prompt.sample_id, prompt.arm, i) for i in request.rollouts]
-            calls.append(("rap_sample", (text, label, images, seeds, params, self._settings.max_len, measure)))
-            asked.append(at)
-        for at, answers in zip(asked, self._call_all(calls), strict=True):
-            rollouts = requests[at].rollouts
-            out[at] = [_paired(answer, i, self.unreadable) for i, answer in zip(rollouts, answers, strict=True)]
-        return out
+        if not self._open[lane]:
+            self._heard[lane] = time.monotonic()
+        self._open[lane] += 1
+        reference = self._actors[lane].rap_sample.remote(
+            *prepared, seeds, self._params(sampling), self._settings.max_len, measure
+        )
+        self._running[reference] = AskedPrompt(self._count, lane, request.rollouts)
+        return self._count
+
+    def completed(self) -> list[tuple[Hashable, list[tuple[Response, Attention | None]]]]:
+        """What the actors have answered by now. Raises RapError when one is gone or hangs; what is stored is kept."""
+        done, self._done = self._done, []
+        if not self._running:
+            return done
+        for reference in finished(list(self._running), 0 if done else LOOK_S):
+            asked = self._running.pop(reference)
+            answers = self._get(asked.lane, reference)
+            self._open[asked.lane] -= 1
+            self._heard[asked.lane] = time.monotonic()
+            row = [_paired(answer, i, self.unreadable) for i, answer in zip(asked.rollouts, answers, strict=True)]
+            done.append((asked.ticket, row))
+        for lane in range(self.lanes):
+            if self._open[lane] and time.monotonic() - self._heard[lane] > self._settings.answer_within_s:
+                raise self._gone(lane, TimeoutError(f"no answer for {self._settings.answer_within_s:g} s"))
+        return done
+
+    def abandon(self) -> None:
+        """Forgets what is at work; the actors end it unasked."""
+        self._running, self._done, self._open = {}, [], [0] * self.lanes
 
     def _params(self, sampling: Sampling) -> Any:
         """As `SamplesGenerator._dispatch_prompts_to_vllm` makes them; the seed is set per rollout."""
@@ -201,51 +258,18 @@ class RolloutEngine:
         return sorted(token for token in found if token is not None)
 
     def _all(self, method: str, *arguments: Any) -> list[Any]:
-        import ray
-
         assert self._actors is not None
         references = [getattr(actor, method).remote(*arguments) for actor in self._actors]
-        found = []
-        for at, reference in enumerate(references):
-            try:
-                found.append(ray.get(reference))
-            except ray.exceptions.RayError as error:
-                raise self._gone(at, error) from None
-        return found
+        return [self._get(lane, reference) for lane, reference in enumerate(references)]
 
-    def _call_all(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
-        """One call per prompt, each to the engine with the least to do; results in order.
-
-        Raises RapError when an engine is gone; what earlier batches stored is kept.
-        """
+    def _get(self, lane: int, reference: Any) -> Any:
+        """What an actor has answered. Raises RapError when it is gone."""
         import ray
 
-        assert self._actors is not None
-        results: list[Any] = [None] * len(calls)
-        loads = [0] * len(self._actors)
-        running: dict[Any, tuple[int, int]] = {}
-        waiting: Iterator[tuple[int, tuple[str, tuple[Any, ...]]]] = iter(enumerate(calls))
-        more = True
-        while more or running:
-            while more and min(loads) < PROMPTS_IN_FLIGHT:
-                entry = next(waiting, None)
-                if entry is None:
-                    more = False
-                    break
-                at, (method, arguments) = entry
-                free = loads.index(min(loads))
-                loads[free] += 1
-                running[getattr(self._actors[free], method).remote(*arguments)] = (at, free)
-            if not running:
-                break
-            ready, _ = ray.wait(list(running), num_returns=1)
-            at, engine = running.pop(ready[0])
-            loads[engine] -= 1
-            try:
-                results[at] = ray.get(ready[0])
-            except ray.exceptions.RayError as error:
-                raise self._gone(engine, error) from None
-        return results
+        try:
+            return ray.get(reference)
+        except ray.exceptions.RayError as error:
+            raise self._gone(lane, error) from None
 
     def _gone(self, at: int, error: BaseException) -> RapError:
         assert self._actors is not None
@@ -260,7 +284,7 @@ class RolloutEngine:
         )
 
 
-def _paired(answer: Mapping[str, Any], rollout: int, unreadable: str) -> tuple[Response, Attention]:
+def _paired(answer: Mapping[str, Any], rollout: int, unreadable: str) -> tuple[Response, Attention | None]:
     if "error" in answer:
         text = str(answer["error"])
         overlong = answer.get("overlong") or ("prompt length" in text.lower() and "exceeds" in text)

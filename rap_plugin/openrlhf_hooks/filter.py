@@ -165,6 +165,7 @@ class Filter:
             max_new_tokens=self._max_new_tokens(config),
             sleeps=bool(self.args.vllm.enable_sleep),
             agent=self.args.train.agent_func_path is not None,
+            answer_within_s=config.execution.answer_within_s,
         )
         engine = RolloutEngine(
             identity=identify(model, find_model(model)),

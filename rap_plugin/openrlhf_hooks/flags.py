@@ -21,6 +21,8 @@ SECTIONS = ("sampling", "grading", "ace", "selection")
 OTHERS = (
     "prompt.blind",
     "model.batch_size",
+    "execution.tokens_in_flight",
+    "execution.answer_within_s",
     "pool.max_pixels",
     "storage.evidence",
     "storage.local_dir",

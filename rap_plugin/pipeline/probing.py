@@ -1,18 +1,20 @@
 """Probing: samples go to the engine, rollouts come to the store, grades follow.
 
-The plan is a function of the pool alone, never of what is missing: windows of consecutive samples, sorted
-by size inside, cut into batches. A restart therefore sees the batches that an undisturbed run would
-have seen, skips the finished ones and repeats an unfinished one whole, so both end with the same bytes.
+The plan is a function of the pool alone, never of what is missing. For an engine that takes batches: windows of
+consecutive samples, sorted by size inside, cut into batches. A restart therefore sees the batches that an undisturbed
+run would have seen, skips the finished ones and repeats an unfinished one whole, so both end with the same bytes. For an
+engine that streams: one sample after the other, each a batch of its own.
 
-An executor answers the batches, in this process or in several; everything is stored here, as it comes back.
+An executor answers the batches, in this process or in several, in any order; everything is stored and graded here, in
+threads behind it, so that no engine waits for a disk or a grader.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from rap_plugin.config import RunConfig
@@ -24,14 +26,24 @@ from rap_plugin.executors.batches import Batch, BatchItem, BatchResult, SampleRe
 from rap_plugin.executors.partners import Groups, partners, partners_hash, sharing
 from rap_plugin.executors.prompts import prompt_hash, recipe_of
 from rap_plugin.grading.base import Grader
+from rap_plugin.pipeline.behind import Behind
 from rap_plugin.pipeline.failures import FailureWatch
 from rap_plugin.pipeline.grading import grade_pending
 from rap_plugin.plugins import get_plugins
 from rap_plugin.progress import Advance, step
-from rap_plugin.rollout import ARMS, Arm, Attention, ModelIdentity
+from rap_plugin.rollout import ARMS, Arm, Attention, ModelIdentity, Response
 
 WINDOW = 512
 """Samples whose images are in memory together: enough to sort by length, read from the file in one go."""
+
+STREAMED_WINDOW = 64
+"""The same where nothing is sorted: read in one go, in the order of the pool."""
+
+GRADED_TOGETHER = 10_000
+"""Samples in one look-up of what is to be graded."""
+
+CHARACTERS_PER_TOKEN, PIXELS_PER_TOKEN = 3, 28 * 28
+"""What a prompt is taken to have before it is tokenised: rather too many tokens than too few."""
 
 
 @dataclass(frozen=True)
@@ -171,11 +183,10 @@ def _probe(
     missing = sum(bits.bit_count() for arm in ARMS for bits in wanted[arm].values())
     if missing:
         _start(prober, probes)
-    with ThreadPoolExecutor(1, "rap-grading") as grading:
-        with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
-            _sample(prober, probes, _plan(prober, samples, wanted), grading, advance)
-        if prober.config.measures_attention and prober.executor.measures_attention:
-            _measure(prober, probes["image"], samples)
+    with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
+        _sample(prober, probes, _plan(prober, samples, wanted), advance)
+    if prober.config.measures_attention and prober.executor.measures_attention:
+        _measure(prober, probes["image"], samples)
     return missing
 
 
@@ -219,10 +230,11 @@ def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Ma
                 Option("prompt.blind"),
                 f" shuffle gives every sample the images of another one, and this pool {has}; take drop, blank or noise",
             )
-    for window in _windows(samples):
+    streams = prober.executor.streams
+    for window in _windows(samples, STREAMED_WINDOW if streams else WINDOW):
         rows = tuple(sample.row for sample in window if any(sample.sample in wanted[arm] for arm in ARMS))
         for arm in ("blind", "image"):
-            for group in _groups(prober, window):
+            for group in ([sample] for sample in window) if streams else _groups(prober, window):
                 items = []
                 for sample in group:
                     bits = wanted[arm].get(sample.sample, 0)
@@ -232,25 +244,40 @@ def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Ma
                         other = by_id[partner_of[sample.id]]
                         partner = (other.row, other.id)
                     if rollouts:
-                        items.append(BatchItem(sample.sample, sample.row, sample.id, rollouts, partner))
+                        tokens = len(rollouts) * _most_tokens(prober.config, sample, arm)
+                        items.append(BatchItem(sample.sample, sample.row, sample.id, rollouts, partner, tokens=tokens))
                 if items:
                     yield Batch(arm, tuple(items), rows)
 
 
-def _sample(
-    prober: Prober, probes: Mapping[Arm, int], plan: Iterator[Batch], grading: ThreadPoolExecutor, advance: Advance
-) -> None:
-    graded: Future[Batch] | None = None
+def _most_tokens(config: RunConfig, sample: PoolSample, arm: Arm) -> int:
+    """Of a prompt, as far as can be told before it is tokenised, and its longest response."""
+    pixels = 0 if arm == "blind" and config.prompt.blind == "drop" else sample.pixels
+    characters = len(sample.question) + len(config.prompt.instruction or "") + len(config.prompt.system)
+    prompt = characters // CHARACTERS_PER_TOKEN + pixels // PIXELS_PER_TOKEN
+    return min(prompt, config.sampling.max_prompt_tokens) + config.sampling.max_new_tokens
+
+
+def _sample(prober: Prober, probes: Mapping[Arm, int], plan: Iterator[Batch], advance: Advance) -> None:
     watch = _watch(prober.store, probes)
-    for done in prober.executor.run(plan):
-        advance(_keep(prober, probes[done.batch.arm], done))
-        watch.see(done)
-        if graded is not None:
-            _announce(prober, probes, graded.result())
-        # Graded while the engine samples the next batch.
-        graded = grading.submit(_grade_now, prober, probes[done.batch.arm], done.batch)
-    if graded is not None:
-        _announce(prober, probes, graded.result())
+    graded: SimpleQueue[list[BatchItem]] = SimpleQueue()
+
+    def grade(results: list[BatchResult]) -> None:
+        graded.put(_grade_now(prober, probes, results))
+
+    def keep(results: list[BatchResult]) -> None:
+        _keep(prober, probes, results)
+        for result in results:
+            grading.put(result)
+
+    # What is answered is stored whatever happens; grades can be made later. Storing ends first.
+    with Behind(grade, "rap-grading", finish=False) as grading, Behind(keep, "rap-storing", finish=True) as storing:
+        for done in prober.executor.run(plan):
+            storing.put(done)
+            watch.see(done)
+            advance(sum(map(len, done.responses)))
+            _announce(prober, probes, graded)
+    _announce(prober, probes, graded)
     watch.end()
 
 
@@ -259,45 +286,57 @@ def _watch(store: EvidenceStore, probes: Mapping[Arm, int]) -> FailureWatch:
     return FailureWatch(known, answered=store.has_answers(list(probes.values())))
 
 
-def _keep(prober: Prober, probe: int, done: BatchResult) -> int:
-    """Stores an answered batch with its cost; returns the rollouts."""
-    items = done.batch.items
-    for item in items:
-        _mark(prober.tried.rollouts[done.batch.arm], item.sample, item.rollouts)
-        if done.attention:
-            _mark(prober.tried.attention, item.sample, item.rollouts)
-    attention: dict[tuple[int, int], Attention] = {}
-    if done.attention:
-        for item, responses, row in zip(items, done.responses, done.attention, strict=True):
-            measured = zip(responses, row, strict=True)
-            attention |= {(item.sample, response.rollout): one for response, one in measured}
-    count = sum(map(len, done.responses))
-    cost = LedgerEntry(
-        f"sample {done.batch.arm}",
-        done.seconds,
-        count,
-        sum(row[0].prompt_tokens for row in done.responses if row),
-        sum(len(response.token_ids) for row in done.responses for response in row),
-    )
-    numbers = [item.sample for item in items]
-    prober.store.add_rollouts(probe, list(zip(numbers, done.responses, strict=True)), attention, ledger=cost)
-    return count
+def _keep(prober: Prober, probes: Mapping[Arm, int], results: Sequence[BatchResult]) -> None:
+    """Stores answers with their cost, one commit per arm."""
+    for arm in ARMS:
+        rows: list[tuple[int, list[Response]]] = []
+        attention: dict[tuple[int, int], Attention] = {}
+        seconds = 0.0
+        for done in (done for done in results if done.batch.arm == arm):
+            seconds += done.seconds
+            for at, (item, responses) in enumerate(zip(done.batch.items, done.responses, strict=True)):
+                rows.append((item.sample, responses))
+                _mark(prober.tried.rollouts[arm], item.sample, item.rollouts)
+                seen = done.attention[at] if done.attention else []
+                found = [(i, one) for i, one in zip(item.rollouts, seen, strict=bool(seen)) if one is not None]
+                attention |= {(item.sample, rollout): one for rollout, one in found}
+                _mark(prober.tried.attention, item.sample, [rollout for rollout, _ in found])
+        if rows:
+            answers = [response for _, responses in rows for response in responses]
+            prompts = sum(responses[0].prompt_tokens for _, responses in rows if responses)
+            tokens = sum(len(response.token_ids) for response in answers)
+            cost = LedgerEntry(f"sample {arm}", seconds, len(answers), prompts, tokens)
+            prober.store.add_rollouts(probes[arm], rows, attention, ledger=cost)
 
 
 def _mark(tried: dict[int, int], sample: int, rollouts: Sequence[int]) -> None:
     tried[sample] = tried.get(sample, 0) | sum(1 << rollout for rollout in rollouts)
 
 
-def _grade_now(prober: Prober, probe: int, batch: Batch) -> Batch:
-    grade_pending(prober.store, prober.grader, [probe], samples=[item.sample for item in batch.items])
-    return batch
+def _grade_now(prober: Prober, probes: Mapping[Arm, int], results: Sequence[BatchResult]) -> list[BatchItem]:
+    """Grades what has just been stored; returns the items."""
+    items = [item for done in results for item in done.batch.items]
+    numbers = sorted({item.sample for item in items})
+    for start in range(0, len(numbers), GRADED_TOGETHER):
+        part = numbers[start : start + GRADED_TOGETHER]
+        grade_pending(prober.store, prober.grader, list(probes.values()), samples=part)
+    return items
 
 
-def _announce(prober: Prober, probes: Mapping[Arm, int], batch: Batch) -> None:
-    if prober.hook.rap_sample_probed.get_hookimpls():
-        for item, sample in zip(batch.items, prober.reader.samples(batch), strict=True):
-            rollouts = prober.store.records(probes, [item.sample])
-            get_plugins().tell("rap_sample_probed", sample=sample, rollouts=rollouts)
+def _announce(prober: Prober, probes: Mapping[Arm, int], graded: SimpleQueue[list[BatchItem]]) -> None:
+    """Tells plugins of what has been graded since the last time; from this thread, as they expect."""
+    listeners = prober.hook.rap_sample_probed.get_hookimpls()
+    while True:
+        try:
+            items = graded.get_nowait()
+        except Empty:
+            return
+        if listeners:
+            wanted = sorted({(item.row, item.id) for item in items})
+            samples = dict(zip(wanted, prober.reader.read(wanted), strict=True))
+            for item in items:
+                rollouts = prober.store.records(probes, [item.sample])
+                get_plugins().tell("rap_sample_probed", sample=samples[item.row, item.id], rollouts=rollouts)
 
 
 def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
@@ -318,6 +357,7 @@ def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
                 (item.sample, rollout, attention)
                 for item, row in zip(done.batch.items, done.attention, strict=True)
                 for rollout, attention in zip(item.rollouts, row, strict=True)
+                if attention is not None
             ]
             prober.store.set_attention(probe, rows, LedgerEntry("measure attention", done.seconds, len(rows)))
             for item in done.batch.items:
@@ -328,7 +368,7 @@ def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
 def _measure_plan(
     prober: Prober, probe: int, samples: Sequence[PoolSample], wanted: Mapping[int, Sequence[int]]
 ) -> Iterator[Batch]:
-    for window in _windows(samples):
+    for window in _windows(samples, WINDOW):
         rows = tuple(sample.row for sample in window if sample.sample in wanted)
         for group in _groups(prober, window):
             items = tuple(
@@ -346,9 +386,9 @@ def _measure_plan(
                 yield Batch("image", items, rows, measure=True)
 
 
-def _windows(samples: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:
-    for start in range(0, len(samples), WINDOW):
-        yield samples[start : start + WINDOW]
+def _windows(samples: Sequence[PoolSample], size: int) -> Iterator[Sequence[PoolSample]]:
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]
 
 
 def _groups(prober: Prober, window: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:

@@ -8,12 +8,12 @@ before anything is sampled.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rap_plugin.config import ModelConfig
-from rap_plugin.engines.base import not_measured
+from rap_plugin.engines.base import not_measured, sample_all
 from rap_plugin.engines.facts import vision_facts, vision_tokens
 from rap_plugin.engines.pixels import bound_processor, pixel_bounds
 from rap_plugin.engines.turns import TurnQueue, VisionFacts
@@ -21,7 +21,7 @@ from rap_plugin.engines.vllm.loading import load_vllm, needed_length
 from rap_plugin.engines.vllm.options import OPTIONS, known_dtype
 from rap_plugin.engines.vllm.reading import read_attention
 from rap_plugin.engines.vllm.running import RunningVLLM
-from rap_plugin.engines.vllm.sampling import SampledRollout, sample
+from rap_plugin.engines.vllm.sampling import RolloutStream
 from rap_plugin.engines.vllm.turns import continue_turns
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError
@@ -30,8 +30,11 @@ from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Respon
 if TYPE_CHECKING:
     from rap_plugin.engines.hf.engine import HFEngine
 
-BATCH_SIZE = 512
-"""Responses handed over at a time: enough that the scheduler's running batch stays full."""
+BATCH_SIZE, CPU_BATCH_SIZE = 512, 128
+"""Responses at work and waiting by default, on a GPU and on a CPU: enough that the scheduler's running batch stays full.
+
+A waiting prompt holds its processed images: tens of megabytes for a picture of a million pixels.
+"""
 
 
 def open_vllm(config: ModelConfig) -> VLLMEngine:
@@ -44,6 +47,7 @@ class VLLMEngine:
 
     name = "vllm"
     measures_attention = True
+    lanes = 1
 
     def __init__(self, config: ModelConfig) -> None:
         unknown = sorted(set(config.options) - set(OPTIONS))
@@ -57,6 +61,8 @@ class VLLMEngine:
         self.identity: ModelIdentity = replace(identify(config.id, self._folder), dtype=known_dtype(config))
         self.batch_size: int = config.batch_size or BATCH_SIZE
         self._running: RunningVLLM | None = None
+        self._stream: RolloutStream | None = None
+        self._sampling = Sampling()
         self._asleep = False
         self._copy: HFEngine | None = None
 
@@ -66,23 +72,25 @@ class VLLMEngine:
         """Samples every wanted rollout; one list per request, in order."""
         if not requests:
             return []
-        rows = sample(self._start(sampling), requests, sampling, measure=False)
-        return [[sampled.response for sampled in row] for row in rows]
+        return [[response for response, _ in row] for row in sample_all(self, requests, sampling, measure=False)]
 
     def generate_with_attention(
         self, requests: Sequence[Request], sampling: Sampling
     ) -> list[list[tuple[Response, Attention]]]:
-        """`generate`, with attention read from the same forward passes."""
+        """`generate`, with attention read from the same forward passes, or from a pass of its own where it was not seen."""
         if not requests:
             return []
-        vllm = self._start(sampling)
-        readable = not vllm.start_capture()
-        rows = sample(vllm, requests, sampling, measure=readable)
-        self._measure_unseen(requests, rows, sampling)
-        return [
-            [(sampled.response, sampled.attention or not_measured(sampled.response.error)) for sampled in row]
-            for row in rows
+        rows = sample_all(self, requests, sampling, measure=True)
+        unseen = [
+            (at, [n for n, (response, seen) in enumerate(row) if response.status == "ok" and seen is None])
+            for at, row in enumerate(rows)
         ]
+        unseen = [(at, places) for at, places in unseen if places]
+        given = [(requests[at].prompt, [rows[at][n][0].token_ids for n in places]) for at, places in unseen]
+        for (at, places), found in zip(unseen, self.attention(given, sampling), strict=True):
+            for n, attention in zip(places, found, strict=True):
+                rows[at][n] = (rows[at][n][0], attention)
+        return [[(response, seen or not_measured(response.error)) for response, seen in row] for row in rows]
 
     def attention(
         self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
@@ -132,7 +140,38 @@ class VLLMEngine:
         if self._running is not None:
             self._running.stop()
             self._running = None
+        self._stream = None
         self._asleep = False
+
+    # -- streaming ------------------------------------------------------------------------------------------------
+
+    def begin(self, sampling: Sampling) -> None:
+        """Starts vLLM for prompts and responses of these lengths."""
+        self._start(sampling)
+
+    def prepare(self, request: Request) -> None:
+        """Nothing: vLLM's processor has a cache that wants prompts in the order in which they are added."""
+
+    def submit(self, lane: int, request: Request, prepared: None, sampling: Sampling, *, measure: bool) -> Hashable:
+        """Queues the rollouts of one prompt."""
+        vllm = self._start(sampling)
+        self._sampling = sampling
+        if self._stream is None:
+            self._stream = RolloutStream(vllm)
+        return self._stream.submit(request, sampling, measure=measure and not vllm.start_capture())
+
+    def completed(self) -> list[tuple[Hashable, list[tuple[Response, Attention | None]]]]:
+        """One step of vLLM, and the prompts that it has ended."""
+        if self._stream is None:
+            return []
+        done = self._stream.completed(self._sampling)
+        return [(ticket, [(one.response, one.attention) for one in rollouts]) for ticket, rollouts in done]
+
+    def abandon(self) -> None:
+        """Drops what is queued; vLLM stays up."""
+        self._stream = None
+        if self._running is not None:
+            self._running.drop_requests()
 
     # -- sharing a GPU --------------------------------------------------------------------------------------------
 
@@ -164,21 +203,9 @@ class VLLMEngine:
             self.close()
         if self._running is None:
             self._running = load_vllm(self._config, self._folder, length)
+            if self._running.device == "cpu":
+                self.batch_size = self._config.batch_size or CPU_BATCH_SIZE
         return self._running
-
-    def _measure_unseen(
-        self, requests: Sequence[Request], rows: Sequence[Sequence[SampledRollout]], sampling: Sampling
-    ) -> None:
-        """Measures responses whose attention was not seen while they were sampled, in a pass of their own."""
-        unseen = [
-            (request.prompt, [one for one in row if one.response.status == "ok" and one.attention is None])
-            for request, row in zip(requests, rows, strict=True)
-        ]
-        unseen = [(prompt, row) for prompt, row in unseen if row]
-        given = [(prompt, [one.response.token_ids for one in row]) for prompt, row in unseen]
-        for (_, row), found in zip(unseen, self.attention(given, sampling), strict=True):
-            for one, attention in zip(row, found, strict=True):
-                one.attention = attention
 
     def _second_copy(self) -> HFEngine:
         """Engine hf over the same weights, which measures where vLLM's attention cannot be read."""

@@ -51,7 +51,7 @@ def load_vllm(config: ModelConfig, folder: Path, length: int) -> RunningVLLM:
     except Exception as error:
         reason = one_line(first_cause(error))
         raise RapError(f"{config.id}: vLLM cannot start it ({reason}); see model.options, or engine hf") from error
-    return RunningVLLM(llm, config, length, processor, end_tokens(folder, processor))
+    return RunningVLLM(llm, config, device, length, processor, end_tokens(folder, processor))
 
 
 def end_tokens(folder: Path, processor: Any) -> frozenset[int]:

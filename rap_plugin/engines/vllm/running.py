@@ -39,8 +39,12 @@ class FinishedRequest:
 class RunningVLLM:
     """One started `LLM` with what is known about its model, and the capture in its workers."""
 
-    def __init__(self, llm: Any, config: ModelConfig, length: int, processor: Any, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self, llm: Any, config: ModelConfig, device: str, length: int, processor: Any, end_ids: frozenset[int]
+    ) -> None:
         self.llm = llm
+        self.device = device
+        """cuda, rocm, cpu, .."""
         self.config = config
         self.length = length
         """max_model_len."""
@@ -89,25 +93,41 @@ class RunningVLLM:
         self.llm.llm_engine.add_request(key, dict(inputs), settings)
         return key
 
-    def finished(self) -> Iterator[FinishedRequest]:
-        """Runs vLLM until every queued request has finished, and yields each as it does; others may be added meanwhile."""
-        engine = self.llm.llm_engine
+    @property
+    def busy(self) -> bool:
+        """Whether a request is queued or at work."""
+        return bool(self.llm.llm_engine.has_unfinished_requests())
+
+    def step(self) -> list[FinishedRequest]:
+        """One step of vLLM; the requests that have finished with it."""
         try:
-            while engine.has_unfinished_requests():
-                for output in engine.step():
-                    if output.finished:
-                        answer = output.outputs[0]
-                        reason = str(answer.finish_reason)
-                        ids = list(answer.token_ids)
-                        yield FinishedRequest(output.request_id, ids, reason, answer.stop_reason)
-        except KeyboardInterrupt:
-            # What is queued is dropped, and what the workers keep of it, so that the engine can be closed or used again.
-            engine.abort_request(list(engine.output_processor.request_states), internal=True)
-            with contextlib.suppress(RapError):
-                self.stop_capture()
-            raise
+            outputs = [output for output in self.llm.llm_engine.step() if output.finished]
         except Exception as error:
             raise self._broken(error) from error
+        found = []
+        for output in outputs:
+            answer = output.outputs[0]
+            reason = str(answer.finish_reason)
+            found.append(FinishedRequest(output.request_id, list(answer.token_ids), reason, answer.stop_reason))
+        return found
+
+    def finished(self) -> Iterator[FinishedRequest]:
+        """Runs vLLM until every queued request has finished, and yields each as it does; others may be added meanwhile."""
+        try:
+            while self.busy:
+                yield from self.step()
+        except KeyboardInterrupt:
+            self.drop_requests()
+            raise
+
+    def drop_requests(self) -> None:
+        """Drops what is queued and what the workers keep of it, so that the engine can be closed or used again."""
+        if self.stopped:
+            return
+        engine = self.llm.llm_engine
+        engine.abort_request(list(engine.output_processor.request_states), internal=True)
+        with contextlib.suppress(RapError):
+            self.stop_capture()
 
     # -- attention ------------------------------------------------------------------------------------------------
 
