@@ -11,7 +11,7 @@ import pytest
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.executors import open_executor
-from rap_plugin.executors.batches import Batch, BatchItem, SampleReader, answer
+from rap_plugin.executors.batches import Batch, BatchItem, BatchResult, SampleReader, answer, make_prompts
 from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.plugins import get_plugins
 from rap_plugin.samples.ingest import ingest
@@ -42,12 +42,17 @@ def make_batch(known: list[Sample], rows: tuple[int, ...], arm: Any = "image", *
     return Batch(arm, items, tuple(range(len(known))))
 
 
+def answered(batch: Batch, reader: SampleReader, config: RunConfig) -> BatchResult:
+    prompts = make_prompts(batch, reader.samples(batch), reader.partners(batch), config)
+    return answer(batch, prompts, AbilityEngine(config.model), config)
+
+
 def test_an_answer_has_one_response_per_wanted_rollout_in_the_order_of_the_items(
     config: RunConfig, reader: SampleReader, known: list[Sample]
 ) -> None:
-    result = answer(make_batch(known, (5, 1)), AbilityEngine(config.model), reader, config)
+    result = answered(make_batch(known, (5, 1)), reader, config)
     assert [[response.rollout for response in row] for row in result.responses] == [[0, 2], [0, 2]]
-    alone = answer(make_batch(known, (1,)), AbilityEngine(config.model), reader, config)
+    alone = answered(make_batch(known, (1,)), reader, config)
     assert alone.responses[0] == result.responses[1]  # what else is in a batch changes nothing
 
 
@@ -55,7 +60,7 @@ def test_a_measuring_batch_gives_one_attention_per_stored_response_and_samples_n
     config: RunConfig, reader: SampleReader, known: list[Sample]
 ) -> None:
     item = BatchItem(3, 2, known[2].id, (0, 1), token_ids=((1, 0), (1, 1)))
-    result = answer(Batch("image", (item,), (2,), measure=True), AbilityEngine(config.model), reader, config)
+    result = answered(Batch("image", (item,), (2,), measure=True), reader, config)
     assert result.responses == []
     assert len(result.attention[0]) == 2
     assert result.attention[0][0] != result.attention[0][1]
@@ -79,20 +84,11 @@ def test_a_row_that_changed_since_it_was_read_is_one_line_and_no_other_sample(
         fresh.samples(make_batch(known, (0,)))
 
 
-def test_batches_are_read_one_by_one_as_answers_are_taken(
+def test_an_engine_that_takes_batches_answers_in_order_while_the_next_prompts_are_built(
     config: RunConfig, reader: SampleReader, known: list[Sample]
 ) -> None:
-    read: list[int] = []
-
-    def stream() -> Any:
-        for row in range(4):
-            read.append(row)
-            yield make_batch(known, (row,))
-
-    results = LocalExecutor(AbilityEngine(config.model), reader, config).run(stream())
-    assert next(results).batch.items[0].row == 0
-    assert read == [0]
-    assert [result.batch.items[0].row for result in results] == [1, 2, 3]
+    results = LocalExecutor(AbilityEngine(config.model), reader, config).run(make_batch(known, (n,)) for n in range(8))
+    assert [result.batch.items[0].row for result in results] == list(range(8))
 
 
 def test_several_workers_need_an_executor_that_has_them(config: RunConfig) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rap_plugin.executors.batches import Batch, BatchItem, failed_result, halves
-from rap_plugin.executors.queue import BatchQueue
+from rap_plugin.executors.queue import COMPANY, BatchQueue
+from tests.executors.sources import one_prompt
 
 
 def make_batches(windows: int, per_window: int, size: int) -> list[Batch]:
@@ -64,8 +65,8 @@ def test_a_batch_runs_again_as_it_was_and_is_halved_after_the_second_death() -> 
     other = queue.take(())
     assert other is not None
     assert other.items == batches[1].items  # the suspect waits behind everything else
+    assert not queue.take((), beside=[batches[1]])  # what may kill runs alone
     parts = [queue.take(()), queue.take(())]
-    assert not any(queue.take((), alone=False) for _ in range(2))
     assert [part.items for part in parts if part] == [one.items[:2], one.items[2:]]
     assert not queue
 
@@ -101,6 +102,53 @@ def test_every_sample_is_answered_once_or_kills_alone(
     killers = [item.row for batch in queue.killers for item in batch.items]
     assert sorted([*answered.elements(), *killers]) == everything
     assert set(killers) == poison & set(everything)
+
+
+def test_only_what_has_room_is_handed_out_and_asking_again_reads_no_further() -> None:
+    read = Counter()  # type: ignore[var-annotated]
+
+    def stream():  # type: ignore[no-untyped-def]
+        for number in range(6):
+            read["batches"] += 1
+            yield one_prompt(number, tokens=10)
+
+    queue = BatchQueue(stream())
+    for _ in range(5):
+        assert queue.take((99,), room=9) is None
+    assert read["batches"] == 2  # the window that comes next, and the batch that shows its end
+    assert queue.take((99,), room=10) == one_prompt(0, tokens=10)
+    assert queue
+
+
+@settings(deadline=None)
+@given(st.integers(1, 120), st.sets(st.integers(0, 119), max_size=3), st.integers(0, 2**32))
+def test_where_many_batches_are_at_work_a_killer_is_narrowed_down_in_few_deaths(
+    count: int, poison: set[int], seed: int
+) -> None:
+    queue, chance = BatchQueue(map(one_prompt, range(count)), COMPANY), random.Random(seed)
+    workers: list[list[Batch]] = [[], []]
+    answered, deaths, turns = Counter[int](), 0, 0
+    while queue or any(workers):
+        turns += 1
+        assert turns < 50 * count + 100, "nobody gets what waits"
+        at_work = chance.choice(workers)
+        while len(at_work) < 100 and (batch := queue.take((), at_work)) is not None:
+            assert not at_work or not batch.deaths or all(one.deaths for one in at_work)
+            at_work.append(batch)
+        if not at_work:
+            continue
+        done = at_work.pop(chance.randrange(len(at_work)))
+        if done.items[0].row in poison:
+            deaths += 1
+            for batch in (done, *at_work):
+                queue.died(batch, alone=not at_work)
+            at_work.clear()
+        else:
+            answered[done.items[0].row] += 1
+    killers = [batch.items[0].row for batch in queue.killers]
+    assert sorted(killers) == sorted(poison & set(range(count)))
+    assert sorted([*answered.elements(), *killers]) == list(range(count))
+    assert deaths <= 6 * len(poison)
 
 
 def test_halves_hold_everything_once_and_a_failed_batch_answers_for_every_rollout() -> None:

@@ -135,6 +135,32 @@ def test_a_sample_that_kills_its_worker_goes_to_quarantine_and_the_rest_goes_on(
     assert len(result.selection.table) == 23
 
 
+STREAM_PLUGIN = str(Path(__file__).parents[1] / "stream_engine.py")
+
+
+@pytest.mark.slow
+def test_workers_whose_engines_stream_write_the_same_bytes_when_one_dies_of_a_sample_and_one_hangs(
+    cluster: None, tmp_path: Path, write_pool
+) -> None:
+    pool = write_pool(50)
+    stream = {"model__engine": "stream", "plugins": [STREAM_PLUGIN]}
+    alone = make_config(pool, execution__tokens_in_flight=1, **stream)
+    local = select_run(alone, tmp_path / "local", quiet=True)
+    log = tmp_path / "log"
+    options = {"order": 3, "log": str(log), "hangs": str(tmp_path / "hung")}
+    config = make_config(pool, 2, model__options=options, execution__answer_within_s=4.0, **stream)
+    hung = select_run(config, tmp_path / "hung run", quiet=True)
+    assert (tmp_path / "hung").exists()
+    assert files(hung.run) == files(local.run)
+    lines = log.read_text().splitlines()
+    assert len(lines) == len(set(lines)) == 500
+    poisoned = make_config(pool, 2, model__options={"order": 4, "poison": "7"}, **stream)
+    result = select_run(poisoned, tmp_path / "poisoned", quiet=True)
+    quarantine = pq.read_table(result.run / "quarantine.parquet").to_pylist()
+    assert [(row["rap_row"], row["rap_status"]) for row in quarantine] == [(7, "engine_error")]
+    assert len(result.selection.table) == 49
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),

@@ -8,15 +8,19 @@ import pytest
 
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
+from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import require_attention
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
+from rap_plugin.executors.batches import Batch, BatchItem
+from rap_plugin.executors.feed import feed
 from rap_plugin.openrlhf_hooks import engine as engines
 from rap_plugin.openrlhf_hooks.engine import RolloutEngine, RolloutSettings
 from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
 from rap_plugin.rollout import ModelIdentity, Prompt, Request, Sampling, rollout_seed
 from rap_plugin.samples.sample import Sample, sample_id
+from tests.executors.sources import ListSource
 
 
 def row(number):
@@ -85,16 +89,38 @@ def test_answers_come_in_order_with_their_own_seeds_and_rewards(ray_here, opened
     assert len(begin[2]) == 2  # both end tokens of generation_config.json
 
 
-def test_prompts_go_to_the_engine_with_the_least_to_do(ray_here, opened, monkeypatch, tmp_path):
-    monkeypatch.setattr(engines, "PROMPTS_IN_FLIGHT", 2)
+def fed(engine, requests, bound):
+    """The answers to the requests, `bound` prompts at work in each engine."""
+    engine.begin(Sampling())
+    entries = []
+    for number, request in enumerate(requests):
+        item = BatchItem(number, number, request.prompt.sample_id, request.rollouts, tokens=1)
+        entries.append((Batch("image", (item,), (number,)), (request, engine.prepare(request))))
+    return list(feed(engine, ListSource(entries), RunConfig(), bound))
+
+
+def test_prompts_go_to_the_engine_with_the_least_to_do(ray_here, opened, tmp_path):
     tally = str(tmp_path / "tally")
     # The first holds its two prompts until the other has had ten: dealt out in turns, it would not have more than eight.
     engine, actors, requests = opened([{"waits_for": (tally, 10)}, {"tally": tally}], n=16)
-    engine.generate(requests, Sampling())
+    results = fed(engine, requests, 2)
+    assert sorted(done.batch.items[0].row for done in results) == list(range(16))
+    for done in results:
+        number = done.batch.items[0].row
+        assert {response.text.split()[0] for response in done.responses[0]} == {str(number)}
+        assert done.attention[0][0].statistics["psi_window_max_10"] == -5.0
     counts = [len(calls(ray_here, actor, "sample")) for actor in actors]
     assert sum(counts) == 16
     assert counts[0] >= 1
     assert counts[1] >= 10
+
+
+def test_an_engine_that_hangs_is_one_line_when_its_time_is_up(opened, tmp_path):
+    never = (str(tmp_path / "never"), 1)
+    engine, _, requests = opened([{}, {"waits_for": never}], answer_within_s=1.0)
+    with pytest.raises(RapError, match=r"^engine 2 of 2 stopped \(no answer for 1 s\).*start the same command again"):
+        fed(engine, requests, 2)
+    Path(never[0]).write_bytes(b".")
 
 
 def test_a_row_that_fails_alone_has_a_status_and_the_others_answers(opened):

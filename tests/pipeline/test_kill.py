@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from rap_plugin import select_run
+from tests.executors.test_feed import FILES, make_config
+
 PLUGIN = Path(__file__).parents[1] / "ability_engine.py"
 MOMENTS = 20
 
@@ -80,3 +83,28 @@ def test_a_run_killed_at_twenty_random_moments_ends_with_the_same_bytes_and_samp
     assert process.returncode == 0
     for name in ("selected.parquet", "scores.parquet", "quarantine.parquet"):
         assert (run / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_an_engine_that_streams_is_killed_in_the_middle_and_no_stored_rollout_is_sampled_again(
+    tmp_path: Path, write_pool
+) -> None:
+    pool, log = write_pool(60), tmp_path / "log"
+    undisturbed = select_run(make_config(pool), tmp_path / "quiet", quiet=True)
+    log.touch()
+    repeated = 0
+    for dies_after in (20, 35, -1):
+        before, asked = stored(tmp_path / "run"), len(log.read_text().splitlines())
+        options = {"log": str(log), "lanes": 3, "order": dies_after, "pause": 0.01, "dies_after": dies_after}
+        code = (
+            "from rap_plugin import select_run; from tests.executors.test_feed import make_config; from pathlib import Path; "
+            f"select_run(make_config(Path({str(pool)!r}), model__options={options!r}), {str(tmp_path / 'run')!r}, quiet=True)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], timeout=120)
+        assert done.returncode == (0 if dies_after < 0 else -signal.SIGKILL)
+        now = log.read_text().splitlines()[asked:]
+        assert not before & set(now), "a stored rollout was sampled again"
+        repeated += len(now)
+    assert 600 <= repeated < 600 + 2 * 100
+    for name in FILES:
+        assert (tmp_path / "run" / name).read_bytes() == (undisturbed.run / name).read_bytes(), name
