@@ -42,7 +42,7 @@ STREAMED_WINDOW = 64
 GRADED_TOGETHER = 10_000
 """Samples in one look-up of what is to be graded."""
 
-CHARACTERS_PER_TOKEN, PIXELS_PER_TOKEN = 3, 28 * 28
+TEMPLATE_TOKENS, CHARACTERS_PER_TOKEN, PIXELS_PER_TOKEN = 50, 3, 28 * 28
 """What a prompt is taken to have before it is tokenised: rather too many tokens than too few."""
 
 
@@ -254,7 +254,7 @@ def _most_tokens(config: RunConfig, sample: PoolSample, arm: Arm) -> int:
     """Of a prompt, as far as can be told before it is tokenised, and its longest response."""
     pixels = 0 if arm == "blind" and config.prompt.blind == "drop" else sample.pixels
     characters = len(sample.question) + len(config.prompt.instruction or "") + len(config.prompt.system)
-    prompt = characters // CHARACTERS_PER_TOKEN + pixels // PIXELS_PER_TOKEN
+    prompt = TEMPLATE_TOKENS + characters // CHARACTERS_PER_TOKEN + pixels // PIXELS_PER_TOKEN
     return min(prompt, config.sampling.max_prompt_tokens) + config.sampling.max_new_tokens
 
 

@@ -150,9 +150,10 @@ def world(tmp_path_factory, tiny_model):
     return folder
 
 
-def command(world, model, *more):
+def command(world, model, *more, batch_size=BATCH):
     argv = arguments(model, world / "train.jsonl", "--reward.remote_url", str(world / "reward.py"))
-    flags = ["--data_filter", "rap", "--rap.rollouts", str(ROLLOUTS), "--rap.batch_size", str(BATCH)]
+    flags = ["--data_filter", "rap", "--rap.rollouts", str(ROLLOUTS)]
+    flags += ["--rap.batch_size", str(batch_size)] if batch_size else []
     flags += ["--rap.run_dir", str(world / "run"), "--rap.lambda_c", "0.3", "--rap.plugin", str(world / "stop.py")]
     return [sys.executable, "-m", "openrlhf.cli.train_ppo_ray", *argv, *flags, *more]
 
@@ -224,7 +225,7 @@ def launches(world, tiny_model, cluster, launch):
     killed = launch("killed", ours, until=enough(6))
     time.sleep(2)  # what was under way in the engine when its driver died ends here
     killed.calls = calls(world)
-    again = launch("again", ours)
+    again = launch("again", command(world, tiny_model, batch_size=None))  # the default must not end vLLM's CPU build
     nothing = launch("nothing", [*ours, "--rap.select_only"])
     return SimpleNamespace(died=died, killed=killed, again=again, nothing=nothing, run=world / "run")
 
