@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 from rap_plugin.config import RunConfig
@@ -39,7 +39,7 @@ class Executor(Protocol):
 
     def start(self) -> float | None: ...
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]: ...
+    def run(self, batches: Iterable[Batch]) -> Generator[BatchResult]: ...
 
     def close(self) -> None: ...
 

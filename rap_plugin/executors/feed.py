@@ -7,7 +7,7 @@ engine could not go to another that is free. What is handed out, and in which or
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -72,7 +72,7 @@ class Source(Protocol):
     def take(self) -> tuple[Batch, tuple[Request, Any]]: ...
 
 
-def feed(engine: Streams, source: Source, config: RunConfig, bound: int) -> Iterator[BatchResult]:
+def feed(engine: Streams, source: Source, config: RunConfig, bound: int) -> Generator[BatchResult]:
     """Samples batches of one prompt each, `bound` tokens at work per lane, and yields them as they end.
 
     Ends before a batch that measures stored responses, and at the end of `source`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -55,7 +55,7 @@ class LocalExecutor:
         self._started = True
         return start_engine(self._engine, self._config)
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]:
+    def run(self, batches: Iterable[Batch]) -> Generator[BatchResult]:
         """Answers batches: as they end where the engine streams, else in order, with the next one's prompts built meanwhile."""
         with closing(ReadAhead(batches, self._reader, self._build)) as ahead:
             while (batch := ahead.wait()) is not None:

@@ -51,7 +51,7 @@ def partners(ids: Sequence[str], groups: Groups = ()) -> dict[str, str]:
     by_group = sorted(
         ordered, key=lambda one: (-sizes.get(group_of.get(one, -1), 1), group_of.get(one, len(groups)), one)
     )
-    most = max(sizes.values())
+    most = max(sizes.values(), default=1)
     if 2 * most <= len(ordered):
         return {one: by_group[(i + most) % len(ordered)] for i, one in enumerate(by_group)}
     largest, others = by_group[:most], by_group[most:]

@@ -15,7 +15,7 @@ import socket
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ class RayExecutor:
         self.batch_size, self.streams = self._ready.batch_size, self._ready.streams
         return self._ready.seconds
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[BatchResult]:
+    def run(self, batches: Iterable[Batch]) -> Generator[BatchResult]:
         """Answers as they come; the stream of batches is read only as far as workers have room."""
         self.start()
         queue = BatchQueue(batches, COMPANY if self.streams else ())

@@ -1,18 +1,13 @@
 """Probing: samples go to the engine, rollouts come to the store, grades follow.
 
-The plan is a function of the pool alone, never of what is missing. For an engine that takes batches: windows of
-consecutive samples, sorted by size inside, cut into batches. A restart therefore sees the batches that an undisturbed
-run would have seen, skips the finished ones and repeats an unfinished one whole, so both end with the same bytes. For an
-engine that streams: one sample after the other, each a batch of its own.
-
 An executor answers the batches, in this process or in several, in any order; everything is stored and graded here, in
 threads behind it, so that no engine waits for a disk or a grader.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -23,27 +18,19 @@ from rap_plugin.evidence.records import LedgerEntry, PoolSample, ProbeKey
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor
 from rap_plugin.executors.batches import Batch, BatchItem, BatchResult, SampleReader, make_sampling
-from rap_plugin.executors.partners import Groups, partners, partners_hash, sharing
+from rap_plugin.executors.partners import Groups, partners_hash
 from rap_plugin.executors.prompts import prompt_hash, recipe_of
 from rap_plugin.grading.base import Grader
 from rap_plugin.pipeline.behind import Behind
 from rap_plugin.pipeline.failures import FailureWatch
 from rap_plugin.pipeline.grading import grade_pending
+from rap_plugin.pipeline.plan import plan_measuring, plan_sampling, shared_images
 from rap_plugin.plugins import get_plugins
 from rap_plugin.progress import Advance, step
 from rap_plugin.rollout import ARMS, Arm, Attention, ModelIdentity, Response
 
-WINDOW = 512
-"""Samples whose images are in memory together: enough to sort by length, read from the file in one go."""
-
-STREAMED_WINDOW = 64
-"""The same where nothing is sorted: read in one go, in the order of the pool."""
-
 GRADED_TOGETHER = 10_000
 """Samples in one look-up of what is to be graded."""
-
-TEMPLATE_TOKENS, CHARACTERS_PER_TOKEN, PIXELS_PER_TOKEN = 50, 3, 28 * 28
-"""What a prompt is taken to have before it is tokenised: rather too many tokens than too few."""
 
 
 @dataclass(frozen=True)
@@ -96,24 +83,6 @@ def probe_keys(
             partners=partners_hash(ids, groups) if shuffled else None,
         )
     return keys
-
-
-SHARED_IMAGES = "shared_images"
-"""Name in the store's table of facts: which samples share an image, and of which samples that is known."""
-
-
-def shared_images(store: EvidenceStore, ids: Sequence[str], pool: SampleReader | None = None) -> Groups:
-    """Which of these samples share an image. Where it is not known it is read from the `pool`, all of it; without one it
-    counts as none, as in evidence of an older rap."""
-    known = json.loads(store.get_meta(SHARED_IMAGES) or "{}")
-    of = partners_hash(ids)
-    if known.get("of") != of:
-        if pool is None:
-            return ()
-        known = {"of": of, "groups": sharing(pool.all(sample.row for sample in store.samples() if sample.images > 0))}
-        store.set_meta(SHARED_IMAGES, json.dumps(known))
-    groups: Groups = known["groups"]
-    return groups
 
 
 def find_probes(
@@ -184,7 +153,7 @@ def _probe(
     if missing:
         _start(prober, probes)
     with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
-        _sample(prober, probes, _plan(prober, samples, wanted), advance)
+        _sample(prober, probes, plan_sampling(prober.store, prober.config, prober.executor, samples, wanted), advance)
     if prober.config.measures_attention and prober.executor.measures_attention:
         _measure(prober, probes["image"], samples)
     return missing
@@ -218,46 +187,6 @@ def _start(prober: Prober, probes: Mapping[Arm, int]) -> None:
         prober.store.learn(probe, dtype=dtype)
 
 
-def _plan(prober: Prober, samples: Sequence[PoolSample], wanted: Mapping[Arm, Mapping[int, int]]) -> Iterator[Batch]:
-    """The batches that sample what is wanted: per arm, bit sets of rollout indices by sample."""
-    by_id = {sample.id: sample for sample in samples}
-    partner_of: Mapping[str, str] = {}
-    if prober.config.prompt.blind == "shuffle":
-        partner_of = partners(list(by_id), shared_images(prober.store, list(by_id)))
-        if len(by_id) == 1 or not partner_of:
-            has = "has one sample with images" if len(by_id) == 1 else "shows the same image in every sample"
-            raise RapError(
-                Option("prompt.blind"),
-                f" shuffle gives every sample the images of another one, and this pool {has}; take drop, blank or noise",
-            )
-    streams = prober.executor.streams
-    for window in _windows(samples, STREAMED_WINDOW if streams else WINDOW):
-        rows = tuple(sample.row for sample in window if any(sample.sample in wanted[arm] for arm in ARMS))
-        for arm in ("blind", "image"):
-            for group in ([sample] for sample in window) if streams else _groups(prober, window):
-                items = []
-                for sample in group:
-                    bits = wanted[arm].get(sample.sample, 0)
-                    rollouts = tuple(i for i in range(bits.bit_length()) if bits >> i & 1)
-                    partner = None
-                    if partner_of and arm == "blind":
-                        other = by_id[partner_of[sample.id]]
-                        partner = (other.row, other.id)
-                    if rollouts:
-                        tokens = len(rollouts) * _most_tokens(prober.config, sample, arm)
-                        items.append(BatchItem(sample.sample, sample.row, sample.id, rollouts, partner, tokens=tokens))
-                if items:
-                    yield Batch(arm, tuple(items), rows)
-
-
-def _most_tokens(config: RunConfig, sample: PoolSample, arm: Arm) -> int:
-    """Of a prompt, as far as can be told before it is tokenised, and its longest response."""
-    pixels = 0 if arm == "blind" and config.prompt.blind == "drop" else sample.pixels
-    characters = len(sample.question) + len(config.prompt.instruction or "") + len(config.prompt.system)
-    prompt = TEMPLATE_TOKENS + characters // CHARACTERS_PER_TOKEN + pixels // PIXELS_PER_TOKEN
-    return min(prompt, config.sampling.max_prompt_tokens) + config.sampling.max_new_tokens
-
-
 def _sample(prober: Prober, probes: Mapping[Arm, int], plan: Iterator[Batch], advance: Advance) -> None:
     watch = _watch(prober.store, probes)
     graded: SimpleQueue[list[BatchItem]] = SimpleQueue()
@@ -270,9 +199,13 @@ def _sample(prober: Prober, probes: Mapping[Arm, int], plan: Iterator[Batch], ad
         for result in results:
             grading.put(result)
 
-    # What is answered is stored whatever happens; grades can be made later. Storing ends first.
-    with Behind(grade, "rap-grading", finish=False) as grading, Behind(keep, "rap-storing", finish=True) as storing:
-        for done in prober.executor.run(plan):
+    # What is answered is stored whatever happens; grades can be made later. The engine is let go first, storing ends next.
+    with (
+        Behind(grade, "rap-grading", finish=False) as grading,
+        Behind(keep, "rap-storing", finish=True) as storing,
+        closing(prober.executor.run(plan)) as results,
+    ):
+        for done in results:
             storing.put(done)
             watch.see(done)
             advance(sum(map(len, done.responses)))
@@ -351,8 +284,12 @@ def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
     if not total:
         return
     _start(prober, {"image": probe})
-    with step("measure attention", total, "responses", quiet=prober.quiet) as advance:
-        for done in prober.executor.run(_measure_plan(prober, probe, samples, wanted)):
+    plan = plan_measuring(prober.store, prober.config, prober.executor, probe, samples, wanted)
+    with (
+        step("measure attention", total, "responses", quiet=prober.quiet) as advance,
+        closing(prober.executor.run(plan)) as results,
+    ):
+        for done in results:
             rows = [
                 (item.sample, rollout, attention)
                 for item, row in zip(done.batch.items, done.attention, strict=True)
@@ -363,38 +300,3 @@ def _measure(prober: Prober, probe: int, samples: Sequence[PoolSample]) -> None:
             for item in done.batch.items:
                 _mark(tried, item.sample, item.rollouts)
             advance(len(rows))
-
-
-def _measure_plan(
-    prober: Prober, probe: int, samples: Sequence[PoolSample], wanted: Mapping[int, Sequence[int]]
-) -> Iterator[Batch]:
-    for window in _windows(samples, WINDOW):
-        rows = tuple(sample.row for sample in window if sample.sample in wanted)
-        for group in _groups(prober, window):
-            items = tuple(
-                BatchItem(
-                    sample.sample,
-                    sample.row,
-                    sample.id,
-                    tuple(rollouts),
-                    token_ids=tuple(map(tuple, prober.store.token_ids(probe, sample.sample, rollouts))),
-                )
-                for sample in group
-                if (rollouts := wanted.get(sample.sample))
-            )
-            if items:
-                yield Batch("image", items, rows, measure=True)
-
-
-def _windows(samples: Sequence[PoolSample], size: int) -> Iterator[Sequence[PoolSample]]:
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]
-
-
-def _groups(prober: Prober, window: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:
-    """A window's samples, alike in size, in groups of about the wanted number of responses."""
-    responses = prober.config.model.batch_size or prober.executor.batch_size
-    size = max(1, responses // prober.config.sampling.rollouts)
-    ordered = sorted(window, key=lambda sample: (sample.pixels, len(sample.question), sample.id))
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]

@@ -22,7 +22,8 @@ from rap_plugin.grading import Grader
 from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.finish import finish
 from rap_plugin.pipeline.grading import grade_rest, grader_key, make_grader
-from rap_plugin.pipeline.probing import Prober, find_probes, probe_keys, probe_pool, probe_waves, shared_images
+from rap_plugin.pipeline.plan import shared_images
+from rap_plugin.pipeline.probing import Prober, find_probes, probe_keys, probe_pool, probe_waves
 from rap_plugin.pipeline.selection import make_selection, open_samples
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step

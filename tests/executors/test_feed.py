@@ -101,7 +101,7 @@ def test_what_is_at_work_is_dropped_when_the_run_is_interrupted() -> None:
     engine = LaneCounter(2, dict.fromkeys((f"{n:032x}" for n in range(20)), 10))
     results = feed(engine, ListSource(built(map(one_prompt, range(20)), engine)), RunConfig(), 40)  # type: ignore[arg-type]
     next(results)
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert engine.abandoned == 1
     assert not engine.at_work
 

@@ -18,7 +18,7 @@ from rap_plugin.executors.batches import SampleReader
 from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.executors.partners import partners, partners_hash
 from rap_plugin.executors.prompts import prompt_hash
-from rap_plugin.pipeline.probing import shared_images
+from rap_plugin.pipeline.plan import shared_images
 from rap_plugin.pipeline.select import RunResult, select_with
 from rap_plugin.plugins import get_plugins, load_plugin_files
 from rap_plugin.samples.opening import open_pool
