@@ -13,7 +13,14 @@ from typing import Any, Protocol, TypeVar
 
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Streams
-from rap_plugin.executors.batches import Batch, BatchResult, make_sampling, named_errors, wants_attention
+from rap_plugin.executors.batches import (
+    Batch,
+    BatchResult,
+    make_sampling,
+    named_errors,
+    require_numbers,
+    wants_attention,
+)
 from rap_plugin.rollout import Request
 
 
@@ -104,6 +111,8 @@ def feed(engine: Streams, source: Source, config: RunConfig, bound: int) -> Gene
                 batch = lane_of.pop(ticket).done(ticket)
                 now = time.perf_counter()
                 measured = wants_attention(batch, engine, config)
+                with named_errors(engine):
+                    require_numbers(batch, [len(row)])
                 responses = [response for response, _ in row]
                 attention = [[seen for _, seen in row]] if measured else []
                 yield BatchResult(batch, [responses], attention, now - since)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from rap_plugin.engines.base import Engine
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.executors.batches import Batch, BatchResult, SampleReader, start_engine
 from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.rollout import ModelIdentity
@@ -97,8 +97,7 @@ class Worker:
         except RapError as error:
             self._broken = self._here(error)
         except Exception as error:
-            text = " ".join(str(error).split())[:300]
-            self._broken = self._here(RapError(f"engine {self._engine.name} failed: {type(error).__name__}: {text}"))
+            self._broken = self._here(RapError(f"the pool cannot be read ({one_line(error)})"))
         if self._broken is not None:
             for answer in list(self._answers.values()):
                 answer.set_result(self._broken)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rap_plugin import RunConfig, load_config, select_run
+from rap_plugin import RapError, RunConfig, load_config, select_run
 from rap_plugin.executors.feed import Lane, feed, hand_out, tokens_in_flight
 from rap_plugin.rollout import Request, Response, Sampling
 from tests.executors.sources import ListSource, built, one_prompt
@@ -35,7 +35,7 @@ def files(run: Path) -> list[bytes]:
 class LaneCounter:
     """Engines that end prompts in an order drawn by chance, and note how many tokens each lane has at work."""
 
-    lanes = 3
+    name = "counter"
     measures_attention = True
 
     def __init__(self, seed: int, tokens: dict[str, int], lanes: int = 3) -> None:
@@ -104,6 +104,23 @@ def test_what_is_at_work_is_dropped_when_the_run_is_interrupted() -> None:
     results.close()
     assert engine.abandoned == 1
     assert not engine.at_work
+
+
+def test_an_engine_that_raises_or_gives_another_number_of_answers_is_one_line_that_names_it() -> None:
+    class Broken(LaneCounter):
+        def completed(self) -> Any:
+            if self.abandoned:
+                return [(ticket, []) for ticket in self.at_work]
+            raise ValueError("no such\nkernel")
+
+    engine = Broken(1, {f"{0:032x}": 10})
+    for message in (
+        "engine counter failed: ValueError: .*no such; stored",
+        "0 answers in 1 rows for 2 rollouts of 1 samples",
+    ):
+        with pytest.raises(RapError, match=message):
+            list(feed(engine, ListSource(built([one_prompt(0)], engine)), RunConfig(), 40))  # type: ignore[arg-type]
+    assert engine.abandoned
 
 
 def test_seconds_of_answers_are_shares_of_the_time_that_went_by() -> None:
