@@ -55,7 +55,8 @@ def test_verl_takes_every_flag_of_its_launch_script(prepared: Prepared, tmp_path
 
 
 def test_the_easyr1_script_exports_and_names_files_that_are_there(prepared: Prepared) -> None:
-    words = dry_run("easyr1/train.sh", str(prepared.run), "trainer.total_epochs=2")
+    small = ["data.rollout_batch_size=4", "worker.actor.global_batch_size=2"]
+    words = dry_run("easyr1/train.sh", str(prepared.run), "trainer.total_epochs=2", *small)
     start = words.index("python")
     assert words[start : start + 3] == ["python", "-m", "verl.trainer.main"]
     given = dict(word.split("=", 1) for word in words[start + 3 :])
