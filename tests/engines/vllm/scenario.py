@@ -13,10 +13,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from rap_plugin.config import ModelConfig
+from rap_plugin.config import ModelConfig, load_config
 from rap_plugin.engines.pixels import bound_processor
 from rap_plugin.engines.vllm.engine import open_vllm
+from rap_plugin.executors.batches import Batch, BatchItem
+from rap_plugin.executors.feed import feed
 from rap_plugin.rollout import Prompt, Request, Sampling
+from tests.executors.sources import ListSource
 
 SAMPLING = Sampling(max_prompt_tokens=160, max_new_tokens=30, seed=3)
 ROLLOUTS = (0, 1, 2, 3, 4)
@@ -84,8 +87,36 @@ def sampled(engine) -> dict:
         "other": [response_of(response) for response in other[0]],
         "rested": told(rested),
         "passed": statistics_of(engine.attention(given(pairs), SAMPLING)),
+        "fed": [fed(engine, [*wanted, *bad_requests()], together) for together in (1, 2, 99)],
+        "batch_size": engine.batch_size,
         "hf_lengths": hf_lengths(engine, wanted),
     }
+
+
+def fed(engine, wanted, together: int) -> dict:
+    """The prompts fed one by one, so many at work at a time: what was drawn and measured, and the most at work."""
+    flags = {"max_prompt_tokens": 160, "max_new_tokens": 30, "seed": 3}
+    config = load_config(flags={f"sampling.{name}": value for name, value in flags.items()})
+    batches = []
+    for number, request in enumerate(wanted):
+        item = BatchItem(number, number, request.prompt.sample_id, request.rollouts, tokens=1)
+        batches.append((Batch(request.prompt.arm, (item,), ()), (request, engine.prepare(request))))
+    engine.begin(SAMPLING)
+    most, submit = 0, engine.submit
+
+    def counted(*args, **options):
+        nonlocal most
+        ticket = submit(*args, **options)
+        most = max(most, len(engine._stream._running))
+        return ticket
+
+    engine.submit = counted
+    found = {}
+    for done in feed(engine, ListSource(batches), config, together):
+        seen = [one and dict(one.statistics) for one in done.attention[0]] if done.attention else []
+        found[done.batch.items[0].row] = [[response_of(one) for one in done.responses[0]], seen]
+    del engine.submit
+    return {"rows": [found[number] for number in range(len(wanted))], "most": most}
 
 
 def faults(engine) -> dict:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rap_plugin.config import ModelConfig
+from rap_plugin.engines.vllm.engine import CPU_BATCH_SIZE
 from rap_plugin.engines.vllm.tracked import NO_ROOM
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
@@ -155,6 +156,23 @@ def test_a_rollout_draws_the_same_alone_in_another_order_and_without_attention(f
     assert [response["rollout"] for response in result["third"]] == [3, 1]
     assert tokens(result["other"]) != drawn[0]
     assert len({tuple(ids) for row in drawn for ids in row}) > 15
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_fed_prompt_by_prompt_it_draws_and_measures_the_same_and_has_no_more_at_work_than_it_may(family):
+    result = family[0]["float32"]
+    wanted = [tokens(answers(row)) for row in result["pairs"]]
+    for together, fed in zip((1, 2, 99), result["fed"], strict=True):
+        assert [tokens(responses) for responses, _ in fed["rows"]] == wanted
+        assert [len(seen) for _, seen in fed["rows"]] == [5, 5, 0, 5, 0, 2]  # of image arms alone
+        assert fed["most"] == min(together, 4) * 5
+        for (responses, seen), row in zip(fed["rows"], result["pairs"], strict=True):
+            assert [response["status"] for response in responses] == [entry[0]["status"] for entry in row]
+            if seen and responses[0]["status"] == "ok":
+                worst, _ = differences([seen], [[entry[1] for entry in row]])
+                assert worst < FP32
+    assert result["batch_size"] == CPU_BATCH_SIZE
 
 
 @needs_vllm
