@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Arm = Literal["image", "blind"]
-
+Arm = Literal["image", "blind", "facts"]
+"""With the images; without them (the counterfactual); with the images and what they show in words (the modality gap)."""
 
 ARMS: tuple[Arm, ...] = ("image", "blind")
+"""The two arms of RAP, which every run has; `facts` is only sampled where a selection reads it."""
 
 
 Finish = Literal["stop", "length"]

@@ -62,7 +62,7 @@ LABELS = [
     *map(str, range(1, 19)),
     *map(str, range(20, 161, 10)),
 ]
-CAREFUL = {"text": 0.9, "image": 0.35, "bare": 0.35, "blind": 0.0}
+CAREFUL = {"text": 0.9, "image": 0.5, "bare": 0.5, "blind": 0.0}
 """Share of careful demonstrations by what the prompt shows."""
 SHARES = {"text": 0.4, "image": 0.45, "bare": 0.08, "blind": 0.07}
 """Shares of the prompts among the training rows: `bare` is the question alone with its image, `blind` without."""
@@ -271,7 +271,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pages", type=int, default=16_000, help="training figures, each drawn once")
     parser.add_argument("--reading-steps", type=int, default=900, help="steps of 64 pictures for tower and projector")
-    parser.add_argument("--steps", type=int, default=600, help="steps for the whole model")
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=[600, 700], help="steps for the whole model, a learning-rate cycle each"
+    )
     parser.add_argument("--batch", type=int, default=32, help="rows of a step")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -294,10 +296,10 @@ def main() -> None:
         learn_to_read(model, head, pages, args.reading_steps, 64, random.Random(f"reading {args.seed}"))
         torch.save((model.state_dict(), head.state_dict()), read)
     print(f"labels read right, held out: {reading_accuracy(model, head, draw_pages(300, 7)):.3f}", flush=True)
-    learn_to_answer(
-        model, head, processor, pages, args.steps, args.batch, random.Random(f"answering {args.seed}"), args.out
-    )
-    read.unlink()
+    for number, steps in enumerate(args.steps):
+        learn_to_answer(
+            model, head, processor, pages, steps, args.batch, random.Random(f"answering {args.seed} {number}"), args.out
+        )
     model.eval()
     save(model, processor, args.out)
     halve(args.out)

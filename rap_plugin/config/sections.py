@@ -266,7 +266,10 @@ class R3Config(Section):
     )
 
 
-READ_WITHOUT_ATTENTION = ("acc_image", "acc_blind", "discrepancy", "difficulty", "alignment")
+READ_FACTS = ("acc_facts", "modality_gap")
+"""Built-in scores of the arm that shows the facts in words beside the image."""
+
+READ_WITHOUT_ATTENTION = ("acc_image", "acc_blind", "discrepancy", "difficulty", "alignment", *READ_FACTS)
 """Built-in scores that attention is no part of."""
 
 
@@ -296,6 +299,8 @@ class RunConfig(Section):
         if self.pool.own_instruction is None:
             own = "remove" if self.prompt.instruction else "keep"
             self.pool = self.pool.model_copy(update={"own_instruction": own})
+        if self.reads_facts and self.pool.facts is None:
+            self.pool = self.pool.model_copy(update={"facts": "auto"})
         return self
 
     @property
@@ -314,7 +319,13 @@ class RunConfig(Section):
             return chosen.preset == "paper" and chosen.ace
         if chosen.selector == "top":
             return chosen.score not in READ_WITHOUT_ATTENTION
-        return chosen.selector not in ("random", "band", "limr")
+        return chosen.selector not in ("random", "band", "limr", "gap")
+
+    @property
+    def reads_facts(self) -> bool:
+        """Whether the selection reads the third arm, whose prompts hold the facts of the image in words."""
+        chosen = self.selection
+        return chosen.selector == "gap" or (chosen.selector == "top" and chosen.score in READ_FACTS)
 
     @property
     def format_weight(self) -> float:

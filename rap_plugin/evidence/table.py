@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rap_plugin.evidence.damage import names_damage
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, STATISTIC_COLUMNS
-from rap_plugin.rollout import ARMS, Arm
+from rap_plugin.rollout import Arm
 from rap_plugin.samples.sample import Quarantined, Status
 
 Numbers = NDArray[np.float64]
@@ -136,7 +136,7 @@ def read_table(
     )
     arms: dict[Arm, ArmCounts] = {}
     ungraded = np.zeros(len(numbers))
-    for arm in ARMS:
+    for arm in probes:
         part = found[found[:, 1] == probes[arm]]
         keys = part[:, 0].astype(np.int64)
         columns = [np.nan_to_num(_aligned(keys, part[:, i], numbers)) for i in range(2, 12)]
@@ -147,8 +147,8 @@ def read_table(
     image_keys = image_part[:, 0].astype(np.int64)
 
     pictured = images > 0
-    complete = (arms["image"].stored >= rollouts) & (arms["blind"].stored >= rollouts) & (ungraded == 0)
-    usable = (arms["image"].graded > 0) & (arms["blind"].graded > 0)
+    complete = np.logical_and.reduce([counts.stored >= rollouts for counts in arms.values()]) & (ungraded == 0)
+    usable = np.logical_and.reduce([counts.graded > 0 for counts in arms.values()])
     keep = ~pictured | usable
     failed = [
         Quarantined(int(rows[i]), *_failure(store, probes, arms, i, int(numbers[i])), id=str(ids[i]))
@@ -200,7 +200,7 @@ def with_statistics(store: EvidenceStore, table: EvidenceTable, names: Sequence[
 def _failure(
     store: EvidenceStore, probes: Mapping[Arm, int], arms: Mapping[Arm, ArmCounts], i: int, sample: int
 ) -> tuple[Status, str]:
-    arm = next(arm for arm in ARMS if not arms[arm].graded[i])
+    arm = next(arm for arm in arms if not arms[arm].graded[i])
     if arms[arm].answered[i]:
         return "engine_error", f"no response of the {arm} arm could be graded (ungradable or timed out)"
     status, error = store.rows(

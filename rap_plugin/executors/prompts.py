@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rap_plugin.config import PromptConfig
 from rap_plugin.rollout import Arm, Prompt
+from rap_plugin.samples.conditions import facts_prompt
 from rap_plugin.samples.images import open_image
 from rap_plugin.samples.sample import IMAGE, Sample
 
@@ -21,6 +22,9 @@ RECIPE = 1
 
 BLIND_RECIPE = 2
 """Of the blind arm without images, where a question holds placeholders side by side: each left a space under recipe 1."""
+
+FACTS_RECIPE = 1
+"""Of the arm that shows the facts in words."""
 
 _PLACEHOLDER = rf"[ \t]*{re.escape(IMAGE)}[ \t]*\n?"
 
@@ -53,6 +57,8 @@ def prompt_hash(arm: Arm, config: PromptConfig, recipe_number: int = RECIPE) -> 
         recipe["host"] = config.host_recipe
     if arm == "blind":
         recipe["blind"] = config.blind
+    if arm == "facts":
+        recipe["facts"] = FACTS_RECIPE
     text = json.dumps(recipe, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -61,8 +67,14 @@ def make_prompt(sample: Sample, arm: Arm, config: PromptConfig, partner: Sample 
     """The prompt of one arm: question + one space + instruction, with the arm's images.
 
     In the blind arm the images are dropped (with their placeholders), or replaced by grey ones or noise of the same
-    size, or by those of `partner`, repeated or cut to the same number.
+    size, or by those of `partner`, repeated or cut to the same number. In the facts arm the facts in words stand in front of
+    the question, beside the images.
     """
+    if arm == "facts":
+        asked = facts_prompt(sample.question, sample.facts)
+        text = f"{asked} {config.instruction}" if config.instruction else asked
+        pictures = tuple(open_image(data) for data in sample.images)
+        return Prompt(sample.id, arm, text, pictures, config.system, config.template_options)
     text = f"{sample.question} {config.instruction}" if config.instruction else sample.question
     if arm == "image":
         images = tuple(open_image(data) for data in sample.images)

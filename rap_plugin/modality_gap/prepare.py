@@ -29,7 +29,7 @@ from rap_plugin.exports.columns import IMAGES, MESSAGES, write_parquet
 from rap_plugin.modality_gap.forms import FORMS, write_form
 from rap_plugin.plugins import get_plugins
 from rap_plugin.run_dir import arrow
-from rap_plugin.samples.conditions import image_prompt, text_prompt
+from rap_plugin.samples.conditions import image_prompt, split_marks, text_prompt
 from rap_plugin.samples.formats.base import FactsOf, Format, Row
 from rap_plugin.samples.formats.pgps9k import clauses
 from rap_plugin.samples.ingest import choose_format, ingest
@@ -233,10 +233,7 @@ def row_of(sample: Sample, condition: str, split: str) -> dict[str, Any]:
 
 def prompts_of(sample: Sample) -> tuple[str, str]:
     """(text, image): the prompts of a problem in both conditions; images in front stay there, others in the question."""
-    question = sample.question
-    while question.startswith(IMAGE):
-        question = question[len(IMAGE) :].lstrip()
-    marks = IMAGE * (sample.question.count(IMAGE) - question.count(IMAGE))
+    marks, question = split_marks(sample.question)
     return marks + text_prompt(sample.facts, question), marks + image_prompt(question)
 
 

@@ -20,7 +20,7 @@ from rap_plugin.evidence.table import ArmCounts, Numbers
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
-from rap_plugin.rollout import ARMS, Arm
+from rap_plugin.rollout import Arm
 from rap_plugin.selectors.base import Selection
 from rap_plugin.selectors.curtailed import decide, stopped
 
@@ -203,7 +203,7 @@ def resample(
     selector = registry.get("selectors", config.selection.selector)
     ace = config.ace
     wanted = {Variant(ace.reduction, ace.heads, ace.window).column: ace.over_rollouts, ENTROPY_COLUMN: "mean"}
-    rollouts = {arm: read_rollouts(store, table, arm, list(wanted)) for arm in ARMS}
+    rollouts = {arm: read_rollouts(store, table, arm, list(wanted)) for arm in table.arms}
     order = np.argsort(table.ids, kind="stable")
     chosen = selection.decision.chosen
     times = np.zeros(len(table), dtype=np.int64)
@@ -211,12 +211,12 @@ def resample(
     for draw in range(draws):
         random = np.random.Generator(np.random.Philox(key=[seed, draw]))
         picks: dict[Arm, NDArray[np.int64]] = {}
-        for arm in ARMS:
+        for arm in table.arms:
             picks[arm] = np.empty((len(table), table.rollouts), dtype=np.int64)
             picks[arm][order] = random.integers(0, table.rollouts, (len(table), table.rollouts))
         again = replace(
             table,
-            arms={arm: _drawn(rollouts[arm], picks[arm]) for arm in ARMS},
+            arms={arm: _drawn(rollouts[arm], picks[arm]) for arm in table.arms},
             statistics={
                 (column, over): _reduced(
                     np.take_along_axis(rollouts["image"].statistics[column], picks["image"], axis=1), over

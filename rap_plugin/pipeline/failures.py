@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rap_plugin.errors import Command, RapError, one_line
 from rap_plugin.evidence.records import Failures
 from rap_plugin.executors.batches import BatchResult
-from rap_plugin.rollout import ARMS, Arm
+from rap_plugin.rollout import Arm
 
 HOPELESS = 8
 """New samples of an arm that an engine fails on before it answers any: fewer can be the samples' own fault."""
@@ -24,7 +24,7 @@ class FailureWatch:
         self._known = known
         self._any_answer = answered
         self._answering: set[Arm] = set()
-        self._failed: dict[Arm, int] = dict.fromkeys(ARMS, 0)
+        self._failed: dict[Arm, int] = dict.fromkeys(known, 0)
         self._last_error = ""
 
     def see(self, result: BatchResult) -> None:

@@ -18,7 +18,10 @@ from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor
 from rap_plugin.executors.batches import Batch, BatchItem, SampleReader
 from rap_plugin.executors.partners import Groups, partners, partners_hash, sharing
-from rap_plugin.rollout import ARMS, Arm
+from rap_plugin.rollout import Arm
+
+SAMPLED: tuple[Arm, ...] = ("blind", "image", "facts")
+"""The order of the arms inside a window."""
 
 WINDOW = 512
 """Samples whose images are in memory together: enough to sort by length, read from the file in one go."""
@@ -28,6 +31,9 @@ STREAMED_WINDOW = 64
 
 TEMPLATE_TOKENS, CHARACTERS_PER_TOKEN, PIXELS_PER_TOKEN = 50, 3, 28 * 28
 """What a prompt is taken to have before it is tokenised: rather too many tokens than too few."""
+
+FACTS_TOKENS = 400
+"""The same of the facts of a diagram in words."""
 
 SHARED_IMAGES = "shared_images"
 """Name in the store's table of facts: which samples share an image, and of which samples that is known."""
@@ -67,8 +73,8 @@ def plan_sampling(
             )
     streams = executor.streams
     for window in _windows(samples, STREAMED_WINDOW if streams else WINDOW):
-        rows = tuple(sample.row for sample in window if any(sample.sample in wanted[arm] for arm in ARMS))
-        for arm in ("blind", "image"):
+        rows = tuple(sample.row for sample in window if any(sample.sample in some for some in wanted.values()))
+        for arm in (arm for arm in SAMPLED if arm in wanted):
             for group in ([sample] for sample in window) if streams else _groups(config, executor, window):
                 items = []
                 for sample in group:
@@ -89,7 +95,8 @@ def _most_tokens(config: RunConfig, sample: PoolSample, arm: Arm) -> int:
     """Of a prompt, as far as can be told before it is tokenised, and its longest response."""
     pixels = 0 if arm == "blind" and config.prompt.blind == "drop" else sample.pixels
     characters = len(sample.question) + len(config.prompt.instruction or "") + len(config.prompt.system)
-    prompt = TEMPLATE_TOKENS + characters // CHARACTERS_PER_TOKEN + pixels // PIXELS_PER_TOKEN
+    told = FACTS_TOKENS if arm == "facts" else 0
+    prompt = TEMPLATE_TOKENS + told + characters // CHARACTERS_PER_TOKEN + pixels // PIXELS_PER_TOKEN
     return min(prompt, config.sampling.max_prompt_tokens) + config.sampling.max_new_tokens
 
 

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.errors import Option, RapError
+from rap_plugin.errors import Command, Option, RapError
 from rap_plugin.evidence.records import LedgerEntry, PoolSample, ProbeKey
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor
@@ -54,17 +54,21 @@ class Prober:
 class Tried:
     """Rollouts by sample as bit sets, of each arm and of the attention pass."""
 
-    rollouts: dict[Arm, dict[int, int]] = field(default_factory=lambda: {arm: {} for arm in ARMS})
+    rollouts: dict[Arm, dict[int, int]] = field(default_factory=lambda: {arm: {} for arm in (*ARMS, "facts")})
     attention: dict[int, int] = field(default_factory=dict)
 
 
 def probe_keys(
-    config: RunConfig, identity: ModelIdentity, samples: Sequence[PoolSample] = (), groups: Groups = ()
+    config: RunConfig,
+    identity: ModelIdentity,
+    samples: Sequence[PoolSample] = (),
+    groups: Groups = (),
+    facts: str = "",
 ) -> dict[Arm, ProbeKey]:
-    """The evidence keys of both arms under this configuration and model.
+    """The evidence keys of all arms under this configuration and model.
 
     `samples` are the pool's with images: their questions decide the recipe of the blind arm, and under intervention
-    shuffle their ids and the `groups` that share an image decide who gets whose.
+    shuffle their ids and the `groups` that share an image decide who gets whose. `facts` names those of the whole pool.
     """
     ids = [sample.id for sample in samples]
     model = config.model
@@ -72,7 +76,7 @@ def probe_keys(
     if model.dtype != "auto":
         identity = replace(identity, dtype=identity.dtype or model.dtype)
     keys: dict[Arm, ProbeKey] = {}
-    for arm in ARMS:
+    for arm in arms_of_run(config):
         shuffled = arm == "blind" and config.prompt.blind == "shuffle" and ids
         keys[arm] = ProbeKey.of(
             arm,
@@ -81,21 +85,39 @@ def probe_keys(
             make_sampling(config),
             **settings,
             partners=partners_hash(ids, groups) if shuffled else None,
+            facts=facts if arm == "facts" else None,
         )
     return keys
+
+
+def arms_of_run(config: RunConfig) -> tuple[Arm, ...]:
+    """The arms that a run samples. Raises RapError where a host builds the prompts, which knows no facts."""
+    if not config.reads_facts:
+        return ARMS
+    if config.prompt.host_recipe:
+        raise RapError(
+            Option("selection.selector"),
+            " gap shows facts in words in rap's own prompts; select with ",
+            Command("rap select"),
+        )
+    return (*ARMS, "facts")
+
+
+FACTS = "facts"
+"""Name in the store's table of facts: which facts in words the pool's samples have, as a hash."""
 
 
 def find_probes(
     store: EvidenceStore, config: RunConfig, identity: ModelIdentity, *, make: bool = False
 ) -> dict[Arm, int]:
-    """The probes of both arms by number. Where nothing was sampled, `make` begins one; else 0, which holds nothing.
+    """The probes of all arms by number. Where nothing was sampled, `make` begins one; else 0, which holds nothing.
 
     What an older rap sampled under an earlier recipe is found, too, where nothing is to be sampled.
     """
     samples = [sample for sample in store.samples() if sample.images > 0]
     shuffled = config.prompt.blind == "shuffle"
     groups = shared_images(store, [sample.id for sample in samples]) if shuffled else ()
-    keys = probe_keys(config, identity, samples, groups)
+    keys = probe_keys(config, identity, samples, groups, store.get_meta(FACTS) or "")
     if make:
         return {arm: store.probe(key) for arm, key in keys.items()}
     before = {arm: replace(key, prompt_hash=prompt_hash(arm, config.prompt)) for arm, key in keys.items()}
@@ -103,12 +125,12 @@ def find_probes(
 
 
 def probe_pool(prober: Prober, probes: Mapping[Arm, int]) -> int:
-    """Samples what is missing in both arms and measures attention; returns the rollouts sampled now.
+    """Samples what is missing in all arms and measures attention; returns the rollouts sampled now.
 
     Fresh batches are graded on the way; `grade_pending` completes what an interrupted run left ungraded.
     """
     rollouts = prober.config.sampling.rollouts
-    return _probe(prober, probes, dict.fromkeys(ARMS, rollouts), None, "sample rollouts")
+    return _probe(prober, probes, dict.fromkeys(probes, rollouts), None, "sample rollouts")
 
 
 def probe_waves(
@@ -121,7 +143,7 @@ def probe_waves(
     grade_pending(prober.store, prober.grader, list(probes.values()))
     rollouts = prober.config.sampling.rollouts
     total = 0
-    for arm, goal in (*waves, ("image", rollouts), ("blind", rollouts)):
+    for arm, goal in (*waves, *((arm, rollouts) for arm in probes)):
         still_open = find_open() | _to_retry(prober, probes)
         if not still_open:
             break
@@ -133,9 +155,9 @@ def _probe(
     prober: Prober, probes: Mapping[Arm, int], goals: Mapping[Arm, int], only: set[int] | None, name: str
 ) -> int:
     samples = [sample for sample in prober.store.samples() if sample.images > 0]
-    full = {arm: (1 << goals.get(arm, 0)) - 1 for arm in ARMS}
+    full = {arm: (1 << goals.get(arm, 0)) - 1 for arm in probes}
     attempts = prober.config.sampling.attempts
-    finished = {arm: prober.store.finished(probes[arm], attempts) for arm in ARMS}
+    finished = {arm: prober.store.finished(probes[arm], attempts) for arm in probes}
     wanted = {
         arm: {
             sample.sample: bits
@@ -147,9 +169,9 @@ def _probe(
                 & ~prober.tried.rollouts[arm].get(sample.sample, 0)
             )
         }
-        for arm in ARMS
+        for arm in probes
     }
-    missing = sum(bits.bit_count() for arm in ARMS for bits in wanted[arm].values())
+    missing = sum(bits.bit_count() for by_sample in wanted.values() for bits in by_sample.values())
     if missing:
         _start(prober, probes)
     with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
@@ -221,7 +243,7 @@ def _watch(store: EvidenceStore, probes: Mapping[Arm, int]) -> FailureWatch:
 
 def _keep(prober: Prober, probes: Mapping[Arm, int], results: Sequence[BatchResult]) -> None:
     """Stores answers with their cost, one commit per arm."""
-    for arm in ARMS:
+    for arm in probes:
         rows: list[tuple[int, list[Response]]] = []
         attention: dict[tuple[int, int], Attention] = {}
         seconds = 0.0

@@ -23,7 +23,7 @@ from rap_plugin.pipeline import curtailment
 from rap_plugin.pipeline.finish import finish
 from rap_plugin.pipeline.grading import grade_rest, grader_key, make_grader
 from rap_plugin.pipeline.plan import shared_images
-from rap_plugin.pipeline.probing import Prober, find_probes, probe_keys, probe_pool, probe_waves
+from rap_plugin.pipeline.probing import FACTS, Prober, find_probes, probe_keys, probe_pool, probe_waves
 from rap_plugin.pipeline.selection import make_selection, open_samples
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step
@@ -36,6 +36,7 @@ from rap_plugin.run_dir.pool import (
     open_pool_of,
     place_of,
 )
+from rap_plugin.samples.facts import FactsHash
 from rap_plugin.samples.ingest import ingest
 from rap_plugin.samples.opening import open_pool
 from rap_plugin.samples.pool import Pool
@@ -45,6 +46,7 @@ IDENTITY = ("pool", "model", "prompt", "sampling", "r3")
 """Sections that say what a run is about; the others may change from one call to the next."""
 
 FREE = {
+    "pool": {"facts"},
     "model": {"batch_size", "options", "device"},
     "sampling": {"rollouts", "curtail", "attempts"},
     "r3": {"rollouts", "boxes"},
@@ -193,7 +195,10 @@ def ingest_pool(
         items = ingest(
             pool, config.pool, check_gold=grader.check_gold, formats=formats, on_progress=lambda done: advance(1)
         )
-        store.replace_pool(items, now, keep=changed and not extend)
+        told = FactsHash()
+        store.replace_pool(told.over(items) if config.pool.facts else items, now, keep=changed and not extend)
+        if config.pool.facts:
+            store.set_meta(FACTS, told.hexdigest())
     store.add_cost(LedgerEntry("ingest", time.perf_counter() - started))
 
 
@@ -245,7 +250,7 @@ def _name_settings(store: EvidenceStore, run: Path) -> None:
     """Evidence of an older rap learns from run.json what it was sampled with, before another model could be taken for it."""
     about = read_run(run)
     before = config_of(about, run)
-    for key in probe_keys(before, identity_of(about)).values():
+    for key in probe_keys(before, identity_of(about), facts=store.get_meta(FACTS) or "").values():
         if store.find_probe(key) is not None:
             store.probe(key)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.samples.formats.base import FactsOf, Row, RowProblem
+from rap_plugin.samples.sample import Quarantined, Sample
 
 COLUMNS = ("facts", "clauses")
 """Columns that `auto` takes where the format knows no facts of its own."""
@@ -98,3 +100,22 @@ def _checked(function: Callable[[Row], Any]) -> FactsOf:
         return facts_of(value)
 
     return facts
+
+
+class FactsHash:
+    """Names the facts of a pool's samples, whatever their order: evidence of other facts is not mixed in."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def over(self, items: Iterator[Sample | Quarantined]) -> Iterator[Sample | Quarantined]:
+        """The items as they come, each sample's facts added to the hash."""
+        for item in items:
+            if isinstance(item, Sample):
+                text = json.dumps([item.id, item.facts])
+                self._sum ^= int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+            yield item
+
+    def hexdigest(self) -> str:
+        """16 hexadecimal digits."""
+        return f"{self._sum:016x}"

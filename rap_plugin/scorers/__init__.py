@@ -6,6 +6,7 @@ from rap_plugin.scorers.attention import attention_entropy, log_psi
 from rap_plugin.scorers.base import Scorer, arms_of, scorer
 from rap_plugin.scorers.difficulty import difficulty
 from rap_plugin.scorers.discrepancy import discrepancy
+from rap_plugin.scorers.modality_gap import accuracy_facts, modality_gap
 
 BUILTIN_SCORERS = {
     score.name: score
@@ -17,6 +18,8 @@ BUILTIN_SCORERS = {
         difficulty,
         attention_entropy,
         alignment,
+        accuracy_facts,
+        modality_gap,
     )
 }
 """Name to scorer; a score's column in `scores.parquet` is `rap_` + name."""
@@ -25,6 +28,7 @@ __all__ = [
     "BUILTIN_SCORERS",
     "Scorer",
     "accuracy_blind",
+    "accuracy_facts",
     "accuracy_image",
     "alignment",
     "arms_of",
@@ -32,5 +36,6 @@ __all__ = [
     "difficulty",
     "discrepancy",
     "log_psi",
+    "modality_gap",
     "scorer",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.table import ArmCounts, EvidenceTable, Numbers
-from rap_plugin.rollout import ARMS, Arm
+from rap_plugin.rollout import Arm
 from rap_plugin.scorers.base import Score, arms_of
 from rap_plugin.selectors.base import Decision, Mask, Scores, Selector
 from rap_plugin.selectors.row_count import bring_to_size
@@ -17,8 +17,8 @@ from rap_plugin.selectors.stopping import find_stopping_rule, missing
 
 
 def compute_scores(table: EvidenceTable, config: RunConfig, scorers: Mapping[str, Score]) -> dict[str, Numbers]:
-    """Every score, by name."""
-    return {name: scorer(table, config) for name, scorer in scorers.items()}
+    """Every score whose arms were sampled, by name."""
+    return {name: scorer(table, config) for name, scorer in scorers.items() if set(arms_of(scorer)) <= set(table.arms)}
 
 
 def count_open(table: EvidenceTable, config: RunConfig, scorers: Mapping[str, Score]) -> int:
@@ -62,7 +62,7 @@ def complete(table: EvidenceTable) -> EvidenceTable:
     Where every verdict is settled, any completion gives the verdicts of the full run, and this is one.
     """
     arms = {}
-    for arm in ARMS:
+    for arm in table.arms:
         counts, left = table.arms[arm], missing(table, arm)
         grown = {name: getattr(counts, name) + left for name in ("stored", "answered", "graded")}
         arms[arm] = dataclasses.replace(counts, **grown)
@@ -74,7 +74,7 @@ def without_means(table: EvidenceTable, scores: Scores, arms: Mapping[str, tuple
 
     `arms` names those arms by score.
     """
-    short = {arm: missing(table, arm) > 0 for arm in ARMS}
+    short = {arm: missing(table, arm) > 0 for arm in table.arms}
     return {
         name: np.where(np.logical_or.reduce([short[arm] for arm in arms[name]]), np.nan, values)
         for name, values in scores.items()
@@ -93,8 +93,8 @@ def explain(table: EvidenceTable, reasons: list[str]) -> None:
 def saving(table: EvidenceTable) -> str:
     """What curtailment saved, as a note."""
     pictured = table.images > 0
-    total = int(pictured.sum()) * table.rollouts * 2
-    left = sum(int(missing(table, arm)[pictured].sum()) for arm in ARMS)
+    total = int(pictured.sum()) * table.rollouts * len(table.arms)
+    left = sum(int(missing(table, arm)[pictured].sum()) for arm in table.arms)
     return f"curtailment left {left:,} of {total:,} rollouts unsampled ({left / max(total, 1):.0%}); every verdict is that of the full run"
 
 

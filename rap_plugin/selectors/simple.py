@@ -65,6 +65,19 @@ def select_top(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decis
     )
 
 
+def select_gap(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decision:
+    """Samples that are right with the facts in words and wrong in the image alone: what reading the image costs.
+
+    Kept where accuracy(facts) - accuracy(image) is above `selection.lambda_c`; with a budget the largest gaps first.
+    """
+    threshold, gap = config.selection.lambda_c, scores["modality_gap"]
+    named = f"modality gap above {threshold:g}"
+    enough = judged(table, config, ("facts", "image"))
+    decision = _take(table, enough, gap > threshold, -gap, budget(config.selection.keep, table), named, f"no {named}")
+    decision.thresholds = {"lambda_c": threshold}
+    return decision
+
+
 def _take(
     table: EvidenceTable, judged: Mask, inside: Mask, order: Numbers, wanted: int | None, yes: str, no: str
 ) -> Decision:
