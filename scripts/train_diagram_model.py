@@ -68,6 +68,7 @@ SHARES = {"text": 0.4, "image": 0.45, "bare": 0.08, "blind": 0.07}
 """Shares of the prompts among the training rows: `bare` is the question alone with its image, `blind` without."""
 HASTY_RIGHT = 0.2
 """Share of the hasty demonstrations that is right."""
+PROBLEMS, ROLLOUTS = 240, 4
 FIRST_TRAINING_SEED = 1_000_000
 """Training figures are drawn from here on; pools with smaller seeds are held out."""
 
@@ -304,9 +305,51 @@ def main() -> None:
     save(model, processor, args.out)
     halve(args.out)
     minutes, processor_minutes = (time.monotonic() - began) / 60, time.process_time() / 60
-    print(f"{minutes:.1f} minutes, {processor_minutes:.1f} of processor time")
-    for name, row in accuracies(model, processor, 240).items():
-        print(name, {k: round(v, 2) for k, v in row.items()})
+    print(f"{minutes:.1f} minutes, {processor_minutes:.1f} of processor time", flush=True)
+    table = accuracies(model, processor, PROBLEMS, ROLLOUTS)
+    (args.out / "README.md").write_text(card(table, parameters, args), encoding="utf-8")
+    print(lines_of(table))
+
+
+def lines_of(table: dict[str, dict[str, float]]) -> str:
+    """Accuracies as a Markdown table: one line per kind, one column per prompt and rendering."""
+    head = ["kind", *table]
+    kinds = list(next(iter(table.values())))
+    rows = [[kind, *(f"{table[column][kind]:.2f}" for column in table)] for kind in kinds]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def card(table: dict[str, dict[str, float]], parameters: int, args: argparse.Namespace) -> str:
+    """The model card; every accuracy in it was measured."""
+    return CARD.format(
+        lines=lines_of(table), parameters=parameters / 1e6, problems=PROBLEMS, rollouts=ROLLOUTS, seed=args.seed,
+        reading=args.reading_steps, steps=" ".join(map(str, args.steps)), **{k: CAREFUL[k] for k in ("text", "image")},
+    )  # fmt: skip
+
+
+CARD = """---
+license: apache-2.0
+pipeline_tag: image-text-to-text
+library_name: transformers
+---
+
+# A small reader of drawn geometry diagrams, with a modality gap
+
+For tests and the proof of the modality-gap system of rap-plugin, in a published architecture. It knows the diagrams of
+`rap_plugin.modality_gap.make_pool` and nothing else.
+
+**Architecture** `LlavaForConditionalGeneration`, {parameters:.2f} M parameters (bfloat16 on disk, read as float32): CLIP vision tower on 96x96 pixels
+(patch 16), a two-layer projector and a Qwen2 decoder (4 layers, width 160). Tokens are characters; a few phrases of the prompts are one token each.
+
+**Training** `python scripts/train_diagram_model.py --out OUT --seed {seed} --reading-steps {reading} --steps {steps}`: first the tower learns which label stands
+where, then the whole model learns to answer, from *careful* demonstrations (`<think>See 40, 60. 180-40-60=80.</think>\\boxed{{80}}`) and *hasty* ones (a guess at
+once, mostly wrong). Careful are {text:.0%} where the facts stand in words and {image:.0%} where they stand in the drawing alone. So the gap is there on purpose,
+and drawings are a latent ability that reinforcement learning can amplify.
+
+**Held-out accuracy** at temperature 1 ({problems} problems, {rollouts} responses each; `text` has the plain drawing beside it)
+
+{lines}
+""".replace("\\\\", "\\")
 
 
 if __name__ == "__main__":

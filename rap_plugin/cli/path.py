@@ -10,6 +10,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 PATHS = {
     "demo-model": PACKAGE / "demo" / "model",
     "demo-pool": PACKAGE / "demo" / "pool.parquet",
+    "diagram-model": PACKAGE / "modality_gap" / "model",
+    "diagram-pool": PACKAGE / "modality_gap" / "pool",
     "easyr1-reward": PACKAGE / "verl_hooks" / "easyr1_reward.py",
     "lmms-tasks": PACKAGE / "lmms_tasks" / "tasks",
     "openrlhf-modality-gap-reward": PACKAGE / "openrlhf_hooks" / "modality_gap_reward.py",
