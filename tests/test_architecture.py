@@ -73,6 +73,7 @@ ARROWS: dict[str, set[str]] = {
         "run_dir",
         "samples",
         "selectors",
+        "vlm_r3",
     },
     "trl_hooks": WORDS
     | {
@@ -87,9 +88,9 @@ ARROWS: dict[str, set[str]] = {
         "selectors",
         "vlm_r3",
     },
-    "verl_hooks": WORDS | {"grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples"},
-    "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples"},
-    "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples"},
+    "verl_hooks": WORDS | {"grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples", "vlm_r3"},
+    "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples", "vlm_r3"},
+    "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples", "vlm_r3"},
     "cli": WORDS
     | {"demo", "evaluation", "exports", "modality_gap", "pipeline", "plugins", "progress", "report", "run_dir"}
     | {"samples", "trl_hooks", "vlm_r3"},
@@ -119,11 +120,13 @@ HEAVY = {"torch", "transformers", "datasets", *HOSTS}
 MAY_IMPORT_TORCH = {"engines", "openrlhf_hooks"}
 SUBCLASSES_OF_A_HOST = {
     "lmms_tasks/model.py",
+    "lmms_tasks/r3_model.py",
     "trl_hooks/callbacks.py",
     "trl_hooks/contrastive_trainer.py",
     "trl_hooks/dapo_trainer.py",
     "trl_hooks/region_trainer.py",
     "verl_hooks/dataset.py",
+    "verl_hooks/r3_agent.py",
 }
 """Loaded by their host alone, after the host: a subclass cannot be made inside a function and still be found by name."""
 

@@ -16,8 +16,10 @@ PATHS = {
     "lmms-tasks": PACKAGE / "lmms_tasks" / "tasks",
     "openrlhf-modality-gap-reward": PACKAGE / "openrlhf_hooks" / "modality_gap_reward.py",
     "openrlhf-modality-gap-reward-exact": PACKAGE / "openrlhf_hooks" / "modality_gap_reward_exact.py",
+    "openrlhf-r3-agent": PACKAGE / "openrlhf_hooks" / "r3_agent.py",
     "openrlhf-reward": PACKAGE / "openrlhf_hooks" / "reward.py",
     "verl-modality-gap-reward": PACKAGE / "verl_hooks" / "modality_gap_reward.py",
+    "verl-r3-agent": PACKAGE / "verl_hooks" / "r3_agent.yaml",
     "verl-reward": PACKAGE / "verl_hooks" / "reward.py",
 }
 """Shipped files by the name that `rap path` knows them under."""

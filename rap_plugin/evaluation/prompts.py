@@ -32,5 +32,12 @@ def prompt_text(question: str, kind: Kind, form: Form = "reasoned", direct: str 
     return f"{question}\n{THINK.format(what=WHAT[kind])}"
 
 
+def without_form(text: str) -> str:
+    """A prompt without the reasoned form's instruction at its end: for models that answer in a form of their own."""
+    for what in WHAT.values():
+        text = text.removesuffix(f"\n{THINK.format(what=what)}")
+    return text
+
+
 PROMPT_HASH = hashlib.sha256("\0".join((THINK, *WHAT.values())).encode()).hexdigest()[:12]
 """Hash of the words of the reasoned form; recorded with every result."""

@@ -15,10 +15,10 @@ from lmms_eval.api.model import lmms
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.errors import RapError
+from rap_plugin.lmms_tasks.prompts import first_turn
 from rap_plugin.plugins import get_plugins
 from rap_plugin.progress import step
-from rap_plugin.rollout import Prompt, Request, Response, Sampling
-from rap_plugin.samples.sample import IMAGE
+from rap_plugin.rollout import Request, Response, Sampling
 
 COLD = 1e-4
 """Temperature 0 for engines that draw: the most probable token, but for exact ties."""
@@ -61,7 +61,7 @@ class RapModel(lmms):  # type: ignore[misc]
             _, to_messages, generation, doc_id, task, split = request.args
             rollout = drawn[task, doc_id]
             drawn[task, doc_id] += 1
-            prompt = _prompt(f"{task}/{doc_id}", to_messages(self.task_dict[task][split][doc_id]))
+            prompt = first_turn(f"{task}/{doc_id}", to_messages(self.task_dict[task][split][doc_id]), "rap")
             held.setdefault(self._sampling(generation), []).append((index, Request(prompt, (rollout,))))
         with step("responses", len(requests), "responses") as advance:
             for sampling, group in held.items():
@@ -100,21 +100,3 @@ class RapModel(lmms):  # type: ignore[misc]
     def generate_until_multi_round(self, requests: list[Any]) -> list[str]:
         """Engines answer once."""
         raise RapError("--model rap answers in one round; choose another task or model")
-
-
-def _prompt(name: str, messages: Sequence[dict[str, Any]]) -> Prompt:
-    """The first user turn as a prompt: images where they stand, the system message beside it."""
-    text, system, images = [], "", []
-    for message in messages:
-        content = message["content"]
-        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
-            if message["role"] == "system":
-                system += part.get("text", "")
-            elif part["type"] == "image":
-                images.append(part["url"])
-                text.append(IMAGE + "\n")
-            elif part["type"] == "text":
-                text.append(part["text"].replace(IMAGE, ""))
-            else:
-                raise RapError(f"{name}: --model rap takes images and text, not {part['type']}")
-    return Prompt(name, "image" if images else "blind", "".join(text), tuple(images), system)

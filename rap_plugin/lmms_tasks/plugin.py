@@ -15,14 +15,18 @@ OFF_SWITCH = "RAP_LMMS_TASKS"
 
 def manifests() -> list[Any]:
     """Called while lmms-eval loads its models, before it lists its tasks. Never raises: an entry point that does
-    stops all later ones, of other packages too. Returns the manifest of model `rap`, our engines."""
+    stops all later ones, of other packages too. Returns the manifests of model `rap`, our
+    engines, and `rap_vlm_r3`, models that look again."""
     if os.environ.get(OFF_SWITCH) == "0":
         return []
     try:
         add_tasks()
         from lmms_eval.models.registry_v2 import ModelManifest
 
-        return [ModelManifest(model_id="rap", chat_class_path="rap_plugin.lmms_tasks.model.RapModel")]
+        return [
+            ModelManifest(model_id="rap", chat_class_path="rap_plugin.lmms_tasks.model.RapModel"),
+            ModelManifest(model_id="rap_vlm_r3", chat_class_path="rap_plugin.lmms_tasks.r3_model.RapVlmR3"),
+        ]
     except Exception as error:
         message = one_line(error)
         print(f'rap: tasks not added ({message}); use --include_path "$(rap path lmms-tasks)"', file=sys.stderr)

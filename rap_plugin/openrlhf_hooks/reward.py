@@ -35,7 +35,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     Returns numbers for one response and lists for several: `rewards` in [0, 1], `scores` 1.0 for a right answer, and
     `extra_logs`. Raises ValueError where a query does not hold its prompt.
     """
-    return rewards_by(_grader(), queries, prompts, labels)
+    return rewards_by(default_grader(), queries, prompts, labels)
 
 
 def rewards_by(grader: Grader, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
@@ -85,5 +85,6 @@ def _ungraded(grade: Grade) -> float:
 
 
 @lru_cache(maxsize=1)
-def _grader() -> Grader:
+def default_grader() -> Grader:
+    """The grader `auto`, opened once a process."""
     return open_grader("auto", options=GradingOptions(format_weight=FORMAT_WEIGHT))

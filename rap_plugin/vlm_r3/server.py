@@ -12,6 +12,7 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -110,7 +111,8 @@ class RegionHandler(BaseHTTPRequestHandler):
             body = self._body()
             row, sampling = read_request(body, self._server)
         except BadRequest as error:
-            self._error(400, str(error))
+            with suppress(ConnectionError):
+                self._error(400, str(error))
             return
         except (TimeoutError, ConnectionError):
             self.close_connection = True
@@ -201,8 +203,11 @@ class RegionHandler(BaseHTTPRequestHandler):
         if not 0 <= length <= self._server.limits.body_bytes:
             self.close_connection = True
             raise BadRequest(f"the request has {length:,} bytes, at most {self._server.limits.body_bytes:,} are read")
+        data = self.rfile.read(length)
+        if len(data) < length:
+            raise ConnectionError("the client has gone")
         try:
-            body = json.loads(self.rfile.read(length))
+            body = json.loads(data)
         except (ValueError, RecursionError):
             raise BadRequest("the request is no JSON") from None
         if not isinstance(body, dict):

@@ -44,6 +44,11 @@ class SharedEngine:
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="rap-r3-engine", daemon=True)
 
+    @property
+    def open_calls(self) -> int:
+        """Calls that wait or run."""
+        return self._open
+
     def start(self) -> None:
         """Starts answering."""
         self._thread.start()

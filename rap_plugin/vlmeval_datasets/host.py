@@ -3,18 +3,18 @@ read when a name is looked up, so entries added before its program runs are as g
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.task_names import DATASETS
+from rap_plugin.vlmeval_datasets.r3_model import prompt_of, r3_model_class
 from rap_plugin.vlmeval_datasets.score import score_file
 from rap_plugin.vlmeval_datasets.tsv import write_tsv
 
 
 def register() -> None:
-    """Adds our data sets (`RAP_..`) and the model class `RapModel` to the VLMEvalKit that can be imported."""
+    """Adds our data sets (`RAP_..`) and the model classes `RapModel` and `RapR3Model` to the VLMEvalKit that can be imported."""
     import vlmeval.dataset
     import vlmeval.vlm
 
@@ -25,6 +25,7 @@ def register() -> None:
     vlmeval.dataset.SUPPORTED_DATASETS.extend(dataset.supported_datasets())
     vlmeval.dataset.RapDataset = dataset
     vlmeval.vlm.RapModel = model_class()
+    vlmeval.vlm.RapR3Model = r3_model_class()
 
 
 def dataset_class() -> Any:
@@ -89,14 +90,11 @@ def dataset_class() -> Any:
 
 def model_class() -> Any:
     """A model class for `--config`: any of our engines."""
-    from PIL import Image
     from vlmeval.vlm.base import BaseModel
 
     from rap_plugin.config import ModelConfig
     from rap_plugin.plugins import get_plugins
-    from rap_plugin.rollout import Prompt, Request, Sampling
-    from rap_plugin.samples.images import open_image
-    from rap_plugin.samples.sample import IMAGE
+    from rap_plugin.rollout import Request, Sampling
 
     class RapModel(BaseModel):  # type: ignore[misc]
         """{"class": "RapModel", "pretrained": "ID", "engine": "hf", "max_new_tokens": 8192, "temperature": 0}."""
@@ -120,16 +118,7 @@ def model_class() -> Any:
             self._sampling = Sampling(temperature or 1e-4, top_p, max_prompt_tokens, max_new_tokens, seed)
 
         def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:
-            images: list[Image.Image] = []
-            text = ""
-            for part in message:
-                if part["type"] == "image":
-                    images.append(open_image(Path(part["value"]).read_bytes()))
-                    text += IMAGE + "\n"
-                else:
-                    text += part["value"].replace(IMAGE, "")
-            name = f"{dataset}/{os.path.basename(message[0]['value'])[:80]}"
-            prompt = Prompt(name, "image" if images else "blind", text, tuple(images))
+            prompt = prompt_of(message, dataset)
             response = self._engine.generate([Request(prompt, (0,))], self._sampling)[0][0]
             return response.text if response.status == "ok" else f"Failed to obtain answer: {response.error}"
 

@@ -6,6 +6,7 @@ shows. Two of them go wrong on purpose: a box that is no JSON, and the same box 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tests.engines.tiny_models import build
@@ -103,4 +104,12 @@ def train(folder: Path, *, steps: int = 80, family: str = "qwen2_5_vl") -> Path:
         if step % 10 == 0 and loss.item() < 0.003:
             break
     network.save_pretrained(folder)
+    return folder
+
+
+def that_always_hears(number: int, looker: Path, folder: Path) -> Path:
+    """The same model with a chat template that asks question `number` whatever the text is: for hosts' own questions."""
+    shutil.copytree(looker, folder)
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("{{ c['text'] }}", question(number)))
     return folder

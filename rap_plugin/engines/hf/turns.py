@@ -171,7 +171,7 @@ def _extended(known: TurnInputs, turn: Turn, processor: Any, network: Any) -> Tu
     aligned = {name: [value] for name, value in known.inputs.aligned.items()}
     visual = {name: [value] for name, value in known.inputs.visual.items()}
     for part in new:
-        piece, along, seen = _piece(part, processor, known.inputs.aligned)
+        piece, along, seen = piece_of(part, processor, known.inputs.aligned)
         ids.append(piece)
         sampled.append(torch.full((len(piece),), part.sampled))
         for name, values in aligned.items():
@@ -186,8 +186,8 @@ def _extended(known: TurnInputs, turn: Turn, processor: Any, network: Any) -> Tu
     return TurnInputs(inputs, torch.cat(sampled), len(turn.parts))
 
 
-def _piece(
-    part: TurnPart, processor: Any, names: Collection[str]
+def piece_of(
+    part: TurnPart, processor: Any, names: Collection[str] = ()
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """Tokens of one part, the further numbers `names` for each of them, and visual inputs."""
     if part.sampled:
