@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -77,13 +78,31 @@ class NoFittingSize(RapError):
     """No number of the samples at hand is one that the training can run on."""
 
 
+_PASSWORD = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,20}://)[^/\s@?#\"']{1,500}@")
+_TOKEN = re.compile(
+    r"(?P<name>[?&](?:[\w.-]{0,60}[-_.])?(?:api_?key|key|token|secret|password|signature|credential)=)[^&#\s\"']+",
+    re.IGNORECASE,
+)
+
+
+def without_secrets(text: str, keys: Iterable[str] = ()) -> str:
+    """The text without passwords in URLs, tokens in their queries, and the given keys, each as ***."""
+    for key in keys:
+        if len(key) >= 4:
+            text = text.replace(key, "***")
+    if "://" not in text:
+        return text
+    return _TOKEN.sub(r"\g<name>***", _PASSWORD.sub(r"\g<scheme>***@", text))
+
+
 def one_line(error: BaseException | str, limit: int = 300) -> str:
     """The first line of an exception's message, at most `limit` characters, without control characters.
 
-    The exception's kind stands before a message that says little alone (20 characters or fewer).
+    The exception's kind stands before a message that says little alone (20 characters or fewer). Passwords and tokens in
+    URLs are left out.
     """
     first = next((line.strip() for line in str(error)[:20_000].splitlines() if line.strip()), "")
-    text = "".join(character if character.isprintable() else "?" for character in first)[:limit]
+    text = "".join(character if character.isprintable() else "?" for character in without_secrets(first))[:limit]
     if isinstance(error, str) or len(text) > 20:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,43 @@ def test_template_options_that_rap_sets_itself_are_refused() -> None:
     assert load_config(flags={"prompt.template_options": options}).prompt.template_options == options
     with pytest.raises(RapError, match="tokenize is set by rap itself"):
         load_config(assignments=["prompt.template_options={tokenize: false}"])
+
+
+HOSTILE = (
+    "[" * 1100, "2020-13-45: 3", "1: 2", "? [a]\n: 3", "sampling: {1: 2}", "sampling: {null: 3}", "sampling: 3", "sampling: {seed: 1e400}",
+    "sampling: {seed: .nan}", "sampling: {rollouts: 99999999999999999999999}", "x: !!python/object/apply:os.system [ls]", "&a [*a]",
+    "sampling: &a {seed: *a}", "\x00", "---\na: 1\n---\nb: 2", "<<: [1,2]", "selection: {band: {}}", "plugins: [1]", "- 1", "a: !!timestamp 'x'",
+    f"sampling: {{seed: {'9' * 5000}}}", "sampling: !!set {a, b}",
+    "a: &a [1,1]\n" + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)) + "sampling: *i",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_configuration_file_is_one_bounded_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(RapError) as error:
+        load_config(path)
+    assert len(str(error.value)) < 1000
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", option_names())
+def test_no_value_of_any_option_is_a_traceback(name: str) -> None:
+    for value in (
+        "9" * 23,
+        "-1",
+        "x",
+        "[1,2]",
+        "{a: 1}",
+        "1e999",
+        ".nan",
+        "''",
+        "[[[[[[1]]]]]]",
+        "!!timestamp x",
+    ):
+        with contextlib.suppress(RapError):
+            load_config(assignments=[f"{name}={value}"])
+    for seed in ("sampling.seed", "selection.seed"):
+        with pytest.raises(RapError, match="less than"):
+            load_config(assignments=[f"{seed}={10**22}"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rap_plugin.config import option_names
-from rap_plugin.errors import Command, EmptySelection, Option, RapError, on_command_line, one_line
+from rap_plugin.errors import Command, EmptySelection, Option, RapError, on_command_line, one_line, without_secrets
 from rap_plugin.flags import FLAGS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "rap_plugin"
@@ -105,3 +105,23 @@ def test_an_exception_becomes_its_first_line_with_its_kind_where_that_says_littl
 
 def test_a_line_is_never_longer_than_asked_for() -> None:
     assert len(one_line(ValueError("x" * 10_000_000), 100)) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:swordfish@host:8000/v1 is gone", "http://***@host:8000/v1 is gone"),
+        ("postgres://me:sword%20fish@host", "postgres://***@host"),
+        ("https://host/a?api_key=swordfish&x=1", "https://host/a?api_key=***&x=1"),
+        ("https://host/a?X-Amz-Security-Token=swordfish#b", "https://host/a?X-Amz-Security-Token=***#b"),
+        ("write to me@host, or see https://host/@me", "write to me@host, or see https://host/@me"),
+        ("https://host/a?monkey=3&page=4", "https://host/a?monkey=3&page=4"),
+    ],
+)
+def test_passwords_and_tokens_of_urls_are_in_no_line(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+    assert "swordfish" not in one_line(ValueError(f"a failure of some length: {text}"))
+
+
+def test_a_given_key_is_left_out_wherever_it_stands() -> None:
+    assert without_secrets("refused key sk-swordfish.", ["sk-swordfish", ""]) == "refused key ***."

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -77,7 +80,8 @@ def load_plugin_commands() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """The entry point: a RapError is one line and status 1; Ctrl-C says how to go on, status 130."""
+    """The entry point: a RapError is one line and status 1; Ctrl-C and SIGTERM say how to go on, status 130 and 143."""
+    stopped = _heed_termination()
     try:
         return cli.main(args=arguments, prog_name="rap", standalone_mode=False)
     except RapError as error:
@@ -90,4 +94,25 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("rap: stopped; finished batches are stored, the same command goes on from there", err=True)
-        sys.exit(130)
+        sys.exit(128 + (stopped[0] if stopped else signal.SIGINT))
+
+
+def _heed_termination() -> list[int]:
+    """Makes a termination signal end the command as Ctrl-C does; returns where the signal is noted.
+
+    A process that was forked from this one ends as it would have.
+    """
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return noted
+    here = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        if os.getpid() != here:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    return noted

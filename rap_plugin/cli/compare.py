@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option(
     "--draws", default=200, show_default=True, type=click.IntRange(0), help="Resampled selections per run; 0: none."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the resampling.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the resampling.")
 @click.option("--out", metavar="FILE", help="Parquet file for every sample's probability of being selected.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--quiet", is_flag=True, help="No progress.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from pydantic.fields import FieldInfo
 
 from rap_plugin.config.sections import RunConfig
 from rap_plugin.errors import Command, Option, RapError, one_line
+
+UNREADABLE = (yaml.YAMLError, ValueError, RecursionError, OverflowError, AttributeError)
+"""What the YAML reader raises for a text: its own errors, dates that there are not, nesting without end."""
+
+_SHORT = reprlib.Repr()
+"""For values in an error's text: YAML can name one thing a million times."""
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 2, 200, 200, 60
 
 
 def load_config(
@@ -68,8 +76,8 @@ def _read_assignments(assignments: Iterable[str]) -> list[tuple[str, Any]]:
             raise RapError(f"--set {assignment}: expected NAME=VALUE, for example --set sampling.rollouts=8")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RapError(f"--set {assignment}: the value is not YAML ({one_line(error)})") from None
+        except UNREADABLE as error:
+            raise RapError(f"--set {name}: the value is not YAML ({one_line(error)})") from None
         found.append((name.strip(), value))
     return found
 
@@ -100,7 +108,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check ", Option("config")) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise RapError(f"{path}: not a YAML file ({one_line(error)})") from None
     if content is None:
         return {}
@@ -142,7 +150,10 @@ def _explain(
         hint = f"; did you mean {near}?" if near else ""
         return RapError(f"{origin}unknown option {name}{hint} (", Command("rap select --help"), " lists all)")
     return RapError(
-        origin, "option ", name if dotted else Option(name), f": {first['msg'].lower()} (got {first['input']!r})"
+        origin,
+        "option ",
+        name if dotted else Option(name),
+        f": {first['msg'].lower()} (got {_SHORT.repr(first['input'])})",
     )
 
 

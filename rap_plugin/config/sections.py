@@ -44,6 +44,10 @@ class PoolConfig(Section):
     limit: int | None = Field(None, ge=1, description="use the first N rows only")
     max_pixels: int = Field(64_000_000, ge=1, description="images with more pixels are quarantined undecoded")
     allow_urls: bool = Field(False, description="fetch images given as http(s) URLs, and pools from the hub")
+    confined: bool = Field(
+        False,
+        description="read no image outside the pool's folder (or image_root), also through links: for pools of strangers",
+    )
     own_instruction: Literal["keep", "remove"] | None = Field(
         None,
         description="what a pool itself asks for in its questions (MM-Eureka's <answer> tags); default: removed where "
@@ -84,7 +88,7 @@ class SamplingConfig(Section):
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling")
     max_prompt_tokens: int = Field(2048, ge=1, description="longer prompts are quarantined as overlong, never cut")
     max_new_tokens: int = Field(2048, ge=1, description="longest response")
-    seed: int = Field(0, ge=0, description="of all rollouts; part of the evidence key")
+    seed: int = Field(0, ge=0, lt=2**63, description="of all rollouts; part of the evidence key")
     attempts: int = Field(
         3,
         ge=1,
@@ -182,7 +186,7 @@ class SelectionConfig(Section):
         "fill", description="how: fill up with the next best samples, cut the last, or have hosts repeat rows"
     )
     score: str = Field("discrepancy", description="selector top: the score to rank by")
-    seed: int = Field(42, ge=0, description="of the random selector and of released's draw")
+    seed: int = Field(42, ge=0, lt=2**63, description="of the random selector and of released's draw")
 
     @field_validator("band")
     @classmethod

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
 from rap_plugin.engines.pixels import pixel_bounds, resized
-from rap_plugin.errors import Option, RapError, one_line
+from rap_plugin.errors import Option, RapError, one_line, without_secrets
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import IMAGE
 
@@ -74,8 +74,10 @@ class OpenAIEngine:
         if importlib.util.find_spec("openai") is None:
             raise RapError("engine openai needs the openai package; install it with: pip install 'rap-plugin[openai]'")
         options = config.options
-        self._url = str(options.get("base_url") or os.environ.get("OPENAI_BASE_URL") or "")
-        if not self._url:
+        self._address = str(options.get("base_url") or os.environ.get("OPENAI_BASE_URL") or "")
+        self._url = without_secrets(self._address)
+        """What people are shown."""
+        if not self._address:
             raise RapError("engine openai needs a server; set model.options.base_url or OPENAI_BASE_URL")
         self._concurrency = _positive(options, "concurrency", 32)
         self._retries = _positive(options, "retries", 5, least=0)
@@ -211,8 +213,8 @@ class OpenAIEngine:
     def _client(self, retries: int) -> AsyncOpenAI:
         from openai import AsyncOpenAI
 
-        key = next((os.environ[name] for name in KEYS if os.environ.get(name)), "none")
-        return AsyncOpenAI(base_url=self._url, api_key=key, max_retries=retries, timeout=self._timeout)
+        key = next(iter(api_keys()), "none")
+        return AsyncOpenAI(base_url=self._address, api_key=key, max_retries=retries, timeout=self._timeout)
 
     # -- opening --------------------------------------------------------------------------------------------------
 
@@ -321,7 +323,12 @@ def _message(error: BaseException) -> str:
     """One line; for what the server answered, its own message without the rest of the body."""
     body = getattr(error, "body", None)
     said = str(body.get("message") or "") if isinstance(body, dict) else ""
-    return one_line(said or error)
+    return one_line(without_secrets(said or str(error), api_keys()) or error)
+
+
+def api_keys() -> list[str]:
+    """The keys of the environment, first the one that is sent: servers may repeat it, and it is kept nowhere."""
+    return [os.environ[name] for name in KEYS if os.environ.get(name)]
 
 
 def _positive(options: dict[str, Any], name: str, default: int, least: int = 1) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.errors import Command, RapError, one_line
+from rap_plugin.errors import Command, RapError, one_line, without_secrets
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.rollout import ModelIdentity
 from rap_plugin.run_dir.files import RUN, write_json
+
+SECRET = re.compile(r"api_?key|secret|password|(?:auth|access|bearer)_?token|^token$", re.IGNORECASE)
+"""Names of options (an engine's, a plugin's) whose values are written nowhere."""
 
 DECIDED = {"grading", "ace", "selection"}
 """Sections that `rap decide` can change."""
@@ -91,7 +95,7 @@ def describe(
             "rap_plugin": _version("rap-plugin"),
             "schema_version": SCHEMA_VERSION,
             "model": asdict(identity),
-            "config": config.model_dump(mode="json"),
+            "config": _shown(config.model_dump(mode="json")),
             **decided,
             "pool": dict(place),
             "versions": {
@@ -105,6 +109,17 @@ def describe(
             "command": "rap select --config run.yaml (the section `config` above, as YAML)",
         },
     )
+
+
+def _shown(value: Any, name: str = "") -> Any:
+    """A configuration as it may be kept: without passwords in URLs and without the values of options that are secret."""
+    if isinstance(value, Mapping):
+        return {key: _shown(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner, name) for inner in value]
+    if not isinstance(value, str):
+        return value
+    return "***" if value and SECRET.search(name) else without_secrets(value)
 
 
 def _version(name: str) -> str:

@@ -49,24 +49,25 @@ class FirstOf:
         return self.paths[0]
 
 
-def image_bytes(reference: Any, root: Path, *, allow_urls: bool) -> bytes:
+def image_bytes(reference: Any, root: Path, *, allow_urls: bool, confined: bool = False) -> bytes:
     """The encoded file behind a reference, byte for byte.
 
     References: bytes; a path (absolute, `file://`, or relative to `root` or `root/images`); an http(s) URL if
     `allow_urls`; a `data:` URL or bare base64 text; a mapping with `bytes`, `path`, `image` or `url`; a PIL image
     (encoded as PNG, without loss). Paths are the user's own and may lead anywhere the user may read, through
-    `..` and links too; only regular files are opened. Raises ImageProblem.
+    `..` and links too, unless `confined`, which keeps them below `root`; only regular files are opened. Raises
+    ImageProblem.
     """
     if isinstance(reference, (bytes, bytearray, memoryview)):
         return _bounded(bytes(reference), MAX_FILE_BYTES)
     if isinstance(reference, str):
-        return _from_text(reference, root, allow_urls)
+        return _from_text(reference, root, allow_urls, confined)
     if isinstance(reference, FirstOf):
-        return _read(reference.paths, root)
+        return _read(reference.paths, root, confined)
     if isinstance(reference, Mapping):
         for name in ("bytes", "path", "image", "url", "image_url"):
             if reference.get(name):
-                return image_bytes(reference[name], root, allow_urls=allow_urls)
+                return image_bytes(reference[name], root, allow_urls=allow_urls, confined=confined)
         raise ImageProblem("unreadable_image", "neither bytes nor a path")
     if isinstance(reference, Image.Image):
         return _encode(reference)
@@ -159,7 +160,18 @@ def _open(data: bytes) -> Image.Image:
             return factory(io.BytesIO(data), "")
         except Exception as error:
             reason = f"damaged {name} header ({one_line(error)})"
-    raise ImageProblem("unreadable_image", reason or f"not an image: starts with {data[:16]!r}")
+    raise ImageProblem("unreadable_image", reason or f"not an image{_looks_like(data)}")
+
+
+def _looks_like(data: bytes) -> str:
+    """What a file is instead, in a word. Never its content: a pool may name a file that is none of its own."""
+    start = data[:512].lstrip().lower()
+    kinds = ((b"<svg", "SVG"), (b"<?xml", "XML"), (b"<!doctype", "HTML"), (b"<html", "HTML"), (b"%pdf", "PDF"),
+             (b"version https://git-lfs", "a Git LFS pointer"), (b"pk\x03\x04", "ZIP"), (b"\x1f\x8b", "gzip"))  # fmt: skip
+    for sign, kind in kinds:
+        if start.startswith(sign):
+            return f" but {kind}"
+    return " but text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in data[:512]) else ""
 
 
 def _shown_size(image: Image.Image) -> tuple[int, int]:
@@ -187,7 +199,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_text(text: str, root: Path, allow_urls: bool) -> bytes:
+def _from_text(text: str, root: Path, allow_urls: bool, confined: bool) -> bytes:
     if text.startswith(("http://", "https://")):
         if not allow_urls:
             raise ImageProblem("unreadable_image", "a URL, and URLs are fetched only with --allow-urls")
@@ -205,14 +217,14 @@ def _from_text(text: str, root: Path, allow_urls: bool) -> bytes:
         )
     if text.startswith("file://"):
         bare = text.removeprefix("file://")
-        return _read((bare,) if unquote(bare) == bare else (bare, unquote(bare)), root)
+        return _read((bare,) if unquote(bare) == bare else (bare, unquote(bare)), root, confined)
     scheme = text[:12].partition("://")
     if scheme[1]:
         raise ImageProblem(
             "unreadable_image", f"{scheme[0]}:// is not a kind of URL that is read (http, https, data, file)"
         )
     if len(text) < 4096:
-        found = _find(text, root)
+        found = _find(text, root, confined)
         if found is not None:
             return _load(found)
     if len(text) >= 64:
@@ -226,29 +238,41 @@ def _from_text(text: str, root: Path, allow_urls: bool) -> bytes:
                 return data
     if len(text) >= 4096:
         raise ImageProblem("unreadable_image", "a long text that is no base64 image")
-    raise ImageProblem("unreadable_image", f"no such file {text!r} below {root} (--image-root sets where paths start)")
+    raise _not_found(repr(text), root)
 
 
-def _read(paths: Sequence[str], root: Path) -> bytes:
+def _not_found(names: str, root: Path) -> ImageProblem:
+    return ImageProblem("unreadable_image", f"no such file {names} below {root} (--image-root sets where paths start)")
+
+
+def _read(paths: Sequence[str], root: Path, confined: bool) -> bytes:
     for path in paths:
-        found = _find(path, root)
+        found = _find(path, root, confined)
         if found is not None:
             return _load(found)
-    names = ", ".join(map(repr, paths))
-    raise ImageProblem("unreadable_image", f"no such file {names} below {root} (--image-root sets where paths start)")
+    raise _not_found(", ".join(map(repr, paths)), root)
 
 
-def _find(text: str, root: Path) -> Path | None:
+def _find(text: str, root: Path, confined: bool) -> Path | None:
+    """The regular file that a path leads to. Raises ImageProblem for one that is something else, or not in the root."""
     path = Path(text)
+    other = ""
     for folder in SIDE_FOLDERS:
         try:
             candidate = root / folder / path
-            if stat.S_ISREG(candidate.stat().st_mode):
+            mode = candidate.stat().st_mode
+            if confined and not candidate.resolve().is_relative_to(root.resolve()):
+                # Whether there is such a file, and what it is, is no business of a pool that is not trusted.
+                raise ImageProblem("unreadable_image", "a path that leads out of the pool's folder (pool.confined)")
+            if stat.S_ISREG(mode):
                 return candidate
+            other = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         except (OSError, ValueError):
             continue
         if path.is_absolute():
             break
+    if other and text not in ("", ".", ".."):
+        raise ImageProblem("unreadable_image", f"{text!r} is {other}")
     return None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import Option, RapError, one_line
+from rap_plugin.errors import Option, RapError, one_line, without_secrets
 from rap_plugin.samples.facts import find_facts
 from rap_plugin.samples.formats import BUILTIN_FORMATS
 from rap_plugin.samples.formats.base import ColumnChoice, FactsOf, Format, RowProblem
@@ -43,6 +43,8 @@ class RowReader:
     """`remove` takes off what the pool itself asks for in its questions."""
     facts: FactsOf | None = None
     """What reads a row's facts, where they are asked for."""
+    confined: bool = False
+    """No image outside `root` is read."""
 
     def raw(self, row: Row) -> RawSample:
         """The row as a problem with exactly one placeholder per image. Raises RowProblem."""
@@ -98,7 +100,7 @@ def choose_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format])
     except RapError as error:
         raise RapError(f"{pool.path}: ", error) from None
     facts = find_facts(config.facts, chosen.facts, pool.columns, pool.path) if config.facts else None
-    return RowReader(chosen, columns, pool.root, config.allow_urls, config.own_instruction, facts)
+    return RowReader(chosen, columns, pool.root, config.allow_urls, config.own_instruction, facts, config.confined)
 
 
 def ingest(
@@ -142,7 +144,10 @@ def load_samples(
     def load(number: int, row: Row) -> Sample:
         try:
             raw = reader.raw(row)
-            images = tuple(image_bytes(image, reader.root, allow_urls=reader.allow_urls) for image in raw.images)
+            images = tuple(
+                image_bytes(image, reader.root, allow_urls=reader.allow_urls, confined=reader.confined)
+                for image in raw.images
+            )
             sizes = tuple(map(image_size, images))
         except (RowProblem, ImageProblem) as problem:
             raise RapError(
@@ -221,7 +226,7 @@ def _load(reader: RowReader, row: Row, max_pixels: int) -> _Loaded:
     sizes: list[tuple[int, int]] = []
     for position, reference in enumerate(raw.images):
         try:
-            data = image_bytes(reference, reader.root, allow_urls=reader.allow_urls)
+            data = image_bytes(reference, reader.root, allow_urls=reader.allow_urls, confined=reader.confined)
             sizes.append(check_image(data, max_pixels))
         except ImageProblem as problem:
             name = f"image {position + 1} of {len(raw.images)}" if len(raw.images) > 1 else "image"
@@ -303,4 +308,5 @@ def _is_unicode(text: str) -> bool:
 
 def _printable(text: str) -> str:
     """A reason fit for a terminal and a file: reasons quote file names and bytes of the data."""
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text[:2000].split()))[:500]
+    line = without_secrets(" ".join(text[:2000].split()))
+    return "".join(character if character.isprintable() else "?" for character in line)[:500]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rap_plugin.config import PoolConfig
-from rap_plugin.errors import RapError
+from rap_plugin.errors import Option, RapError
 from rap_plugin.samples.pool import Pool
 
 SUFFIXES = {
@@ -42,6 +42,10 @@ def open_file(path: Path, config: PoolConfig) -> Pool:
         raise RapError(f"{path}: the file is empty; give a pool with at least one problem")
     if start.startswith(b"version https://git-lfs"):
         raise RapError(f"{path}: a Git LFS pointer, not the data; fetch it with `git lfs pull`")
+    if config.split is not None and kind != "json" and not path.stem.lower().startswith(config.split.lower()):
+        raise RapError(
+            f"{path}: one file of this kind has no splits; leave ", Option("pool.split"), " out, or give the folder"
+        )
     if kind == "json":
         from rap_plugin.samples.containers.json_file import open_json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def open_pool(config: PoolConfig) -> Pool:
         pool = open_folder(path, config)
     elif is_file:
         pool = open_file(path, config)
+    elif os.path.lexists(path):
+        what = "leads nowhere" if path.is_symlink() and not path.exists() else "is neither a file nor a folder"
+        raise RapError(f"{path}: {what}; give {READABLE}")
     else:
         pool = _open_elsewhere(config)
     if config.image_root is not None:

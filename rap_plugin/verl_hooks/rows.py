@@ -154,7 +154,10 @@ def _hashed(pool: Pool, config: PoolConfig) -> Iterator[str | None]:
         for row in pool.rows(rows):
             try:
                 raw = reader.raw(row)
-                images = tuple(image_bytes(image, reader.root, allow_urls=reader.allow_urls) for image in raw.images)
+                images = tuple(
+                    image_bytes(image, reader.root, allow_urls=reader.allow_urls, confined=reader.confined)
+                    for image in raw.images
+                )
                 yield sample_id(raw.question, raw.gold, images)
             except (RowProblem, ImageProblem):
                 yield None  # such a row is in the run's quarantine, never in its selection

@@ -334,6 +334,26 @@ def test_a_server_that_hangs_up_once_is_asked_again(serve):
     assert {response.status for response in rows[0]} == {"ok"}
 
 
+def test_a_server_that_repeats_the_key_puts_it_nowhere(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-swordfish")
+    server = serve(lambda body, times: refusal(400, "bad request with key sk-swordfish"))
+    [row] = server.open(retries=0).generate([request()], SAMPLING)
+    assert {response.error for response in row} == {"bad request with key ***"}
+    server.reply = lambda body, times: refusal(401, "no such key: sk-swordfish")
+    with pytest.raises(RapError) as error:
+        server.open(retries=0).generate([request()], SAMPLING)
+    assert "swordfish" not in str(error.value)
+
+
+def test_a_password_in_the_address_is_sent_and_shown_to_nobody(serve):
+    server = serve(lambda body, times: refusal(403, "no"))
+    server.url = server.url.replace("://", "://me:swordfish@")
+    with pytest.raises(RapError) as error:
+        server.open(retries=0).generate([request()], SAMPLING)
+    assert "swordfish" not in str(error.value)
+    assert "http://***@" in str(error.value)
+
+
 def test_a_refused_key_names_the_variable(serve):
     server = serve(lambda body, times: refusal(401, "bad key"))
     with pytest.raises(RapError, match="RAP_OPENAI_API_KEY"):

@@ -88,8 +88,8 @@ def test_a_pil_image_is_encoded_without_loss(root: Path) -> None:
     [
         ("gone.png", "unreadable_image", "no such file 'gone.png' below "),
         ("file:///gone.png", "unreadable_image", "no such file '/gone.png'"),
-        ("images", "unreadable_image", "no such file 'images'"),
-        ("pipe", "unreadable_image", "no such file 'pipe'"),
+        ("images", "unreadable_image", "'images' is a folder"),
+        ("pipe", "unreadable_image", "'pipe' is no regular file"),
         ("x\0y", "unreadable_image", "no such file"),
         ("n" * 300, "unreadable_image", "no such file"),
         ("n" * 5000, "unreadable_image", "a long text that is no base64 image"),
@@ -157,10 +157,10 @@ def test_the_pixel_cap_holds_before_decoding_whatever_pillow_allows(monkeypatch:
     ("data", "reason"),
     [
         (b"", "empty: 0 bytes"),
-        (b"hello, this is text", "not an image: starts with b'hello, this is t'"),
+        (b"hello, this is text", "not an image but text"),
         (b"\x89PNG\r\n\x1a\n", "damaged PNG header"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image but SVG"),
     ],
 )
 def test_what_is_no_image_says_what_it_starts_with(data: bytes, reason: str) -> None:
@@ -277,3 +277,36 @@ def test_urls_are_fetched_when_allowed_within_bounds(
         image_bytes(f"{server}/a.png", tmp_path, allow_urls=True)
     with pytest.raises(ImageProblem, match="not fetched"):
         image_bytes("http://127.0.0.1:1/a.png", tmp_path, allow_urls=True)
+
+
+def test_a_confined_pool_reads_nothing_outside_its_folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "other.png"
+    outside.write_bytes(DATA)
+    (root / "out.png").symlink_to(outside)
+    (root / "inside.png").write_bytes(DATA)
+    (root / "near.png").symlink_to(root / "inside.png")
+    ways = (str(outside), os.path.relpath(outside, root), f"file://{outside}", "out.png", {"path": str(outside)})
+    for way in ways:
+        assert image_bytes(way, root, allow_urls=False) == DATA
+        with pytest.raises(ImageProblem, match=r"leads out of the pool's folder \(pool.confined\)"):
+            image_bytes(way, root, allow_urls=False, confined=True)
+    with pytest.raises(ImageProblem) as problem:
+        image_bytes("/etc/no-such-file", root, allow_urls=False, confined=True)
+    assert "no such file" in problem.value.reason
+    for way in ("inside.png", "near.png", DATA):
+        assert image_bytes(way, root, allow_urls=False, confined=True) == DATA
+
+
+def test_a_folder_and_a_pipe_are_called_what_they_are(root: Path) -> None:
+    os.mkfifo(root / "pipe.png")
+    (root / "folder.png").mkdir()
+    for name, kind in (("pipe.png", "no regular file"), ("folder.png", "a folder")):
+        with pytest.raises(ImageProblem, match=f"'{name}' is {kind}"):
+            image_bytes(name, root, allow_urls=False)
+
+
+def test_no_byte_of_a_file_that_is_no_image_is_repeated(root: Path) -> None:
+    (root / "secret.png").write_bytes(b"root:$6$saltsaltsalt:19000::::::\n")
+    with pytest.raises(ImageProblem) as problem:
+        check_image(image_bytes("secret.png", root, allow_urls=False), CAP)
+    assert problem.value.reason == "not an image but text"

@@ -149,7 +149,7 @@ def test_one_bad_image_of_several_is_named(tmp_path: Path) -> None:
     ]
     bad, good = read_pool(write_jsonl(tmp_path / "pool.jsonl", rows))
     assert isinstance(bad, Quarantined)
-    assert bad.reason == "image 2 of 2 2.png: not an image: starts with b'text'"
+    assert bad.reason == "image 2 of 2 2.png: not an image but text"
     assert isinstance(good, Sample)
     assert good.image_sizes == ((9, 4), (9, 4))
 

@@ -18,6 +18,7 @@ from rap_plugin.grading.reading.formulas import (
     split_name,
 )
 from rap_plugin.grading.reading.golds import number_of, plain_value, rounding_tolerance, rounds_to
+from rap_plugin.grading.reading.magnitude import too_large
 from rap_plugin.grading.reading.numbers import read_number
 from rap_plugin.grading.reading.quantities import read_quantity
 from rap_plugin.grading.workers.processes import Reply
@@ -40,7 +41,7 @@ def check_math_gold(gold: str, question: str = "") -> str | None:
         return f"the gold answer is {len(gold)} characters long, more than {MAX_ANSWER_CHARS}"
     if nesting(gold) > MAX_NESTING:
         return f"the gold answer nests brackets deeper than {MAX_NESTING}"
-    return gold_is_empty(gold)
+    return gold_is_empty(gold) or too_large(gold) or None
 
 
 def _said(item: GradeItem, answer: Answer, gold: str) -> str:

@@ -11,6 +11,9 @@ import pyarrow as pa
 JSON_MARK = {b"rap_json": b"1"}
 """Field metadata of a column whose values are JSON texts, because no one Arrow type holds them all."""
 
+MAX_DEPTH = 16
+"""Lists and objects inside each other: far deeper columns can be written as Parquet, and then nobody can read the file."""
+
 MAX_FIELDS = 256
 """An object with more keys than this is a map with data as keys, not a record."""
 
@@ -49,11 +52,16 @@ def table_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     for field in schema:
         values: Sequence[Any] = [row.get(field.name) for row in rows]
         if field.metadata == JSON_MARK:
-            values = [
-                None if value is None else json.dumps(value, ensure_ascii=not _encodable(value)) for value in values
-            ]
+            values = [None if value is None else _json_text(value) for value in values]
         columns.append(pa.array(values, type=field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _json_text(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=not _encodable(value))
+    except RecursionError:
+        return json.dumps(value)  # in C, which goes as deep as what has read it
 
 
 def _field(name: str, kind: pa.DataType | None) -> pa.Field:
@@ -76,22 +84,24 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (bool, float)) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
-def _type_of(value: Any) -> pa.DataType | None:
-    """The Arrow type of a JSON value; None where there is none (lone surrogates, huge or mixed numbers)."""
+def _type_of(value: Any, depth: int = 0) -> pa.DataType | None:
+    """The Arrow type of a JSON value; None where there is none (lone surrogates, huge or mixed numbers, deep nesting)."""
     if value is None:
         return pa.null()
     if isinstance(value, (bool, int, float, str)):
         return _LEAVES[type(value)] if _is_plain(value) or (isinstance(value, str) and _encodable(value)) else None
+    if depth >= MAX_DEPTH:
+        return None
     if isinstance(value, list):
         inner: pa.DataType | None = pa.null()
         for element in value:
-            inner = _merge(inner, _type_of(element))
+            inner = _merge(inner, _type_of(element, depth + 1))
             if inner is None:
                 return None
         return pa.list_(inner)
     if len(value) > MAX_FIELDS:
         return None
-    fields = [(name, _type_of(element)) for name, element in value.items()]
+    fields = [(name, _type_of(element, depth + 1)) for name, element in value.items()]
     if any(kind is None or not _encodable(name) for name, kind in fields):
         return None
     return pa.struct(fields)

@@ -1,0 +1,28 @@
+"""run.json keeps what is needed to run again, and no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rap_plugin.config import load_config
+from rap_plugin.rollout import ModelIdentity
+from rap_plugin.run_dir.about import config_of, describe, read_run
+
+
+def test_no_password_and_no_key_is_written_to_run_json(tmp_path: Path) -> None:
+    options = {
+        "base_url": "http://me:swordfish@host:8000/v1?token=swordfish",
+        "api_key": "swordfish",
+        "max_tokens": 7,
+        "pad_token": "<pad>",
+    }
+    config = load_config(flags={"model.id": "m", "model.options": options, "pool.path": "a.jsonl"})
+    describe(tmp_path, config, ModelIdentity("m", "r"), {"path": "a.jsonl"})
+    assert "swordfish" not in (tmp_path / "run.json").read_text()
+    kept = config_of(read_run(tmp_path), tmp_path).model.options
+    assert kept == {
+        "base_url": "http://***@host:8000/v1?token=***",
+        "api_key": "***",
+        "max_tokens": 7,
+        "pad_token": "<pad>",
+    }
