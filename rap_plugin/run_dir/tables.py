@@ -65,7 +65,7 @@ def write_selected(run: Path, selection: Selection, pool: Pool) -> None:
     extra = pa.table(score_columns(selection)).filter(arrow.booleans(chosen))
     rows = selection.table.rows[chosen].tolist()
     # Text containers have no schema of their own: one guess over all rows, not one per chunk.
-    size = CHUNK if pool.kind in ("parquet", "arrow", "datasets", "hub") else max(1, len(rows))
+    size = CHUNK if pool.kind in ("parquet", "arrow", "datasets", "hub", "images", "tar") else max(1, len(rows))
     with replacing(run / SELECTED) as draft:
         writer: pq.ParquetWriter | None = None
         try:

@@ -23,14 +23,20 @@ SUFFIXES = {
 """File name endings and the kinds of container that they mean."""
 
 
+ARCHIVES = {".gz": "gzip", ".tar": "tar"}
+"""Endings of pools that are packed: `.jsonl.gz` and WebDataset shards."""
+
 READABLE = (
-    "a .json, .jsonl, .csv, .tsv, .parquet or .arrow file, a folder of Parquet files, or a saved `datasets` folder"
+    "a .json, .jsonl, .jsonl.gz, .csv, .tsv, .parquet, .arrow or .tar file, a folder of Parquet files, of images by class, "
+    "or a saved `datasets` folder"
 )
 
 
 def open_file(path: Path, config: PoolConfig) -> Pool:
     """Opens one file by its ending; imports stay inside because each container loads another library."""
-    kind = SUFFIXES.get(path.suffix.lower())
+    kind = SUFFIXES.get(path.suffix.lower()) or ARCHIVES.get(path.suffix.lower())
+    if kind == "gzip" and SUFFIXES.get(Path(path.stem).suffix.lower()) != "jsonl":
+        raise RapError(f"{path}: of compressed files only .jsonl.gz is read; unpack it")
     if kind is None:
         raise RapError(f"{path}: unknown kind of file {path.suffix or '(no ending)'}; give {READABLE}")
     try:
@@ -54,6 +60,14 @@ def open_file(path: Path, config: PoolConfig) -> Pool:
         from rap_plugin.samples.containers.jsonl import JsonlPool
 
         return JsonlPool(path, config.path)
+    if kind == "gzip":
+        from rap_plugin.samples.containers.gzip_lines import GzipJsonlPool
+
+        return GzipJsonlPool(path, config.path)
+    if kind == "tar":
+        from rap_plugin.samples.containers.tar import TarPool
+
+        return TarPool([path], config.path, path.parent)
     if kind == "csv":
         from rap_plugin.samples.containers.csv_file import CsvPool
 

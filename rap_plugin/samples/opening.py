@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import EmptyPool, Option, RapError
-from rap_plugin.samples.open_file import READABLE, SUFFIXES, open_file
+from rap_plugin.samples.open_file import ARCHIVES, READABLE, SUFFIXES, open_file
 from rap_plugin.samples.pool import Pool
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -53,7 +53,7 @@ def open_pool(config: PoolConfig) -> Pool:
 
 def _open_elsewhere(config: PoolConfig) -> Pool:
     path = config.path
-    if Path(path).suffix.lower() in SUFFIXES or not _HUB_ID.fullmatch(path):
+    if Path(path).suffix.lower() in {**SUFFIXES, **ARCHIVES} or not _HUB_ID.fullmatch(path):
         raise RapError(f"{path}: no such file or folder; check the path (seen from {Path.cwd()})")
     if not config.allow_urls:
         raise RapError(f"{path}: not a file here; to download from the hub add ", Option("pool.allow_urls"))

@@ -47,8 +47,8 @@ class UnreadableValue:
 class Pool(ABC):
     """Random access to the rows of a pool; never the whole of a big pool in memory, never a copy on disk.
 
-    Attributes: `path` as the user gave it; `kind` is "json", "jsonl", "csv", "parquet", "arrow", "datasets"
-    or "hub"; `columns` their names (of a JSONL pool: those of its first rows); `root` the folder that
+    Attributes: `path` as the user gave it; `kind` is "json", "jsonl", "csv", "parquet", "arrow", "datasets",
+    "tar", "images" or "hub"; `columns` their names (of a JSONL pool: those of its first rows); `root` the folder that
     relative image paths start from; `files` what is read.
     """
 

@@ -38,10 +38,35 @@ def open_folder(folder: Path, config: PoolConfig) -> Pool:
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     if len(files) == 1:
         return open_file(files[0], config)
+    if not files and (packed := _packed(folder, config)) is not None:
+        return packed
     if not files:
         raise RapError(f"{folder}: no pool in this folder; give {READABLE}")
     names = ", ".join(file.name for file in files[:6])
     raise RapError(f"{folder}: several files ({names}{', ..' if len(files) > 6 else ''}); give the path of one")
+
+
+def _packed(folder: Path, config: PoolConfig) -> Pool | None:
+    """WebDataset shards, the metadata file of an image folder further down, or images by class; None where there is none."""
+    shards = sorted(file for file in folder.rglob("*.tar") if file.is_file())
+    if shards:
+        from rap_plugin.samples.containers.tar import TarPool
+
+        return TarPool(_split_files(folder, shards, config.split), config.path, folder)
+    lines = sorted(file for file in folder.rglob("*.jsonl.gz") if file.is_file())
+    told = lines or sorted(
+        file for file in folder.rglob("metadata.*") if file.suffix.lower() in SUFFIXES and file.is_file()
+    )
+    if told:
+        chosen = _split_files(folder, told, config.split)
+        if len(chosen) > 1:
+            names = ", ".join(str(file.relative_to(folder)) for file in chosen[:6])
+            raise RapError(f"{folder}: several files ({names}); give the path of one, or ", Option("pool.split"))
+        return open_file(chosen[0], config.model_copy(update={"split": None}))
+    from rap_plugin.samples.containers.class_folders import ClassFolders, find_classes
+
+    classes = find_classes(folder / config.split if config.split else folder)
+    return ClassFolders(folder, config.path, classes) if classes else None
 
 
 def _open_saved(folder: Path, config: PoolConfig, root: Path) -> Pool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -26,7 +27,8 @@ class JsonlPool(Pool):
 
     def __init__(self, file: Path, path: str) -> None:
         super().__init__(path, file.parent, [file])
-        self._starts = _line_starts(file)
+        with self._open() as lines:
+            self._starts = _line_starts(lines)
         names: dict[str, None] = {}
         for row in self.rows(range(min(NAMED_ROWS, len(self)))):
             names.update(dict.fromkeys(row))
@@ -35,10 +37,15 @@ class JsonlPool(Pool):
     def __len__(self) -> int:
         return len(self._starts)
 
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        with self.files[0].open("rb") as file:
+            yield file
+
     def rows(self, numbers: Sequence[int]) -> list[Row]:
         self.check(numbers)
         found = []
-        with self.files[0].open("rb") as file:
+        with self._open() as file:
             for number in numbers:
                 file.seek(self._starts[number])
                 found.append(parse_row(file.readline(MAX_ROW_BYTES + 1)))
@@ -51,7 +58,7 @@ class JsonlPool(Pool):
     def _schema(self) -> pa.Schema:
         """One pass over all rows: the type of a column may be decided by its last value."""
         schema = Schema()
-        with self.files[0].open("rb") as file:
+        with self._open() as file:
             for start in self._starts:
                 file.seek(start)
                 schema.add(parse_row(file.readline(MAX_ROW_BYTES + 1)))
@@ -73,21 +80,17 @@ def parse_row(line: bytes) -> Row:
     return value if isinstance(value, dict) else BadRow(f"the line is no JSON object but a {type(value).__name__}")
 
 
-def _line_starts(path: Path) -> array[int]:
+def _line_starts(file: IO[bytes]) -> array[int]:
     starts = array("Q")
-    with path.open("rb") as file:
-        position = 0
-        fresh = True
-        # Long lines come in pieces, so that a file without line breaks is never in memory as a whole.
-        while piece := file.readline(1 << 20):
-            if fresh and (piece.strip() or not piece.endswith(b"\n")):
-                starts.append(position)
-            position += len(piece)
-            fresh = piece.endswith(b"\n")
+    position, fresh, blank = 0, True, False
+    # Long lines come in pieces, so that a file without line breaks is never in memory as a whole.
+    while piece := file.readline(1 << 20):
+        if fresh and (piece.strip() or not piece.endswith(b"\n")):
+            starts.append(position)
+            blank = not piece.strip()
+        position += len(piece)
+        fresh = piece.endswith(b"\n")
     # A last line of blanks without a line break is no row either.
-    if starts:
-        with path.open("rb") as file:
-            file.seek(starts[-1])
-            if not file.readline(1 << 20).strip():
-                starts.pop()
+    if starts and blank and not fresh:
+        starts.pop()
     return starts
