@@ -37,7 +37,11 @@ def trace_page(trace: Trace, question: str, images: Sequence[Image], model: str 
     numbers = {look.segment: at for at, look in enumerate(trace.looks, 1)}
     shown = []
     for number, image in enumerate(images):
-        marks = [_mark(look, numbers[look.segment]) for look in trace.looks if look.region and look.image == number]
+        marks = [
+            _mark(look, numbers[look.segment], image.width)
+            for look in trace.looks
+            if look.region and look.image == number
+        ]
         width, height = image.size
         shown.append(
             {"data": data_url(_bounded(image)), "width": width, "height": height, "marks": marks, "number": number + 1}
@@ -76,10 +80,18 @@ def data_url(image: Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _mark(look: Look, number: int) -> dict[str, int]:
+def _mark(look: Look, number: int, width: int) -> dict[str, Any]:
     assert look.region is not None
     left, top, right, bottom = look.region
-    return {"number": number, "left": left, "top": top, "width": right - left, "height": bottom - top}
+    return {
+        "number": number,
+        "left": left,
+        "top": top,
+        "width": right - left,
+        "height": bottom - top,
+        "size": max(8, width // 36),
+        "refused": bool(look.problem),
+    }
 
 
 def _bounded(image: Image) -> Image:
