@@ -141,9 +141,14 @@ FOR_ALL = ("training.", "steps", "save_every", "tolerance", "trl.")
 
 
 def with_changes(recipe: GapRecipe, assignments: Iterable[str]) -> tuple[GapRecipe, dict[str, GapRecipe]]:
-    """The recipe with `NAME=VALUE` put in, and the other recipes with what concerns them of it."""
+    """The recipe with `NAME=VALUE` put in, and the other recipes with what concerns them of it.
+
+    What a recipe has no use for (the contrastive loss, the step of a start) is left out, so that one list of changes suits all.
+    """
     given = list(assignments)
     own = [one for one in given if recipe.contrastive or not one.startswith("contrastive.")]
+    if recipe.start is None and not any(one.startswith("start=") for one in own):
+        own = [one for one in own if not one.startswith("start_step=")]
     changed = recipe.changed(own)
     known = dict(RECIPES)
     for name, other in RECIPES.items():

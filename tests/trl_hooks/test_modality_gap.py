@@ -14,7 +14,9 @@ pytest.importorskip("trl", reason="TRL is not installed (pip install 'rap-plugin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from click.testing import CliRunner
 
+from rap_plugin.cli import cli
 from rap_plugin.errors import RapError
 from rap_plugin.modality_gap import make_pool
 from rap_plugin.modality_gap.recipes import RECIPES, GapRecipe, with_changes
@@ -107,6 +109,26 @@ def test_a_curriculum_trains_its_start_and_goes_on_from_the_step_that_it_names(r
     before = (final / "model.safetensors").stat().st_mtime_ns
     train(*_swap(small("curriculum", "start_step=1"), run))
     assert (final / "model.safetensors").stat().st_mtime_ns == before, "what is done is not trained again"
+
+
+def test_one_command_trains_all_six_recipes_and_its_second_call_trains_nothing(run: TrainingRun) -> None:
+    one_step = ("training.prompts=2", "training.mini_batch=2", "steps=1", "start_step=1")
+    changes = [word for change in (*SMALL, *one_step) for word in ("--set", change)]
+    line = ["modality-gap", "train", "--all", "--data", str(run.data), "--model", run.model, "--out", str(run.out)]
+    for said in (": 1 steps from ", ": done before"):
+        done = CliRunner().invoke(cli, [*line, "--seed", "1", *changes], catch_exceptions=False)
+        assert done.exit_code == 0
+        assert all(f"{name} (seed 1){said}" in done.output for name in RECIPES)
+    ends = [weights(run.folder(name) / FINAL) for name in RECIPES]
+    assert differ(ends[0], ends[3]), "image rows were trained on after text rows"
+
+
+@pytest.mark.parametrize("given", [[], ["mix", "--all"], ["mixed"]])
+def test_a_command_without_one_recipe_is_one_line_that_lists_them(given: list[str], run: TrainingRun) -> None:
+    line = ["modality-gap", "train", *given, "--data", str(run.data), "--model", run.model, "--out", str(run.out)]
+    done = CliRunner().invoke(cli, line)
+    assert isinstance(done.exception, RapError)
+    assert "full_text, no_text, mix" in str(done.exception)
 
 
 def test_a_stopped_stage_goes_on_from_its_last_whole_checkpoint(run: TrainingRun) -> None:
