@@ -27,6 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
 from rap_plugin.modality_gap import MODEL_DIR, Diagram, make_pool
 from rap_plugin.modality_gap.recipes import RECIPES, with_changes
 from rap_plugin.modality_gap.reward import grade_responses
