@@ -15,7 +15,7 @@ from rap_plugin.samples.formats.columns import (
     missing_answer,
 )
 from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
-from rap_plugin.samples.formats.values import gold_of, good_values, images_of, question_of, source_of
+from rap_plugin.samples.formats.values import gold_of, good_values, images_of, question_of, source_of, with_options
 from rap_plugin.samples.sample import IMAGE, RawSample
 
 
@@ -77,7 +77,8 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
         question, images = problem_of(read_messages(value), images)
     else:
         question = question_of(row, columns.question)
-    return RawSample(question, gold_of(row, columns.answer), images, source_of(row))
+    gold = gold_of(row, columns.answer)
+    return RawSample(with_options(question, gold, row), gold, images, source_of(row))
 
 
 PLAIN = Format("plain", "question, answer and images under any column names", detect, read, choose)

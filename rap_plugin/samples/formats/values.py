@@ -78,6 +78,37 @@ def image_references(value: Any) -> tuple[Any, ...]:
     return (value,)
 
 
+OPTIONS = ("options", "choices", "answer_choices", "candidates")
+"""Columns of answer options."""
+
+
+def with_options(question: str, gold: str, row: Row) -> str:
+    """The question with its options below, "A. .." each, where a column has them, the gold is the letter of one, and the
+    question does not show them all: without them nobody could answer.
+    """
+    letter = gold.strip("() .").upper()
+    if len(letter) != 1 or not "A" <= letter <= "Z":
+        return question
+    for name in OPTIONS:
+        found = from_json(row.get(name))
+        texts = (
+            list(found.values())
+            if isinstance(found, Mapping)
+            else list(found)
+            if isinstance(found, (list, tuple))
+            else []
+        )
+        shown = [str(text).strip() for text in texts if isinstance(text, (str, int, float))]
+        if len(shown) != len(texts) or not ord(letter) - ord("A") < len(shown) <= 26:
+            continue
+        if all(text in question for text in shown):
+            return question
+        marked = all(text[:1] == chr(65 + i) and text[1:2] in ".):" and text[1:2] for i, text in enumerate(shown))
+        lines = shown if marked else [f"{chr(65 + i)}. {text}" for i, text in enumerate(shown)]
+        return "\n".join([question, *lines])
+    return question
+
+
 def source_of(row: Row) -> str:
     """Where the problem comes from, if the row says so."""
     for name in SOURCES:
