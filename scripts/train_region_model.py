@@ -3,7 +3,7 @@
     python scripts/train_region_model.py --out supervised --seed 0
     python scripts/train_region_model.py --out rap_plugin/vlm_r3/model --seed 0 --from supervised
 
-The demo model's tower first learns where coloured frames stand, then the whole model learns interleaved turns: a box, its crop inside
+The demo model's tower first learns where frames stand, then the whole model learns interleaved turns: a box, its crop inside
 the same turn, what the crop shows, the answer. A share of the demonstrations guesses at once (`HASTY`), so that the model, sampled at
 temperature 1, answers wrong often enough for R-GRPO to have something to amplify: that is the second command, with the package's own
 trainer. `benchmarks/region_reasoning.py` measures what came out.
@@ -46,7 +46,7 @@ from rap_plugin.demo import MODEL_DIR as DEMO_MODEL
 from rap_plugin.vlm_r3.coordinates import Frame, to_corners
 from rap_plugin.vlm_r3.crops import EVALUATION, crop
 from rap_plugin.vlm_r3.loop import LoopOptions
-from rap_plugin.vlm_r3.scenes import CELL, COLOURS, GRID, SIDE, Scene, cell_box, make_scenes
+from rap_plugin.vlm_r3.scenes import CELL, GRID, SIDE, Scene, cell_box, make_scenes
 from rap_plugin.vlm_r3.settings import instruction
 
 FRAME = Frame("normalised", 1)
@@ -96,21 +96,19 @@ def views(scenes: Sequence[Scene]) -> list[View]:
     return out
 
 
-def patch_labels(view: View, number: int) -> tuple[list[int], list[int]]:
-    """What each of the nine patches says (an index into `WORDS`), and its colour (0 for none).
+def patch_labels(view: View, number: int) -> list[int]:
+    """What each of the nine patches says, an index into `WORDS`.
 
     `number` is which crop it is, -1 for the whole scene: there a patch with a frame says the box of the frame's cell.
     """
-    words, colours = [EMPTY] * CELLS, [0] * CELLS
+    words = [EMPTY] * CELLS
     if number >= 0:
         words[CENTRE] = view.scene.seen[number]
-        return words, colours
-    for colour, cell in view.scene.frames.items():
-        row, column = divmod(cell, GRID)
-        patch = row // PER_PATCH * 3 + column // PER_PATCH
-        words[patch] = EMPTY + 1 + cell
-        colours[patch] = 1 + list(COLOURS).index(colour)
-    return words, colours
+        return words
+    for left, top, _, _ in view.scene.boxes:
+        row, column = top // CELL, left // CELL
+        words[row // PER_PATCH * 3 + column // PER_PATCH] = EMPTY + 1 + row * GRID + column
+    return words
 
 
 def box_json(scene: Scene, number: int) -> str:
@@ -120,12 +118,11 @@ def box_json(scene: Scene, number: int) -> str:
 
 def looking(scene: Scene, rng: random.Random) -> list[str]:
     """The segments of a turn with a crop between each two."""
-    parts = ["<think>" + box_json(scene, 0)]
+    parts = ["<think>I see " + box_json(scene, 0)]
     for number, digit in enumerate(scene.seen):
         last = number == len(scene.seen) - 1
-        parts.append(
-            f"I see {digit}. " + (f"</think><answer>{scene.answer}</answer>" if last else box_json(scene, number + 1))
-        )
+        rest = f"</think><answer>{scene.answer}</answer>" if last else "I see " + box_json(scene, number + 1)
+        parts.append(f"It is {digit}. {rest}")
     return parts
 
 
@@ -179,26 +176,23 @@ def pixels(pictures: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def seeing_loss(model, head: nn.Module, features: torch.Tensor, shown: Sequence[tuple[View, int]]) -> torch.Tensor:
-    """How badly the projected patches (n, 9, d) say what stands in them, and the colours of their frames.
+def seeing_loss(model, features: torch.Tensor, shown: Sequence[tuple[View, int]]) -> torch.Tensor:
+    """How badly the projected patches (n, 9, d) say what stands in them.
 
     As in the demo model's `reading_loss`, a patch is right when it points at the decoder's embedding of what it says, with about that
-    embedding's length; so the decoder only has to find the patch. `shown` says of each picture what `patch_labels` takes.
+    embedding's length: so the decoder finds a frame's box as it finds a digit. `shown` says of each picture what `patch_labels` takes.
     """
-    labels = [patch_labels(view, number) for view, number in shown]
+    labels = torch.tensor([patch_labels(view, number) for view, number in shown]).flatten()
     words = model.get_input_embeddings().weight[WORDS].detach()
     logits = 10.0 * nn.functional.normalize(features, dim=-1) @ nn.functional.normalize(words, dim=-1).T
-    said = nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(), torch.tensor([one for one, _ in labels]).flatten(), weight=QUIET
-    )
     length = (features.norm(dim=-1) - words.norm(dim=-1).mean()) ** 2
-    colours = torch.tensor([two for _, two in labels]).flatten()
-    return said + 0.1 * length.mean() + nn.functional.cross_entropy(head(features).flatten(0, 1).float(), colours)
+    said = nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels, weight=QUIET)
+    return said + 0.1 * length.mean()
 
 
-def learn_to_see(model, head: nn.Module, pool: Sequence[View], steps: int, batch: int, rng: random.Random) -> None:
+def learn_to_see(model, pool: Sequence[View], steps: int, batch: int, rng: random.Random) -> None:
     """Tower and projector learn where frames stand, and keep reading digits."""
-    parts = nn.ModuleList([model.model.vision_tower, model.model.multi_modal_projector, head])
+    parts = nn.ModuleList([model.model.vision_tower, model.model.multi_modal_projector])
     adam, schedule = optimiser([{"params": parts.parameters(), "lr": 1e-3}], steps)
     progress = Progress("seeing", steps, every=20)
     for step in range(1, steps + 1):
@@ -207,7 +201,7 @@ def learn_to_see(model, head: nn.Module, pool: Sequence[View], steps: int, batch
         pictures = pixels([view.whole if number < 0 else view.crops[number] for view, number in shown])
         with torch.autocast("cpu", torch.bfloat16):
             tower = model.model.vision_tower(pictures, output_hidden_states=True).hidden_states[-2][:, 1:]
-            loss = seeing_loss(model, head, model.model.multi_modal_projector(tower), shown)
+            loss = seeing_loss(model, model.model.multi_modal_projector(tower), shown)
         progress.step(step, update(loss, parts, adam, schedule))
 
 
@@ -223,7 +217,7 @@ def training_batches(
         yield from groups
 
 
-def answering_loss(model, head: nn.Module, rows: Sequence[Row]) -> torch.Tensor:
+def answering_loss(model, rows: Sequence[Row]) -> torch.Tensor:
     """Next-token loss on what the model is to write, right-padded, plus what keeps the tower seeing."""
     width = max(len(row.ids) for row in rows)
     ids = torch.tensor([row.ids + [PAD] * (width - len(row.ids)) for row in rows])
@@ -235,21 +229,21 @@ def answering_loss(model, head: nn.Module, rows: Sequence[Row]) -> torch.Tensor:
     )  # fmt: skip
     shown = [(row.view, number - 1) for row in rows for number in range(len(row.images))]
     features = out.image_hidden_states.reshape(len(shown), IMAGE_TOKENS, -1)
-    return out.loss + 0.2 * seeing_loss(model, head, features, shown)
+    return out.loss + 0.2 * seeing_loss(model, features, shown)
 
 
 def learn_to_answer(
-    model, head: nn.Module, tokenizer, pool: Sequence[View], demonstrate: Demonstrate, steps: int, batch: int, rng
+    model, tokenizer, pool: Sequence[View], demonstrate: Demonstrate, steps: int, batch: int, rng
 ) -> None:
     inner = model.model
-    eyes = [*inner.vision_tower.parameters(), *inner.multi_modal_projector.parameters(), *head.parameters()]
+    eyes = [*inner.vision_tower.parameters(), *inner.multi_modal_projector.parameters()]
     groups = [{"params": inner.language_model.parameters(), "lr": 1.5e-3}, {"params": eyes, "lr": 5e-4}]
     adam, schedule = optimiser(groups, steps)
     progress = Progress("answering", steps, every=20)
     batches = training_batches(pool, demonstrate, batch, rng, tokenizer)
     for step in range(1, steps + 1):
         with torch.autocast("cpu", torch.bfloat16):
-            loss = answering_loss(model, head, next(batches))
+            loss = answering_loss(model, next(batches))
         progress.step(step, update(loss, model, adam, schedule))
 
 
@@ -268,16 +262,19 @@ def load_base():
     return model, make_processor(tokenizer)
 
 
-def supervise(out: Path, seed: int, demonstrate: Demonstrate, scenes: int, seeing: int, steps: int) -> None:
-    """Writes the model after supervised fine-tuning."""
+def supervise(
+    out: Path, seed: int, demonstrate: Demonstrate, scenes: int, seeing: int, steps: int, taught: Path | None = None
+) -> None:
+    """Writes the model after supervised fine-tuning, of the demo model or of one that was `taught` before."""
     torch.manual_seed(seed)
-    rng = random.Random(f"regions {seed}")
+    rng = random.Random(f"regions {seed} {taught is not None}")
     model, processor = load_base()
+    if taught is not None:
+        model = LlavaForConditionalGeneration.from_pretrained(taught, dtype=torch.float32)
     model.train()
-    head = nn.Linear(model.config.text_config.hidden_size, 1 + len(COLOURS))
     pool = views(make_scenes(scenes, "train", seed))
-    learn_to_see(model, head, pool, seeing, 64, rng)
-    learn_to_answer(model, head, processor.tokenizer, pool, demonstrate, steps, 32, rng)
+    learn_to_see(model, pool, seeing, 64, rng)
+    learn_to_answer(model, processor.tokenizer, pool, demonstrate, steps, 32, rng)
     model.eval()
     save(model, processor, out)
 
@@ -343,6 +340,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--from", dest="start", type=Path, help="a supervised model: go on with R-GRPO instead")
     parser.add_argument("--grpo-steps", type=int, default=40, help=f"steps of {PROMPTS} prompts x {ROLLOUTS} responses")
+    parser.add_argument("--taught", type=Path, help="teach this model further instead of the demo model")
     parser.add_argument("--direct", action="store_true", help="teach the answer alone, without a look: the baseline")
     parser.add_argument("--scenes", type=int, default=3000)
     parser.add_argument("--seeing-steps", type=int, default=300, help="steps of 64 scenes for tower and projector")
@@ -354,7 +352,15 @@ def main() -> None:
     if args.start:
         reinforce(args.start, args.out, args.seed, args.grpo_steps)
     else:
-        supervise(args.out, args.seed, direct if args.direct else mixed, args.scenes, args.seeing_steps, args.steps)
+        supervise(
+            args.out,
+            args.seed,
+            direct if args.direct else mixed,
+            args.scenes,
+            args.seeing_steps,
+            args.steps,
+            args.taught,
+        )
     halve(args.out)
     minutes, processor_minutes = (time.monotonic() - began) / 60, time.process_time() / 60
     print(f"{minutes:.1f} minutes, {processor_minutes:.1f} of processor time")

@@ -1,6 +1,6 @@
 """Digit scenes: large canvases with small handwritten digits, for a model that sees 48 x 48 pixels of them.
 
-A scene has `GRID` x `GRID` cells, some with a digit. A coloured frame stands around two of the digits. Brought down to 48 x 48
+A scene has `GRID` x `GRID` cells, some with a digit. A red frame stands around one or two of the digits. Brought down to 48 x 48
 pixels a digit is less than two pixels wide, while the frames' places can still be told: only a crop can show the digit.
 The same seed gives the same scenes, byte for byte on one version of Pillow.
 """
@@ -42,10 +42,10 @@ GLYPH: Final = 16
 FRAME: Final = 7
 """Pixels of a frame's line."""
 
-COLOURS: Final[Mapping[str, tuple[int, int, int]]] = {"red": (225, 30, 30), "blue": (30, 60, 225)}
+RED: Final = (225, 30, 30)
 
 KINDS: Final[Mapping[str, float]] = {"framed": 0.7, "larger": 0.3}
-"""Shares of the kinds: name the digit in one frame; which of the two framed digits is larger."""
+"""Shares of the kinds: name the digit in the one frame; which of the two framed digits is larger."""
 
 Pixels = npt.NDArray[np.float64]
 
@@ -62,11 +62,9 @@ class Scene:
     image: bytes
     """PNG, `SIDE` x `SIDE`."""
     boxes: tuple[Region, ...]
-    """The cells that hold the evidence, in the order in which the question names them."""
+    """The cells with a frame, which hold the evidence, in reading order."""
     seen: tuple[int, ...]
     """The digits in them."""
-    frames: Mapping[str, int]
-    """The cell of each frame by its colour."""
 
     def open(self) -> Image:
         """The picture."""
@@ -133,39 +131,35 @@ def _glyph(row: int) -> Pixels:
 
 
 def _scene(name: str, kind: str, rows: Mapping[int, Sequence[int]], rng: random.Random) -> Scene:
-    cells = _cells(rng)
+    frames = 2 if kind == "larger" else 1
+    cells = _cells(frames, rng)
     digits = [rng.randint(0, 9) for _ in cells]
     if kind == "larger":
         digits[:2] = rng.sample(range(10), 2)
-    colours = rng.sample(list(COLOURS), 2)
-    first, second = colours
-    if kind == "larger":
-        asked, named = f"Which digit is larger, {first} or {second}?", 2
+        asked = rng.choice(("Which framed digit is larger?", "What is the larger framed digit?"))
     else:
-        asked = rng.choice((f"Which digit is in the {first} frame?", f"What digit does the {first} frame hold?"))
-        named = 1
+        asked = rng.choice(("Which digit is in the frame?", "What digit does the frame hold?"))
     return Scene(
         id=name,
         kind=kind,
         question=asked,
-        answer=str(max(digits[:named])),
-        image=_draw([rng.choice(rows[digit]) for digit in digits], cells, colours, rng),
-        boxes=tuple(map(cell_box, cells[:named])),
-        seen=tuple(digits[:named]),
-        frames=dict(zip(colours, cells, strict=False)),
+        answer=str(max(digits[:frames])),
+        image=_draw([rng.choice(rows[digit]) for digit in digits], cells, frames, rng),
+        boxes=tuple(map(cell_box, cells[:frames])),
+        seen=tuple(digits[:frames]),
     )
 
 
-def _cells(rng: random.Random) -> list[int]:
-    """The cells with a digit; the first two, which get the frames, stand in different ninths of the scene."""
+def _cells(frames: int, rng: random.Random) -> list[int]:
+    """The cells with a digit; the first ones get the frames, in different ninths of the scene and in reading order."""
     while True:
         cells = rng.sample(range(GRID * GRID), rng.randint(12, 30))
-        ninths = {(cell // GRID // (GRID // 3), cell % GRID // (GRID // 3)) for cell in cells[:2]}
-        if len(ninths) == 2:
+        ninths = [(cell // GRID // (GRID // 3), cell % GRID // (GRID // 3)) for cell in cells[:frames]]
+        if ninths == sorted(set(ninths)):
             return cells
 
 
-def _draw(rows: Sequence[int], cells: Sequence[int], colours: Sequence[str], rng: random.Random) -> bytes:
+def _draw(rows: Sequence[int], cells: Sequence[int], frames: int, rng: random.Random) -> bytes:
     """A PNG: dark digits on a light ground; the first cells have the frames. Ink differs from digit to digit."""
     from PIL import Image
 
@@ -173,8 +167,8 @@ def _draw(rows: Sequence[int], cells: Sequence[int], colours: Sequence[str], rng
     paper = np.full((SIDE, SIDE, 3), ground, dtype=np.uint8)
     for at, (row, cell) in enumerate(zip(rows, cells, strict=True)):
         left, top, right, bottom = cell_box(cell)
-        if at < len(colours):
-            paper[top:bottom, left:right] = COLOURS[colours[at]]
+        if at < frames:
+            paper[top:bottom, left:right] = RED
             paper[top + FRAME : bottom - FRAME, left + FRAME : right - FRAME] = ground
         x = left + (CELL - GLYPH) // 2 + rng.randint(-1, 1)
         y = top + (CELL - GLYPH) // 2 + rng.randint(-1, 1)
