@@ -1,5 +1,6 @@
 # make demo   everything it needs (in .venv), then RAP on the embedded model and pool
 # make trl    TRL too, then a selection and two short trainings of the embedded model
+# make r3     asks the embedded model that looks again about a scene; writes looks.html
 # make test   the hosts too, then every check and test
 # make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
 # make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
@@ -10,13 +11,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl test lint gpu families generated cluster clean
+.PHONY: demo trl r3 test lint gpu families generated cluster clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
 
 trl: $(VENV)/.trl
 	OMP_NUM_THREADS=2 $(BIN)/python examples/trl/train_grpo.py --out trl-run
+
+r3: $(VENV)/.core
+	$(BIN)/rap r3 ask $$($(BIN)/rap path r3-scene) "Which framed digit is larger?"
 
 test: $(VENV)/.hosts lint
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n 2

@@ -33,6 +33,8 @@ from rap_plugin.vlm_r3.scenes import make_scenes, pool_rows
 from rap_plugin.vlm_r3.study import looks_of_run, study_run
 
 STAGES = ("direct", "sft", "grpo")
+ROUNDS = ((1200, 240, 160), (1500, 120, 280))
+"""Supervised rounds of every model: scenes, steps of seeing, steps of answering."""
 SHOWN = {
     "direct": "direct answering",
     "sft": "looking, after SFT",
@@ -56,9 +58,14 @@ def train(stage: str, seed: int, args: argparse.Namespace) -> Path:
     if stage == "grpo":
         log = reinforce(train("sft", seed, args), folder, seed, args.grpo_steps)
     else:
-        teach = direct if stage == "direct" else mixed
-        supervise(folder, seed, teach, args.scenes, args.seeing_steps, args.steps)
-    halve(folder)
+        taught = None
+        for number, (scenes, seeing, steps) in enumerate(args.rounds):
+            into = folder if number == len(args.rounds) - 1 else args.out / f"{stage}-{seed}-round-{number}"
+            supervise(into, seed, direct if stage == "direct" else mixed, scenes, seeing, steps, taught)
+            halve(into)
+            taught = into
+    if stage == "grpo":
+        halve(folder)
     done.write_text(json.dumps({"stage": stage, "seed": seed, "log": log}, default=str), encoding="utf-8")
     return folder
 
@@ -99,6 +106,8 @@ def tables(results: Sequence[dict[str, Any]]) -> str:
     lines = [_line(head), _line(["---"] * len(head))]
     for stage in STAGES:
         rows = {one["seed"]: one for one in results if one["stage"] == stage}
+        if not rows:
+            continue
         cells = [_share(rows[seed]["accuracy"]) if seed in rows else "-" for seed in seeds]
         lines.append(_line([SHOWN[stage], *cells, _share(_together(one["accuracy"] for one in rows.values()))]))
     studied = {one["seed"]: one["faithfulness"] for one in results if one["stage"] == "grpo"}
@@ -138,11 +147,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--test", type=int, default=300, help="held-out scenes")
-    parser.add_argument("--scenes", type=int, default=1200, help="training scenes")
-    parser.add_argument("--seeing-steps", type=int, default=240)
-    parser.add_argument("--steps", type=int, default=160)
-    parser.add_argument("--grpo-steps", type=int, default=25)
+    parser.add_argument("--grpo-steps", type=int, default=45)
+    parser.add_argument("--short", action="store_true", help="a few steps of everything: does it run?")
     args = parser.parse_args()
+    args.rounds = ((40, 2, 2), (40, 2, 2)) if args.short else ROUNDS
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     pool = test_pool(args.out, args.test)

@@ -1,11 +1,12 @@
 """Teach the demo model to look again: digit scenes whose digits only a crop can show (`rap_plugin.vlm_r3.scenes`).
 
-    python scripts/train_region_model.py --out supervised --seed 0
-    python scripts/train_region_model.py --out rap_plugin/vlm_r3/model --seed 0 --from supervised
+    python scripts/train_region_model.py --out first --scenes 1200 --seeing-steps 240 --steps 160
+    python scripts/train_region_model.py --out supervised --taught first --scenes 1500 --seeing-steps 120 --steps 280
+    python scripts/train_region_model.py --out rap_plugin/vlm_r3/model --from supervised
 
 The demo model's tower first learns where frames stand, then the whole model learns interleaved turns: a box, its crop inside
 the same turn, what the crop shows, the answer. A share of the demonstrations guesses at once (`HASTY`), so that the model, sampled at
-temperature 1, answers wrong often enough for R-GRPO to have something to amplify: that is the second command, with the package's own
+temperature 1, answers wrong often enough for R-GRPO to have something to amplify: that is the last command, with the package's own
 trainer. `benchmarks/region_reasoning.py` measures what came out.
 """
 
@@ -301,8 +302,12 @@ def reinforce(start: Path, out: Path, seed: int, steps: int, scenes: int = 1500)
         ]
     ).cast_column("image", datasets.Image())
     processor = AutoProcessor.from_pretrained(start)
+    model = LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+    # The few rewards of a step are noise to what sees: it would read digits worse after every step.
+    model.model.vision_tower.requires_grad_(False)
+    model.model.multi_modal_projector.requires_grad_(False)
     trainer = RegionGRPOTrainer(
-        model=LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32),
+        model=model,
         reward_funcs=[region_reward("released")],
         args=GRPOConfig(
             output_dir=str(out), per_device_train_batch_size=PROMPTS * ROLLOUTS, num_generations=ROLLOUTS, max_steps=steps,
@@ -326,6 +331,8 @@ class OneLine(TrainerCallback):
     """Prints what a step of R-GRPO did."""
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        if "reward" not in (logs or {}):  # the summary at the end
+            return
         shown = {name: logs.get(f"region_reward/{name}") for name in ("accuracy", "format", "region")}
         words = "  ".join(f"{name} {value:.2f}" for name, value in shown.items() if value is not None)
         print(
@@ -339,7 +346,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder that the model is written to")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--from", dest="start", type=Path, help="a supervised model: go on with R-GRPO instead")
-    parser.add_argument("--grpo-steps", type=int, default=40, help=f"steps of {PROMPTS} prompts x {ROLLOUTS} responses")
+    parser.add_argument("--grpo-steps", type=int, default=45, help=f"steps of {PROMPTS} prompts x {ROLLOUTS} responses")
     parser.add_argument("--taught", type=Path, help="teach this model further instead of the demo model")
     parser.add_argument("--direct", action="store_true", help="teach the answer alone, without a look: the baseline")
     parser.add_argument("--scenes", type=int, default=3000)

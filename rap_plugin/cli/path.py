@@ -18,6 +18,8 @@ PATHS = {
     "openrlhf-modality-gap-reward-exact": PACKAGE / "openrlhf_hooks" / "modality_gap_reward_exact.py",
     "openrlhf-r3-agent": PACKAGE / "openrlhf_hooks" / "r3_agent.py",
     "openrlhf-reward": PACKAGE / "openrlhf_hooks" / "reward.py",
+    "r3-model": PACKAGE / "vlm_r3" / "model",
+    "r3-scene": PACKAGE / "vlm_r3" / "scene.png",
     "verl-modality-gap-reward": PACKAGE / "verl_hooks" / "modality_gap_reward.py",
     "verl-r3-agent": PACKAGE / "verl_hooks" / "r3_agent.yaml",
     "verl-reward": PACKAGE / "verl_hooks" / "reward.py",

@@ -47,7 +47,10 @@ def run(pool: str, out: str, extend: bool, quiet: bool, **rest: Any) -> None:
 )
 @config_options(["model", "sampling"])
 def ask(images: tuple[Path, ...], question: str, page: str, **rest: Any) -> None:
-    """Answer QUESTION about IMAGES, print the reasoning as it comes and write a page of where the model looked."""
+    """Answer QUESTION about IMAGES, print the reasoning as it comes and write a page of where the model looked.
+
+    Without --model the embedded one answers, which knows digit scenes alone (`rap path r3-scene`).
+    """
     from contextlib import closing
 
     from rap_plugin.errors import RapError
@@ -56,9 +59,10 @@ def ask(images: tuple[Path, ...], question: str, page: str, **rest: Any) -> None
     from rap_plugin.samples.sample import ImageProblem
     from rap_plugin.vlm_r3.ask import ask as ask_engine
     from rap_plugin.vlm_r3.pages import trace_page
+    from rap_plugin.vlm_r3.scenes import MODEL_DIR
     from rap_plugin.vlm_r3.trace import Look
 
-    config = _config(rest, {})
+    config = _config(rest, {}, model=str(MODEL_DIR))
     pictures = []
     for path in images:
         try:
@@ -146,13 +150,16 @@ def faithfulness(run: str, crops: tuple[Any, ...], pool: str | None, quiet: bool
     click.echo(f"\nreport: {Path(run) / PAGE}")
 
 
-def _config(rest: dict[str, Any], more: dict[str, Any]) -> RunConfig:
+def _config(rest: dict[str, Any], more: dict[str, Any], model: str = "") -> RunConfig:
+    """The options of a command; `model` answers where none is named."""
     from rap_plugin.errors import Option, RapError
 
     plugin_files = rest.pop("plugin_files")
     path, assignments = rest.pop("config_path"), rest.pop("assignments")
     values = {FOR_ROWS.get(name, name): value for name, value in flag_values(rest).items()}
     config = load_config(path, {**values, **more, "plugins": list(plugin_files) or None}, assignments)
+    if model and not config.model.id:
+        config = config.model_copy(update={"model": config.model.model_copy(update={"id": model})})
     if not config.model.id:
         raise RapError("no model given; add ", Option("model.id"), " with a hub id or a folder")
     return config
