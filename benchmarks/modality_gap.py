@@ -163,15 +163,24 @@ def with_interval(values: np.ndarray, draws: int = DRAWS) -> tuple[float, float,
 def table(out: Path) -> str:
     """Markdown of what is there."""
     lines = [
-        "| recipe | seeds | steps in all | text | image | gap | tokens, text / image |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| recipe | seeds | steps in all | text | image | gap | gap against the base | tokens, text / image |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    base: dict[int, np.ndarray] = {}
     for name in ("base", *RECIPES):
         held = [read(path) for path in sorted((out / "results" / name).glob("seed-*/gap.jsonl"))]
         if not held:
             continue
         both = np.stack([rates(records) for records in held])
         cells = [shown(*with_interval(part)) for part in (both[:, 0], both[:, 1], both[:, 0] - both[:, 1])]
+        seeds = [records[0]["seed"] for records in held]
+        base = base or dict(zip(seeds, both, strict=True))
+        if name != "base" and set(seeds) <= set(base):
+            change = both - np.stack([base[seed] for seed in seeds])
+            change = change[:, 0] - change[:, 1]
+            cells.append(shown(*with_interval(change)))
+        else:
+            cells.append("")
         tokens = [
             np.mean([n for records in held for one in records if one["condition"] == c for n in one["tokens"]])
             for c in ("text", "image")
