@@ -54,6 +54,9 @@ _NONE = re.compile(
 )
 _COUNTS = re.compile(r"\bhow many\b|\bnumber of\b|\bcount\b|多少|几", re.IGNORECASE)
 _ASKS_PERCENT = re.compile(r"\b(?:what|how many|which) per ?cent|\bpercentage\b|\bin (?:%|per ?cent)", re.IGNORECASE)
+_ASKS_VARIABLE = re.compile(r"\b(?:value of|find|solve for|what is)\s+\$?([a-zA-Z])\$?\s*(?:[?.,]|$)", re.IGNORECASE)
+_GIVEN_APART = re.compile(r",\s|;\s|\band\b")
+_RESULT = re.compile(r"\b(?:total|difference|sum|answer|result|gap)\s*[:=]\s*\W*$", re.IGNORECASE)
 _ASKS_YEAR = re.compile(r"\b(?:which|what) (?:\w+ )?year\b|^\W*when\b", re.IGNORECASE)
 _RANGE = re.compile(r"\bfrom\W*$", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*|__([^_\n]{1,120})__")
@@ -87,9 +90,21 @@ class AskedNumber:
         self.percent = bool(_ASKS_PERCENT.search(self.text))
         self.year = bool(_ASKS_YEAR.search(self.text))
         tokens = [*number_tokens(self.text), *word_tokens(self.text)]
+        variable = _ASKS_VARIABLE.search(self.text)
+        name = re.escape(variable.group(1)) if variable else ""
+        self._variable = re.compile(rf"(?<![A-Za-z\\]){name}\s*(?:=|≈|\bis\b|\bequals\b)") if variable else None
         self._counts = Counter(token.quantity.value for token in tokens)
         self.values = set(self._counts)
         self.words = content_words(self.text)
+
+    def clause_of_variable(self, text: str) -> tuple[int, int] | None:
+        """Of a sentence that gives several variables, the part that gives the one asked for: "x = 15, y = 5"."""
+        if self._variable is None or len(text) > 400:
+            return None
+        apart = [match.span() for match in _GIVEN_APART.finditer(text)]
+        starts, ends = [0, *(end for _, end in apart)], [*(start for start, _ in apart), len(text)]
+        named = [pair for pair in zip(starts, ends, strict=True) if self._variable.search(text[slice(*pair)])]
+        return named[-1] if named and apart else None
 
     def times(self, value: Fraction) -> int:
         """How often the question names a number."""
@@ -107,6 +122,11 @@ def _before(text: str, token: NumberToken) -> str:
 def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberToken | str | None:
     """The one number that a sentence gives; why it gives none where it gives several; None where it gives nothing.
     `answer`: the text follows "the answer is", so that its first number counts."""
+    own = None if answer else asked.clause_of_variable(text)
+    if own is not None:
+        found = number_in(text[own[0] : own[1]], asked)
+        if found is not None:
+            return found if isinstance(found, str) else _moved(found, own[0])
     concluding = None if answer else _CONCLUDING.search(text)
     if concluding:
         found = number_in(text[concluding.end() :], asked)
@@ -242,7 +262,7 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
         after = [t for t in tokens if t.start >= equals[-1].end() and t.start - equals[-1].end() <= 12]
         if after:
             return after[0]
-    if len({t.quantity.value for t in tokens}) == 1:
+    if len({t.quantity.value for t in tokens}) == 1 or _RESULT.search(_before(text, tokens[-1])):
         return tokens[-1]
     bold = bold_number(text)
     if bold is not None:

@@ -149,7 +149,8 @@ def word_tokens(text: str) -> Iterator[NumberToken]:
         part = Fraction(1, _SHARES[match.group(1).lower()])
         yield NumberToken(Quantity(part, False, text=match.group()), *match.span(), words=True)
     for match in re.finditer(
-        r"([零一二两三四五六七八九十])(?=[个只条辆本位名张棵头块岁年月天米元件种])", text[:20_000]
+        r"([零一二两三四五六七八九十])(?=[个只条辆本位名张棵头块岁年月天米元件种扇座把台架朵颗瓶杯盏层间])",
+        text[:20_000],
     ):
         value = _CHINESE_DIGITS[match.group(1)]
         yield NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)

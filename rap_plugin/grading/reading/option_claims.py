@@ -93,8 +93,8 @@ _CHOSEN = (
     re.compile(
         rf"(?:\b(?:correspond(?:s|ing)? to|match(?:es|ing)?(?: with)?|points? to|pointing to|leads? (?:us )?to|leading to"
         rf"|leav(?:es|ing)(?: us)?(?: only| with)?|which (?:is|makes it|gives)|that is|that's|th(?:at|is) would be|i(?:'d| would) (?:say|guess)|i\.e\.,?|namely|so|therefore|thus|hence|it is|it's"
-        rf"|it (?:must|should|has to) be|i meant?|left with|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
-        rf"(?:\s|,|:|\b(?:it|is|only|the|answer|must be|correct|best|that|of|with|just|clearly)\b)*{_G}{_CLAUSE_END}",
+        rf"|it (?:must|should|has to) be|i meant?|no,? wait|wait,? no|left with|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
+        rf"(?:\s|,|:|-|\b(?:it|is|only|the|answer|must be|correct|best|that|of|with|just|clearly)\b)*{_G}{_CLAUSE_END}",
         re.IGNORECASE,
     ),
     # "therefore the next one is C"
@@ -110,7 +110,7 @@ _CHOSEN = (
     ),
 )
 _CONTRASTED = re.compile(
-    rf"(?:\b(?:but(?: rather)?|rather|instead)\s+(?:it is |it's |the answer is )?|而是\s*){_G}{_CLAUSE_END}",
+    rf"(?:\b(?:but(?: rather)?|rather|instead)\s+(?:it is |it's |the answer is )?|而是\s*){_G}(?:{_CLAUSE_END}|(?=\s+(?:does|is|can)\b))",
     re.IGNORECASE,
 )
 _LABELLED = re.compile(
@@ -169,6 +169,7 @@ _ELSEWHERE = re.compile(
     r"\bwould (?:be|have been) (?:the|a) (?:\w+ )?(?:answer|choice|option|one) (?:for|if|in|when|had)\b(?! (?:this|the) (?:question|problem|image|figure))",
     re.IGNORECASE,
 )
+_INVITES = re.compile(r"^\W*(?:please|choose|select|pick|options?)\b", re.IGNORECASE)
 _LEFT = re.compile(r"\bleft\b", re.IGNORECASE)
 _PLURAL_LIST = re.compile(r"\b(?:options|choices|answers|letters)\b", re.IGNORECASE)
 _QUALIFIED = re.compile(
@@ -233,6 +234,8 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
             for match in pattern.finditer(text):
                 if number == 3 and len(set(re.findall("[A-J]", match["group"]))) > 2:
                     continue  # "Please choose: A, B, C, D"
+                if len(set(re.findall("[A-J]", match.group()))) > 2 and _INVITES.search(text):
+                    continue
                 if number == 0 and (_is_listing(match, text) or _is_aside(match, text)):
                     continue
                 if number == 2 and directions and match.group().lower().endswith(" right"):

@@ -9,7 +9,7 @@ from rap_plugin.grading.reading.base import Reading, contradictory, read
 from rap_plugin.grading.reading.comparatives import on_asked_side
 from rap_plugin.grading.reading.number_tokens import number_tokens
 from rap_plugin.grading.reading.option_texts import is_formula, match_option, mentions, ordinal_option, words_key
-from rap_plugin.grading.reading.phrases import PREMISE
+from rap_plugin.grading.reading.phrases import CONCLUSION, PREMISE
 from rap_plugin.grading.reading.plain import Sentence
 from rap_plugin.grading.reading.quantities import read_quantity, same_quantity
 from rap_plugin.grading.reading.yes_no import verdict_of
@@ -67,10 +67,9 @@ _LIKELY = re.compile(
 )
 _POLAR = ({"yes", "no"}, {"true", "false"}, {"correct", "incorrect"}, {"right", "wrong"}, {"是", "否"}, {"对", "错"})
 _CONTRAST = re.compile(r",?\s(?:(?:and |but )?not|rather than|instead of)\b")
-_SO = re.compile(r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore)\b,?\s+(?!that\b)", re.IGNORECASE)
 _BESIDES = re.compile(r",?\s+\b(?:because|since|unlike|whereas|as opposed to|compared (?:to|with))\b", re.IGNORECASE)
 _UNLIKE = re.compile(
-    r"^\W*(?:unlike|compared (?:to|with)|as opposed to|between \S+ and \S+\s)[^.;]*?(?:,\s+(?=[^,]*$)|(?<=\d)\s+(?=\D))",
+    r"^\W*(?:unlike|compared (?:to|with)|as opposed to|while|although|though|even though|at first|initially|between \S+ and \S+\s)[^.;]*?(?:,\s+(?:but\s+)?(?=[^,]*$)|(?<=\d)\s+(?=\D))",
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(
@@ -90,6 +89,8 @@ _SAYS_ALL = re.compile(
     r"\b(?:all (?:of )?(?:the|these|them)\b[^.]{0,30}|every (?:option|answer|statement|choice) )(?:is|are) (?:correct|right|true)\b",
     re.IGNORECASE,
 )
+_BOUND_WORDS = re.compile(r"\b(?:more|less|fewer|greater|at least|at most)\b", re.IGNORECASE)
+_BOUND = re.compile(r"\b(?:(?:more|less|fewer|greater) than|at (?:least|most))\s+\$?\d", re.IGNORECASE)
 _UNITS = re.compile(r"\s(?:square |cubic |sq\.? )?units?\W*$", re.IGNORECASE)
 _ASIDE = re.compile(r"\s\([^()]{3,200}\)")
 _SUBJECT = re.compile(r"^(?:they|it|he|she)\s+(?:(?:would|will)\s+)?(?:(?:be|is|are)\s+)?", re.IGNORECASE)
@@ -221,6 +222,8 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     main = _main_clause(raw)
     if main and (found_there := _stated_in(Sentence(main, 0), main, options)):
         return found_there
+    if _BOUND.search(part.text) and not any(_BOUND_WORDS.search(option) for option in options.values()):
+        return match_option(raw, options)
     if _DOUBT.search(part.text):
         whole = match_option(raw, options) or match_option(part.text, options)
         clause = part.text[part.text.rfind(";") + 1 :] if ";" in part.text else re.split(r"\bbut\b", part.text)[-1]
@@ -264,7 +267,7 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
 
 def _main_clause(text: str) -> str | None:
     """What a sentence comes to, without its reasons and what it sets that against; None where that is all of it."""
-    concluding = list(_SO.finditer(text))
+    concluding = list(CONCLUSION.finditer(text))
     if concluding:
         return text[concluding[-1].end() :]
     against = _UNLIKE.match(text)

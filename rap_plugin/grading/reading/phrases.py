@@ -11,6 +11,9 @@ PREMISE = re.compile(
 )
 """What a sentence takes as given before it says something: "If the trees died, .."."""
 
+CONCLUSION = re.compile(r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore)\b,?\s+(?!that\b)", re.IGNORECASE)
+"""Inside a sentence: what follows is what it comes to."""
+
 _CORRECTS = re.compile(
     r"\b(?:wait|actually|correction|on (?:second thoughts?|reflection|closer (?:look|inspection))|let me correct|i was wrong|sorry|oops|scratch that|i meant?|my mistake"
     r"|(?:double|re)[- ]?check\w*|no,(?=\s(?:it|the|that|this|wait|actually)\b))",

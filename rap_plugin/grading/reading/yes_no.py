@@ -27,15 +27,15 @@ _NOT_A_VERDICT = re.compile(
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
-    r"^\W{0,40}(?:(?:答案|回答|所以|因此)\s*[:,是为]*\s*)?(?:(?P<no>否|不是|没有|沒有|不对|不正确|错|无|不存在|不能|并没有|不)|(?P<yes>是的?|有|对|正确|存在|可以))(?=\W|$|图|圖|这|在|片|只|一|任何)"
+    r"^\W{0,40}(?:(?:答案|回答|所以|因此)\s*[:,是为]*\s*)?(?:(?P<no>否定|否|不是|没有|沒有|不对|不正确|错|无|不存在|不能|并没有|不)|(?P<yes>是的?|有|对|正确|存在|可以))(?=\W|$|图|圖|这|在|片|只|一|任何)"
 )
 _SHORT: dict[YesNo, re.Pattern[str]] = {
     "yes": re.compile(
-        r"\W*(?:y|it is|it does|they (?:are|do)|there (?:is|are)|i do|it has|they have)(?:,[^,]{0,60})?\W*",
+        r"\W*(?:y|(?:it seems|it appears|i think|i believe|i guess|i suppose) so|it is|it does|they (?:are|do)|there (?:is|are)|i do|it has|they have)(?:,[^,]{0,60})?\W*",
         re.IGNORECASE,
     ),
     "no": re.compile(
-        r"\W*(?:n|none|(?:it|that|this)(?:'s| is| does| has)? ?(?:not|n't)(?: there)?|it (?:isn't|doesn't|hasn't)|they (?:aren't|don't|are not)"
+        r"\W*(?:n|none|i (?:don't|do not) (?:think|believe) so|(?:it|that|this)(?:'s| is| does| has)? ?(?:not|n't)(?: there)?|it (?:isn't|doesn't|hasn't)|they (?:aren't|don't|are not)"
         r"|there (?:isn't|aren't|is not|are not|is none|are none)(?: any| one)?|i (?:don't|do not))\W*",
         re.IGNORECASE,
     ),

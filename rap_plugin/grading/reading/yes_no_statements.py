@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rap_plugin.grading.reading.comparatives import YesNo, compared_as, stem
-from rap_plugin.grading.reading.phrases import PREMISE
+from rap_plugin.grading.reading.phrases import CONCLUSION, PREMISE
 
 UNSURE = re.compile(
     r"\b(?:not sure|unsure|unclear|hard to|difficult to|impossible to|whether|might|may|maybe|perhaps|possibly|could be|could have|depends"
@@ -70,7 +70,7 @@ _AUXILIARIES = frozenset({"would", "will", "can", "could", "should", "may", "mig
 _STOP = frozenset([
     "the", "this", "these", "those", "a", "an", "is", "are", "was", "were", "be", "been", "do", "does", "did", "in",
     "on", "of", "to", "at", "and", "or", "it", "this", "that", "there", "any", "image", "picture", "photo", "you",
-    "see", "likely", "please", "answer", "yes", "no", "question", "with", "have", "has", "can", "for",
+    "see", "likely", "two", "both", "please", "answer", "yes", "no", "question", "with", "have", "has", "can", "for",
 ])  # fmt: skip
 
 
@@ -101,6 +101,8 @@ def called(text: str) -> YesNo | None:
 def _plain_statement(text: str, question: str) -> YesNo | None:
     if question:
         text = _REASON.split(text, maxsplit=1)[0] or text
+        concluding = list(CONCLUSION.finditer(text))
+        text = text[concluding[-1].end() :] if concluding else text
         premise = PREMISE.match(text)
         text = text[premise.end() :] if premise else text
         compared = compared_as(text, question)
