@@ -29,7 +29,8 @@ gpu:
 	PYTHON=$(PYTHON) scripts/gpu_check.sh $(if $(WHEELS),--wheels $(WHEELS))
 
 cluster: $(VENV)/.hosts
-	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py
+	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/executors/test_ray_job.py \
+	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py
 
 families: $(VENV)/.hosts
 	OMP_NUM_THREADS=2 $(BIN)/python scripts/write_family_table.py

@@ -67,7 +67,7 @@ from openrlhf.utils.agent import AgentInstanceBase, MultiTurnAgentExecutor
 
 
 class Twice(AgentInstanceBase):
-    async def __init__(self, *args, **options):
+    def __init__(self, *args, **options):
         self.turn = 0
 
     async def reset(self, states, **options):
@@ -149,18 +149,21 @@ def world(tmp_path_factory, tiny_model):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Two nodes with a logical GPU each, so that two engines are on two nodes."""
+def start_cluster(tmp_path_factory):
+    """`start_cluster(dashboard)`: two nodes with a logical GPU each, so that two engines are on two nodes."""
     site = tmp_path_factory.mktemp("site")
     (site / "sitecustomize.py").write_text(MAY_SLEEP)
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), before]))
     room = ["--num-cpus=5", "--num-gpus=1"]
-    try:
-        with two_nodes(head=room, second=room, dashboard=JOBS) as found:
-            yield found
-    finally:
-        os.environ["PYTHONPATH"] = before
+    yield lambda dashboard: two_nodes(head=room, second=room, dashboard=dashboard)
+    os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def cluster(start_cluster):
+    with start_cluster(False) as found:
+        yield found
 
 
 def command(root, data, model, run, *more):
@@ -198,7 +201,7 @@ def test_the_command_reaches_the_trainer_in_every_mode(cluster, world, tiny_mode
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=560,
+        timeout=1500,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
@@ -207,8 +210,14 @@ def test_the_command_reaches_the_trainer_in_every_mode(cluster, world, tiny_mode
 
 
 @pytest.mark.skipif(not JOBS, reason="ray job submit needs ray[default]")
-def test_a_ray_job_is_stopped_submitted_again_from_a_changed_folder_and_goes_on(cluster, world, tiny_model, tmp_path):
-    run = tmp_path / "run"
+def test_a_ray_job_is_stopped_submitted_again_from_a_changed_folder_and_goes_on(
+    start_cluster, world, tiny_model, tmp_path
+):
+    with start_cluster(True) as cluster:
+        drive_jobs(cluster, world, tiny_model, tmp_path / "run")
+
+
+def drive_jobs(cluster, world, tiny_model, run):
     argv = command(Path(), "relative.jsonl", tiny_model, run, "--vllm.num_engines", "2")
 
     def submit(name, *options, until=lambda: False):
@@ -216,9 +225,10 @@ def test_a_ray_job_is_stopped_submitted_again_from_a_changed_folder_and_goes_on(
         variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ["PYTHONPATH"]}
         job = [RAY, "job", "submit", f"--address={cluster.dashboard}", f"--submission-id={name}", "--no-wait"]
         job += [f"--working-dir={world}", f"--runtime-env-json={json.dumps({'env_vars': variables})}"]
-        subprocess.run([*job, "--", *argv, *options], check=True, timeout=120, stdout=subprocess.DEVNULL)
+        given = subprocess.run([*job, "--", *argv, *options], check=False, timeout=300, capture_output=True, text=True)
+        assert given.returncode == 0, given.stdout + given.stderr
         started, stopped = time.monotonic(), False
-        while time.monotonic() - started < 500:
+        while time.monotonic() - started < 1500:
             status = ray_job("status", name)
             if "SUCCEEDED" in status or "FAILED" in status or "STOPPED" in status:
                 break

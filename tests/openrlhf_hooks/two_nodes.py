@@ -52,6 +52,7 @@ def two_nodes(
     port, board = free_port(), free_port()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     environment["RAY_raylet_start_wait_time_s"] = "300"  # 30 s are not enough on a busy machine
+    environment["RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT"] = "300"
     with_dashboard = [f"--dashboard-port={board}"] if dashboard else []
     first = [
         RAY,
@@ -105,7 +106,7 @@ def two_nodes(
 
 def _wait_for(process: subprocess.Popen[bytes], output: Path) -> None:
     """Until a node says that it has started."""
-    for _ in range(600):
+    for _ in range(2400):
         text = output.read_text(errors="replace")
         if "Ray runtime started" in text:
             return
