@@ -21,7 +21,7 @@ here=${RAP_EXAMPLES:-$SLURM_SUBMIT_DIR} # sbatch runs a copy of this file: launc
 PORT=${PORT:-6379}
 nodes=$SLURM_JOB_NUM_NODES
 gpus=${GPUS:-8}
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk 'NR == 1')
 address=$(getent ahostsv4 "$first" | awk 'NR == 1 {print $1}')
 
 export RAY_DISABLE_USAGE_STATS=1

@@ -23,7 +23,7 @@ COMMANDS = {
     "data": ("rap_plugin.cli.data", "Prepare benchmarks for lmms-eval and VLMEvalKit."),
     "modality-gap": ("rap_plugin.cli.modality_gap", "Text against image: data, training recipes, the gap."),
     "eval": ("rap_plugin.cli.eval", "Compare results of lmms-eval and VLMEvalKit."),
-    "r3": ("rap_plugin.cli.r3", "Let models look again at regions of an image; measure what it is worth."),
+    "r3": ("rap_plugin.cli.r3", "Models that look again at regions of an image."),
     "verify": ("rap_plugin.cli.verify", "Check that a run's files follow from its evidence."),
     "demo": ("rap_plugin.cli.demo", "Run the whole job on the embedded model and pool."),
     "doctor": ("rap_plugin.cli.doctor", "Say what works in this environment and what does not."),
