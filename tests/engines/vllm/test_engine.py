@@ -299,7 +299,6 @@ def test_template_options_reach_the_chat_template_as_in_engine_hf(ways):
 
 @needs_vllm
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the dtype under auto is unknown for this tiny model", strict=False)
 def test_the_number_format_of_the_evidence_is_the_one_that_vllm_uses(ways):
     known, used = ways[2]["pixels"]["dtypes"]
     assert f"torch.{known}" == used

@@ -1,5 +1,6 @@
 """What engine `vllm` can be told reaches vLLM, and is documented."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_every_option_reaches_vllm():
 def test_the_number_format_is_known_before_vllm_starts(monkeypatch, config, build, expected):
     monkeypatch.setattr(options, "version", lambda name: build)
     assert known_dtype(ModelConfig(id="m", **config)) == expected
+
+
+def test_the_cpu_build_is_known_by_its_name_too(monkeypatch):
+    def of(name):
+        if name == "vllm":
+            raise PackageNotFoundError(name)
+        return "0.29.0"
+
+    monkeypatch.setattr(options, "version", of)
+    assert known_dtype(ModelConfig(id="m")) == "float32"
 
 
 def test_configured_pixels_stand_beside_what_engine_args_say():
