@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ENDS = """
-import os, sys
+import os, signal, sys
 from rap_plugin.cli import cli, main
 
 @cli.command("ends")
@@ -17,6 +17,8 @@ def ends():
     os.kill(os.getpid(), int(sys.argv[1]))
     raise AssertionError("the signal came too late")
 
+# As at a terminal: who starts the tests in the background hands down that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main(["ends"])
 """
 
