@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -19,6 +20,8 @@ from rap_plugin.vlm_r3.coordinates import frame_of
 from rap_plugin.vlm_r3.driver import run_rows
 from rap_plugin.vlm_r3.loop import RegionRow
 from rap_plugin.vlm_r3.trace import Trace
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.vlm_r3 import looker
 
 
