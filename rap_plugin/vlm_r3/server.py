@@ -6,30 +6,29 @@ Images come inside the request (`data:` URLs) and nothing is fetched. Requests a
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import select
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, cast
 
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError, one_line
-from rap_plugin.rollout import Sampling
-from rap_plugin.samples.images import check_image, image_bytes, open_image
-from rap_plugin.samples.sample import IMAGE, ImageProblem
 from rap_plugin.vlm_r3 import settings
-from rap_plugin.vlm_r3.ask import question_row
-from rap_plugin.vlm_r3.loop import RegionRow
+from rap_plugin.vlm_r3.chat_requests import BadRequest, read_object, read_request
 from rap_plugin.vlm_r3.serving import Call, SharedEngine, usage_of
 
-MOST_IMAGES = 16
+log = logging.getLogger(__name__)
+
 POLL_S = 0.5
 """Seconds between looks at whether the client is still there."""
 
@@ -44,12 +43,8 @@ class ServerLimits:
     seconds: float = 600.0
     """For the whole answer."""
     read_seconds: float = 30.0
-    """For the request to arrive."""
+    """For the request to arrive; and for what comes behind a request that was refused."""
     open_requests: int = 256
-
-
-class BadRequest(Exception):
-    """A request that cannot be answered: one line for the caller."""
 
 
 class RegionServer(ThreadingHTTPServer):
@@ -73,6 +68,23 @@ class RegionServer(ThreadingHTTPServer):
         super().server_close()
         self.shared.stop()
 
+    def shutdown_request(self, request: Any) -> None:
+        """Closes a connection so that its client can read the last answer.
+
+        A socket that is closed with unread bytes resets the connection, and a client that is still sending loses the
+        answer. So no more is written, and what still comes is read away: bounded in bytes and time.
+        """
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+            read_away(request, 2 * self.limits.body_bytes, self.limits.read_seconds)
+        self.close_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone is no error of the server; anything else is logged in one line."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, (ConnectionError, TimeoutError)):
+            log.warning("a request failed: %s", one_line(error))
+
 
 class RegionHandler(BaseHTTPRequestHandler):
     """One connection."""
@@ -92,8 +104,14 @@ class RegionHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is logged: requests hold what users ask."""
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class refuses (a method that is not there, a broken request line), in our form."""
+        self._refuse(int(code), message or HTTPStatus(code).phrase)
+
     def do_GET(self) -> None:
         """The list of models, and whether the server is up."""
+        # A body is not read here; what follows on this connection would be taken for a request.
+        self.close_connection = self.close_connection or self._has_body()
         if self.path == "/health":
             self._json(200, {"status": "ok"})
         elif self.path == "/v1/models":
@@ -105,17 +123,21 @@ class RegionHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A chat completion."""
         if self.path != "/v1/chat/completions":
-            self._error(404, "there is POST /v1/chat/completions")
+            self._refuse(404, "there is POST /v1/chat/completions")
             return
         try:
-            body = self._body()
-            row, sampling = read_request(body, self._server)
+            data = self._data()
         except BadRequest as error:
-            with suppress(ConnectionError):
-                self._error(400, str(error))
+            self._refuse(400, str(error))
             return
-        except (TimeoutError, ConnectionError):
-            self.close_connection = True
+        except TimeoutError:
+            self._refuse(408, f"the request did not arrive within {self._server.limits.read_seconds:g} s")
+            return
+        try:
+            body = read_object(data)
+            row, sampling = read_request(body, self._server.config, self._server.frame)
+        except BadRequest as error:
+            self._error(400, str(error))
             return
         call = Call(row)
         if not self._server.shared.submit(call, sampling):
@@ -194,25 +216,28 @@ class RegionHandler(BaseHTTPRequestHandler):
         except OSError:
             return True
 
-    def _body(self) -> dict[str, Any]:
-        try:
-            length = int(self.headers.get("Content-Length", ""))
-        except ValueError:
-            self.close_connection = True
-            raise BadRequest("the request says no length") from None
-        if not 0 <= length <= self._server.limits.body_bytes:
-            self.close_connection = True
-            raise BadRequest(f"the request has {length:,} bytes, at most {self._server.limits.body_bytes:,} are read")
-        data = self.rfile.read(length)
-        if len(data) < length:
-            raise ConnectionError("the client has gone")
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            raise BadRequest("the request is no JSON") from None
-        if not isinstance(body, dict):
-            raise BadRequest("the request is no JSON object")
-        return body
+    def _has_body(self) -> bool:
+        return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
+
+    def _data(self) -> bytes:
+        """The request's body. Raises BadRequest for a length that is not read, TimeoutError, ConnectionError."""
+        limits = self._server.limits
+        said = self.headers.get("Content-Length", "")
+        if not (said.isascii() and said.isdigit() and len(said) < 20) or "Transfer-Encoding" in self.headers:
+            raise BadRequest("the request says no length (Content-Length)")
+        length = int(said)
+        if length > limits.body_bytes:
+            raise BadRequest(f"the request has {length:,} bytes, at most {limits.body_bytes:,} are read")
+        until = time.monotonic() + limits.read_seconds
+        data = bytearray()
+        while len(data) < length:
+            part = self.rfile.read1(min(length - len(data), 1 << 16))
+            if not part:
+                raise ConnectionError("the client has gone")
+            data += part
+            if time.monotonic() > until:
+                raise TimeoutError
+        return bytes(data)
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -227,8 +252,15 @@ class RegionHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """An error before the body is read: the connection ends with it, or the body would be the next request."""
+        self.close_connection = True
+        self._error(status, message)
 
     def _error(self, status: int, message: str) -> None:
         kind = "invalid_request_error" if status < 500 else "server_error"
@@ -254,81 +286,15 @@ def listen(
         ) from None
 
 
-def read_request(body: Mapping[str, Any], server: RegionServer) -> tuple[RegionRow, Sampling]:
-    """The row that a request asks for. Raises BadRequest, one line, for what is not understood."""
-    text, system, images = _read_messages(body.get("messages"), server.config)
-    if body.get("n") not in (None, 1):
-        raise BadRequest("n has to be 1")
-    config = server.config
-    tokens = body.get("max_completion_tokens") or body.get("max_tokens") or config.sampling.max_new_tokens
-    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
-        raise BadRequest("max_tokens is no whole number above 0")
-    changed = config.sampling.model_copy(
-        update={
-            "max_new_tokens": min(tokens, config.sampling.max_new_tokens),
-            "seed": _number(body, "seed", config.sampling.seed, 0, 2**63 - 1),
-            "top_p": _number(body, "top_p", config.sampling.top_p, 1e-6, 1),
-        }
-    )
-    heat = _number(body, "temperature", config.r3.temperature, 0, 10)
-    config = config.model_copy(update={"sampling": changed, "r3": config.r3.model_copy(update={"temperature": heat})})
-    row = question_row(text, images, config, server.frame, system=system, key=uuid.uuid4().hex)
-    # Rows of all callers share a batch: what differs between them is their own, not the batch's.
-    return row, replace(
-        settings.make_sampling(config), max_new_tokens=settings.make_sampling(server.config).max_new_tokens, seed=0
-    )
-
-
-def _read_messages(messages: Any, config: RunConfig) -> tuple[str, str, list[Any]]:
-    if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages is empty")
-    text, system, images = "", "", []
-    users = 0
-    for message in messages:
-        role = message.get("role") if isinstance(message, dict) else None
-        content = message.get("content") if isinstance(message, dict) else None
-        if role not in ("system", "developer", "user"):
-            raise BadRequest("one question is answered: messages of the system and one of the user")
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if not isinstance(parts, list):
-            raise BadRequest("a message has no content")
-        users += role == "user"
-        for part in parts:
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind == "text" and isinstance(part.get("text"), str):
-                said = part["text"].replace(IMAGE, "")
-                text, system = (text + said, system) if role == "user" else (text, system + said)
-            elif kind == "image_url" and role == "user":
-                images.append(_read_image(part.get("image_url"), config))
-                text += IMAGE
-            else:
-                raise BadRequest(f"a part of type {str(kind)[:40]!r} is not understood; text and image_url are")
-    if users != 1:
-        raise BadRequest("exactly one message of the user is answered")
-    if len(images) > MOST_IMAGES:
-        raise BadRequest(f"{len(images)} images, at most {MOST_IMAGES} are taken")
-    return text, system, images
-
-
-def _read_image(reference: Any, config: RunConfig) -> Any:
-    url = reference.get("url") if isinstance(reference, dict) else reference
-    if not isinstance(url, str) or not url.startswith("data:"):
-        raise BadRequest("images have to come inside the request, as data: URLs; nothing is fetched")
-    try:
-        data = image_bytes(url, Path(), allow_urls=False)
-        check_image(data, config.pool.max_pixels)
-        return open_image(data)
-    except (ImageProblem, RapError) as error:
-        raise BadRequest(f"an image cannot be used: {one_line(error)}") from None
-
-
-def _number(body: Mapping[str, Any], name: str, default: Any, low: float, high: float) -> Any:
-    value = body.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise BadRequest(f"{name} is no number from {low:g} to {high:g}")
-    return value
+def read_away(connection: socket.socket, most_bytes: int, seconds: float) -> None:
+    """Reads and forgets what comes, until the other side closes or one of the bounds is met."""
+    until = time.monotonic() + seconds
+    while most_bytes > 0 and (left := until - time.monotonic()) > 0:
+        connection.settimeout(left)
+        part = connection.recv(min(most_bytes, 1 << 16))
+        if not part:
+            return
+        most_bytes -= len(part)
 
 
 def look_dict(look: Any) -> dict[str, Any]:

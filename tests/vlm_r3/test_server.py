@@ -50,7 +50,7 @@ def served(looker):
         }
     )
     engine = open_hf(config.model)
-    limits = ServerLimits(body_bytes=1 << 20, open_requests=12, read_seconds=5)
+    limits = ServerLimits(body_bytes=1 << 20, open_requests=12, read_seconds=3)
     with listen(("127.0.0.1", 0), engine, config, limits) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -129,6 +129,57 @@ def test_a_bad_request_gets_one_line_and_nothing_is_fetched(served, body, words:
     assert words in json.load(raised.value)["error"]["message"]
 
 
+def conversation(server, *sent: bytes) -> bytes:
+    """All that the server says to these bytes, sent before anything is read, until it closes."""
+    with socket.create_connection(server.server_address[:2], timeout=30) as connection:
+        for part in sent:
+            connection.sendall(part)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def head(line: str, **fields: object) -> bytes:
+    lines = [f"{line} HTTP/1.1", "Host: x", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+LOOKS_LIKE_A_REQUEST = head("GET /v1/models")
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "words"),
+    [
+        (head("POST /v1/chat/completions", Content_Length=1_900_000), 400, "at most 1,048,576 are read"),
+        (head("POST /v1/chat/completions"), 400, "says no length"),
+        (head("POST /v1/chat/completions", Content_Length="-5"), 400, "says no length"),
+        (head("POST /v1/chat/completions", Content_Length="1_0"), 400, "says no length"),
+        (head("POST /v1/chat/completions", Content_Length=5, Transfer_Encoding="chunked"), 400, "says no length"),
+        (head("POST /v1/completions", Content_Length=1_900_000), 404, "there is POST"),
+        (head("PUT /v1/chat/completions", Content_Length=1_900_000), 501, "Unsupported method"),
+        (head("GET /nothing", Content_Length=1_900_000), 404, "there is /v1/chat/completions"),
+    ],
+)
+def test_a_refused_request_is_answered_while_its_body_still_comes_and_the_body_is_no_request(
+    served, request_head: bytes, status: int, words: str
+) -> None:
+    body = LOOKS_LIKE_A_REQUEST * (1_900_000 // len(LOOKS_LIKE_A_REQUEST))
+    told = conversation(served[0], request_head, body)
+    first, _, rest = told.partition(b"\r\n\r\n")
+    assert first.startswith(f"HTTP/1.1 {status} ".encode())
+    assert words in json.loads(rest)["error"]["message"]  # one answer, nothing behind it
+
+
+def test_a_body_that_never_arrives_is_given_up_with_one_line(served) -> None:
+    told = conversation(served[0], head("POST /v1/chat/completions", Content_Length=100), b"{")
+    assert told.startswith(b"HTTP/1.1 408 ")
+    assert "did not arrive" in json.loads(told.partition(b"\r\n\r\n")[2])["error"]["message"]
+
+
+def test_a_connection_is_kept_behind_an_error_whose_request_was_read_whole(served) -> None:
+    bad = head("POST /v1/chat/completions", Content_Length=2) + b"{}"
+    told = conversation(served[0], bad, head("GET /health", Connection="close"))
+    assert told.count(b"HTTP/1.1 400 ") == told.count(b"HTTP/1.1 200 ") == 1
+
+
 def test_a_prompt_that_is_too_long_is_the_callers_fault(served) -> None:
     long = [{"role": "user", "content": [messages(1)[0]["content"][0], {"type": "text", "text": "y" * 900}]}]
     with pytest.raises(urllib.error.HTTPError) as raised:
@@ -140,12 +191,12 @@ def test_a_prompt_that_is_too_long_is_the_callers_fault(served) -> None:
 def test_a_client_that_goes_away_leaves_its_place_to_others(served) -> None:
     server, url = served
     body = json.dumps({"messages": messages(5), "stream": True}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head_of_body = head("POST /v1/chat/completions", Content_Length=len(body))
     for _ in range(12):
         with socket.create_connection(server.server_address[:2]) as connection:
-            connection.sendall(head + body)
+            connection.sendall(head_of_body + body)
     with socket.create_connection(server.server_address[:2]) as connection:
-        connection.sendall(head + body[:100])  # and one that never sends the rest
+        connection.sendall(head_of_body + body[:100])  # and one that never sends the rest
     for _ in range(600):  # the server learns of them one by one
         try:
             answer = post(url, {"messages": messages(2)})
