@@ -11,6 +11,9 @@ import click
 if TYPE_CHECKING:
     from rap_plugin.pipeline.compare import Comparison
 
+MOST_SHOWN = 60
+"""Characters of an option's value; prompts are long."""
+
 
 @click.command("compare", short_help="Compare selections: overlap, flows, stability.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
@@ -84,6 +87,9 @@ def _show(comparison: Comparison) -> None:
         else:
             ranks += f" over {pair.common:,} common samples"
         console.print(f"  rank correlation of discrepancy {ranks}", soft_wrap=True)
+        for name, values in pair.differ.items():
+            shown = [json.dumps(value, ensure_ascii=False) for value in values]
+            console.print(f"  {name}: {' and '.join(_short(value) for value in shown)}", soft_wrap=True, markup=False)
         flow = Table(box=None, padding=(0, 2, 0, 2))
         flow.add_column("verdict in the first")
         flow.add_column("in the second")
@@ -92,3 +98,7 @@ def _show(comparison: Comparison) -> None:
             for other, number in counts.items():
                 flow.add_row(verdict, other, f"{number:,}", style="dim" if verdict == other else "")
         console.print(flow)
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}.."

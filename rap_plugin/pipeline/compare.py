@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rap_plugin.config import RunConfig, option_names
 from rap_plugin.errors import NoFittingSize, Option, RapError
 from rap_plugin.evidence.rollouts import RolloutColumns, read_rollouts
 from rap_plugin.evidence.store import EvidenceStore
@@ -30,6 +31,9 @@ FIRM = 0.9
 
 QUARANTINE = "quarantine"
 ABSENT = "not in the pool"
+
+SHAPING = frozenset({"model", "sampling", "prompt", "grading", "ace", "selection"})
+"""The configuration's sections that evidence or verdicts depend on."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Pair:
     """Rank correlation of discrepancy over the common samples; None where it is not defined or not known of all."""
     flow: dict[str, dict[str, int]]
     """Samples by verdict in the first and verdict in the second run."""
+    differ: dict[str, tuple[Any, Any]]
+    """Options that shape evidence or verdicts and are not the same in both, with either value."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,18 @@ def compare_pair(one: RunView, other: RunView) -> Pair:
         known,
         None if partial else spearman(*gains),
         {verdict: dict(sorted(counts.items())) for verdict, counts in sorted(flow.items())},
+        _differing(first.config, second.config),
     )
+
+
+def _differing(one: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:
+    left, right = one.model_dump(mode="json"), other.model_dump(mode="json")
+    names = [name.split(".") for name in option_names() if name.partition(".")[0] in SHAPING]
+    return {
+        f"{section}.{option}": (left[section][option], right[section][option])
+        for section, option in names
+        if left[section][option] != right[section][option]
+    }
 
 
 def _by_id(selection: Selection) -> dict[str, str]:

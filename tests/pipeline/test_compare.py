@@ -60,6 +60,18 @@ def test_a_run_is_the_same_as_itself(pair: tuple[Path, Path]) -> None:
     assert all(list(counts) == [verdict] for verdict, counts in found.flow.items())
 
 
+def test_options_that_make_two_runs_differ_are_named(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    instruction = "Think first. " * 10
+    other = finished(tmp_path, pool=pair[0].parent / "pool.parquet", seed=5, prompt__instruction=instruction)
+    found = compare_runs([pair[0], other], draws=0).pairs[0].differ
+    assert set(found) == {"prompt.instruction"}
+    assert found["prompt.instruction"][1] == instruction
+    shown = CliRunner().invoke(cli, ["compare", str(pair[0]), str(other), "--draws", "0"]).output
+    named = next(line for line in shown.splitlines() if line.strip().startswith("prompt.instruction: "))
+    assert ' and "Think first. ' in named
+    assert instruction not in shown
+
+
 def test_samples_of_another_pool_are_absent_and_quarantined_ones_are_named(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
