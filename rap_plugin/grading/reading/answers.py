@@ -24,7 +24,10 @@ _BRACES = re.compile(r"(\\{1,2}(?:boxed|fbox)\s{0,8}\{|\x08oxed\s{0,8}\{)|\\.|([
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\b|\x08oxed\b")
 _BARE_BOXED = re.compile(r"\\boxed\s{0,8}([^\s{}\\$]{1,200})")
 # LLaVA-CoT concludes in <CONCLUSION>, GLM-V between two marks of a box.
-_TAG = re.compile(r"<(?P<close>/?)(?:answer|conclusion)>|<\|(?:begin|(?P<end>end))_of_box\|>", re.IGNORECASE)
+_TAG = re.compile(
+    r"<(?P<close>/?)(?:(?:final_?)?answer|final|conclusion|option|choice)>|<\|(?:begin|(?P<end>end))_of_box\|>",
+    re.IGNORECASE,
+)
 _PHRASE = re.compile(
     r"(?P<final>\bfinal[ \t]{1,3})?"
     r"(?:\b(?:answers?(?:[ \t]{1,3}(?:option|choice|letter|value))?|correct[ \t]{1,3}(?:option|choice)|best[ \t]{1,3}(?:option|choice)"

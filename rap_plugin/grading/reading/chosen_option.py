@@ -45,6 +45,7 @@ _SAYING_WORDS = (
 _SAYING = frozenset(_SAYING_WORDS.split())
 _THING_WORDS = "point angle line side vertex vitamin plan grade class group type hepatitis section segment arc circle triangle plane figure part"
 _THINGS = frozenset(_THING_WORDS.split()) - {"figure"}
+_THING_BEFORE = re.compile(rf"\b(?:{'|'.join(sorted(_THINGS))})s?\s*$", re.IGNORECASE)
 MAX_SHORT = 160
 """Characters of a response in which the only letter is taken for its choice."""
 MAX_CLAIM_SENTENCES = 400
@@ -191,7 +192,11 @@ def _only_letter(
             named, either = letters_in(match, letters)
             if either or (not named and re.search("[B-HJ]", match.group())):
                 return None
-            if named and not _is_name(part.text[: match.start()], _are_labels(options)):
+            before = part.text[: match.start()]
+            if named and _is_name(before, _are_labels(options)):
+                if len(named) == 1 and not _THING_BEFORE.search(before):
+                    return None  # it may be a choice or a name
+            elif named:
                 found.append((named, (part.start + match.start(), part.start + match.end())))
     if claimed or len({named for named, _ in found}) != 1 or len(found[0][0]) != 1:
         return None

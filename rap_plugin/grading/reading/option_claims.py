@@ -83,6 +83,12 @@ _ANSWER = (
         rf"|(?:故|应|應|所以|因此|我|则)?\s*(?:选择|选|選擇|選)\s*(?:项|项为|的是)?\s*:?\s*(?P<group2>{GROUP})"
         rf"|(?P<group3>{GROUP})\s*(?:选项|项)?\s*(?:是|为)?\s*(?:正确|对的|正确的|正確)"
     ),
+    # "La réponse est C", "Die richtige Antwort ist (B)", "La respuesta correcta es: A"
+    re.compile(
+        rf"\b(?:réponse|antwort|respuesta|resposta|risposta|ответ|odpowiedź)\b(?:\s+(?:correct[aeo]?|corretta|richtige|finale?))?\s*"
+        rf"(?:\b(?:est|ist|es|é|è|to|lautet)\b|[:\-]|\s)+(?:(?:l'|la |die |a )?(?:option|opción|opção|opzione)\s+)?{_G}{_CLAUSE_END}",
+        re.IGNORECASE,
+    ),
 )
 _CHOSEN = (
     # ".. is C) lizard", ".. would be (B) the second one"
@@ -95,6 +101,20 @@ _CHOSEN = (
         rf"|leav(?:es|ing)(?: us)?(?: only| with)?|which (?:is|makes it|gives)|that is|that's|th(?:at|is) would be|i(?:'d| would) (?:say|guess)|i\.e\.,?|namely|so|therefore|thus|hence|it is|it's"
         rf"|it (?:must|should|has to) be|i meant?|no,? wait|wait,? no|left with|must be|should be|making it|identified as|only)\b,?|→|->|=>|∴)"
         rf"(?:\s|,|:|-|\b(?:it|is|only|the|answer|must be|correct|best|that|of|with|just|clearly)\b)*{_G}{_CLAUSE_END}",
+        re.IGNORECASE,
+    ),
+    # "What remains is B", "I am confident in B", "on reflection: D", "C it must be", "因此C"
+    re.compile(
+        rf"\b(?:(?:what|which|the one|all) (?:that )?(?:remains|is left|fits(?: best)?) is|confident (?:in|about|that it is)|no:|not sure,? but"
+        rf"|(?:correction|scratch that|on (?:reflection|second thoughts?|closer (?:look|inspection)))\s?[:,-])\s*(?:it is |it's |the answer is |rather )?{_G}{_CLAUSE_END}"
+        rf"|(?P<group2>{ONE})\s+it\s+(?:is|must be|has to be|should be)\b|(?:因此|所以|故)\s*[,:]?\s*(?P<group3>{ONE})(?=\W*$)",
+        re.IGNORECASE,
+    ),
+    # "Not D, C"
+    re.compile(rf"^\W*(?:not|no longer)\s+{ONE}\s*[,;:-]\s*(?:but\s+)?{_G}\W*$", re.IGNORECASE),
+    # "The picture matches description C"
+    re.compile(
+        rf"\b(?:match(?:es)?|fits?|satisf(?:y|ies))\s+(?:only\s+)?(?:the\s+)?(?:description|statement|option|choice)\s+{_G}{_CLAUSE_END}",
         re.IGNORECASE,
     ),
     # "therefore the next one is C"
@@ -138,6 +158,11 @@ _EXCLUDED = (
         re.IGNORECASE,
     ),
 )
+# "It is neither wood (A) nor steel (B)"
+_DENIED_IN_WORDS = re.compile(
+    r"\b(?:not|neither|nor)\s+(?:(?!but\b|only\b)[\w'-]+\s+){1,4}(?P<group>\(\s?(?-i:[A-J])\s?\))", re.IGNORECASE
+)
+_SO = re.compile(r"[,;:]\s+(?:and\s+)?(?:so|hence|thus|therefore|leaving|which leaves)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\bneither\b|\bnor\b", re.IGNORECASE)
 _WHOLE_GROUP = re.compile(GROUP, re.IGNORECASE)
 _NAMED = re.compile(
@@ -227,8 +252,9 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
 
     for match in _ALL_BUT.finditer(text):
         add(match, "answer")
-    for match in _EXCLUDED[0].finditer(text):
-        add(match, "excluded")
+    for pattern in (_DENIED_IN_WORDS, _EXCLUDED[0]):
+        for match in pattern.finditer(text):
+            add(match, "excluded")
     if not hypothetical:
         for number, pattern in enumerate(_ANSWER):
             for match in pattern.finditer(text):
@@ -243,10 +269,14 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
                 add(match, "answer", bare_is_weak=number in (2, 3))
     for match in _EXCLUDED[1].finditer(text):
         add(match, "excluded")
-    if not hypothetical and not listing:
+    # "Not red (A), not cloudy (B), not striped (D), so it's (C)" goes through options and then says so.
+    concluding = list(_SO.finditer(text))
+    begin = (concluding[-1].start() if concluding else len(text)) if listing else 0
+    if not hypothetical and begin < len(text):
         for pattern in (*_CHOSEN, _CONTRASTED, *((_LABELLED,) if labels else ())):
-            for match in pattern.finditer(text):
+            for match in pattern.finditer(text, begin):
                 add(match, "chosen")
+    if not hypothetical and not listing:
         for match in _NAMED.finditer(text):
             add(match, "named")
     return sorted(found, key=lambda claim: claim.start)

@@ -18,6 +18,8 @@ _INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
 def enumerates(parts: Sequence[Sentence], options: Mapping[str, str], letters: str) -> bool:
     """Whether a response goes through the options one by one, so that a letter that opens a line chooses nothing."""
     opening = [m.group(1) for part in parts if (m := LABELLED_LINE.match(part.text)) and m.group(1) in letters]
+    if len(opening) > 2 and opening[0] != letters[0] and opening[1:] == sorted(set(letters) - {opening[0]}):
+        return False  # "C", then A, B and D in turn: the others are gone through
     inline = _INLINE.findall(" ".join(part.text for part in parts[:8])[:120])
     if len(inline) > 2 and len(set(inline)) > 2 and LABELLED_LINE.match(parts[0].text):
         return True

@@ -12,16 +12,18 @@ from rap_plugin.grading.reading.option_texts import is_formula, match_option, me
 from rap_plugin.grading.reading.phrases import CONCLUSION, PREMISE
 from rap_plugin.grading.reading.plain import Sentence
 from rap_plugin.grading.reading.quantities import read_quantity, same_quantity
-from rap_plugin.grading.reading.yes_no import verdict_of
+from rap_plugin.grading.reading.special_options import (
+    CANNOT_TELL,
+    CONCLUDES,
+    DOUBT,
+    all_or_none,
+    cannot_tell,
+    polar_option,
+)
 
 _TAIL = re.compile(
     r"(?:\b(?:is|are|was|were|equals?|be|becomes?|gives?|yields?|reads?|says|shows?|called|as|of|to|by|in|at|namely|meaning"
     r"|makes?(?: up)?|has|have|had|totals?|costs?|measures?|leaves?|so|thus|hence|therefore|get|find|obtain)\b|\bi\.e\.|[:=≈→]|为|是|等于),?\s*",
-    re.IGNORECASE,
-)
-_CONCLUDES = re.compile(
-    r"^\W*(?:\w+[\s,]+){0,3}?(?:so|therefore|thus|hence|conclu\w+|finally|overall|in summary|consequently|accordingly|the answer"
-    r"|answer|the correct (?:answer|option|choice)|this means)\b|∴|因此|所以|答案",
     re.IGNORECASE,
 )
 _ANSWER_IS = re.compile(
@@ -31,11 +33,6 @@ _ANSWER_IS = re.compile(
 _REASON = re.compile(
     r",\s|;|\s\(|\.\s|\b(?:since|because|as|not|rather than|and not|which|due to|for|given)\b", re.IGNORECASE
 )
-_DOUBT = re.compile(
-    r"\b(?:or|either|maybe|perhaps|possibly|might|(?-i:may)|could|cannot|can't|can not|unsure|not sure|unclear|no idea|unable"
-    r"|not enough|insufficient|^\W*if|assuming|whether|depends|depending|between|unless)\b|\?\W*$",
-    re.IGNORECASE,
-)
 _DENIED = re.compile(
     r"\b(?:not|never|neither|nor|no|without|unlike|rather than|instead of|other than|except|isn t|aren t|wasn t|doesn t|don t"
     r"|didn t|cannot|can t|against|wrong|incorrect|false|excluded|eliminated|ruled out)\s(?:\w+\s){0,3}$"
@@ -44,28 +41,9 @@ _DENIES_AFTER = re.compile(
     r"^\s?(?:\w+\s){0,2}?(?:is|are|was|were|does|do|can|would|seems)?\s?(?:not|n t|never|wrong|incorrect|false|out|excluded"
     r"|eliminated|ruled out|impossible|unlikely|fails?)\b"
 )
-_CANNOT_TELL = re.compile(
-    r"\b(?:(?:not enough|insufficient|lack of|no) (?:\w+ )?(?:information|info|data|evidence)|(?:information|data) (?:\w+ ){0,4}insufficient"
-    r"|(?:cannot|can not|can't|could not|couldn't) be (?:determined|told|known|inferred|decided|concluded)"
-    r"|(?:impossible|not possible|no way) to (?:tell|determine|say|know|decide|conclude)|(?:cannot|can't|unable to) (?:determine|tell|say)"
-    r"|(?:is|are) (?:insufficient|undetermined|indeterminate|unknown))\b|不能确定|无法确定",
-    re.IGNORECASE,
-)
-_OPEN_OPTION = re.compile(
-    r"\b(?:insufficient|not enough|cannot|can't|can not|impossible|not possible|unable|unknown|undetermined|indeterminate)\b|不能确定|无法确定",
-    re.IGNORECASE,
-)
-_BLIND = re.compile(
-    r"\b(?:see|view|access|process|open|display|analy[sz]e|interpret|look at|provide[ds]?|attach\w*|upload\w*|without|no|visible|share"
-    r"|any|blurry|missing|as an ai|language model)\b[^.]{0,60}\b(?:image|picture|figure|photo|diagram|file|chart|graph|visual|video)s?\b"
-    r"|\b(?:image|picture|figure|photo|diagram)s?\b[^.]{0,60}\b(?:not|n't|missing|blurry|unclear|unavailable|cut off)\b"
-    r"|\b(?:as an ai|language model|sorry|apologi[sz]e|unfortunately|please provide|more context)\b",
-    re.IGNORECASE,
-)
 _LIKELY = re.compile(
     r"\b(?:(?:most|very|more) )?(?:likely|probably|also|therefore|immediately|directly) ", re.IGNORECASE
 )
-_POLAR = ({"yes", "no"}, {"true", "false"}, {"correct", "incorrect"}, {"right", "wrong"}, {"是", "否"}, {"对", "错"})
 _CONTRAST = re.compile(r",?\s(?:(?:and |but )?not|rather than|instead of)\b")
 _BESIDES = re.compile(r",?\s+\b(?:because|since|unlike|whereas|as opposed to|compared (?:to|with))\b", re.IGNORECASE)
 _UNLIKE = re.compile(
@@ -77,18 +55,6 @@ _VARIABLE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_VARIABLE = re.compile(r"(?<![A-Za-z\\])([a-zA-Z])\s*(?:=|≈|\bis\b|\bequals\b)")
-_NONE_OPTION = re.compile(
-    r"none (?:of (?:the above|these|them|the options|the others?))|no correct \w+|以上都不对", re.IGNORECASE
-)
-_ALL_OPTION = re.compile(r"all (?:of (?:the above|these|them))|以上都对", re.IGNORECASE)
-_SAYS_NONE = re.compile(
-    r"\bnone of (?:the|these|them)\b[^.]{0,30}\b(?:is|are|fits?|match\w*|works?)\b[^.]{0,20}|\bno (?:option|answer|statement|choice)s? (?:is|are) (?:correct|right|true)\b",
-    re.IGNORECASE,
-)
-_SAYS_ALL = re.compile(
-    r"\b(?:all (?:of )?(?:the|these|them)\b[^.]{0,30}|every (?:option|answer|statement|choice) )(?:is|are) (?:correct|right|true)\b",
-    re.IGNORECASE,
-)
 _BOUND_WORDS = re.compile(r"\b(?:more|less|fewer|greater|at least|at most)\b", re.IGNORECASE)
 _BOUND = re.compile(r"\b(?:(?:more|less|fewer|greater) than|at (?:least|most))\s+\$?\d", re.IGNORECASE)
 _UNITS = re.compile(r"\s(?:square |cubic |sq\.? )?units?\W*$", re.IGNORECASE)
@@ -108,23 +74,23 @@ def stated_option(
     """The option that a response states without naming its letter; None when it states none."""
     if not any(options.values()) or not parts:
         return None
-    polar = _polar(parts, options, question)
+    polar = polar_option(parts, options, question)
     if polar is not None:
         return polar
-    for rule in (_compared, _all_or_none, _ruled_out):
+    for rule in (_compared, all_or_none, _ruled_out):
         settled = rule(parts, options, question)
         if settled is not None:
             return settled
     parts = _about_variable(parts, question)
-    cannot = _cannot_tell(parts, options)
+    cannot = cannot_tell(parts, options)
     if cannot is not None:
         return cannot
     last, first = parts[-1], parts[0]
     closing = _stated_in(last, response, options)
-    if closing and (len(parts) == 1 or _CONCLUDES.search(last.text)):
+    if closing and (len(parts) == 1 or CONCLUDES.search(last.text)):
         return read(closing, (last.start, last.end), "an option stated in words")
     stated = [(part, found) for part in parts[-40:] if (found := _stated_in(part, response, options))]
-    concluding = [(part, found) for part, found in stated if _CONCLUDES.search(part.text)]
+    concluding = [(part, found) for part, found in stated if CONCLUDES.search(part.text)]
     if concluding:
         part, found = concluding[-1]
         if len({letter for _, letter in concluding}) > 1 and concluding[-1][0] is not last:
@@ -149,20 +115,9 @@ def _compared(parts: Sequence[Sentence], options: Mapping[str, str], question: s
     """For "Which one is larger?": the option that the last sentence puts on that side of a "than"."""
     for part in (parts[-1], parts[0]):
         said = on_asked_side(part.text, question)
-        found = mentions(said, options)[1] if said and not _DOUBT.search(part.text) else []
+        found = mentions(said, options)[1] if said and not DOUBT.search(part.text) else []
         if len({mention.letter for mention in found}) == 1:
             return read(found[0].letter, (part.start, part.end), "a comparison")
-    return None
-
-
-def _all_or_none(parts: Sequence[Sentence], options: Mapping[str, str], question: str) -> Reading[str] | None:
-    """The option "none of the above" or "all of the above" in other words."""
-    for option_words, says in ((_NONE_OPTION, _SAYS_NONE), (_ALL_OPTION, _SAYS_ALL)):
-        named = [letter for letter, text in options.items() if option_words.search(text)]
-        part = parts[-1]
-        said = says.search(part.text)
-        if len(named) == 1 and said and not re.search(r"\bnot\b|n't\b", said.group()) and not _DOUBT.search(part.text):
-            return read(named[0], (part.start, part.end), "all or none of the options")
     return None
 
 
@@ -209,7 +164,7 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     if part.text.endswith("?"):
         return None
     ordinal = ordinal_option(part.text, options)
-    if _CANNOT_TELL.search(part.text) and not match_option(part.text, options):
+    if CANNOT_TELL.search(part.text) and not match_option(part.text, options):
         return None
     raw = _raw(response, part)
     answered = _answered_option(raw, options)
@@ -224,10 +179,10 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
         return found_there
     if _BOUND.search(part.text) and not any(_BOUND_WORDS.search(option) for option in options.values()):
         return match_option(raw, options)
-    if _DOUBT.search(part.text):
+    if DOUBT.search(part.text):
         whole = match_option(raw, options) or match_option(part.text, options)
         clause = part.text[part.text.rfind(";") + 1 :] if ";" in part.text else re.split(r"\bbut\b", part.text)[-1]
-        if whole or clause == part.text or _DOUBT.search(clause):
+        if whole or clause == part.text or DOUBT.search(clause):
             return whole or _completed_option(part.text, options)
         return _stated_in(Sentence(clause.strip(), part.end - len(clause.lstrip())), response, options)
     tail = _tail_option(raw, options) or _tail_option(part.text, options) or _last_formula(raw, options)
@@ -356,38 +311,3 @@ def _last_formula(text: str, options: Mapping[str, str]) -> str | None:
 def _denied(words: str, mention: object) -> bool:
     start, end = mention.start, mention.end  # type: ignore[attr-defined]
     return bool(_DENIED.search(words[max(0, start - 40) : start + 1]) or _DENIES_AFTER.match(words[end - 1 : end + 40]))
-
-
-def _polar(parts: Sequence[Sentence], options: Mapping[str, str], question: str) -> Reading[str] | None:
-    """For options such as Yes and No: what the response says to the question itself."""
-    by_text = {words_key(text): letter for letter, text in options.items() if text}
-    pair = next((pair for pair in _POLAR if pair <= set(by_text)), None)
-    if pair is None:
-        return None
-    verdict = verdict_of(parts, question, statements=bool(question) and len(options) == 2)
-    if verdict is None or verdict.outcome != "read":
-        return None
-    names = {
-        "yes": ("yes", "true", "correct", "right", "是", "对"),
-        "no": ("no", "false", "incorrect", "wrong", "否", "错"),
-    }
-    others = {letter: text for letter, text in options.items() if words_key(text) not in pair}
-    if any(mentions(part.text, others)[1] for part in parts) or (
-        others and any(_CANNOT_TELL.search(p.text) for p in parts)
-    ):
-        return contradictory("it takes up other options, too", verdict.span)
-    letter = next(by_text[name] for name in names[verdict.value or ""] if name in pair)
-    return read(letter, verdict.span, "yes or no")
-
-
-def _cannot_tell(parts: Sequence[Sentence], options: Mapping[str, str]) -> Reading[str] | None:
-    """The option "cannot be determined", chosen in other words. A response that cannot see the image chooses nothing."""
-    open_options = [letter for letter, text in options.items() if _OPEN_OPTION.search(text)]
-    if len(open_options) != 1 or any(_BLIND.search(part.text) for part in parts):
-        return None
-    for part in (parts[-1], parts[0]) if len(parts) <= 3 else (parts[-1],):
-        if len(parts) > 3 and not _CONCLUDES.search(part.text):
-            continue
-        if _CANNOT_TELL.search(part.text):
-            return read(open_options[0], (part.start, part.end), "it cannot be told")
-    return None

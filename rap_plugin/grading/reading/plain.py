@@ -35,6 +35,8 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|approx|fig|eq|no|st|mr|mrs|ms|dr|[A-Za-z])$", re.IGNORECASE
 )
 _END = re.compile(r"[.!?]+[\")\]]{0,3}(?=\s|$)|[。！？]+|\n+")
+# The answer to "Which planet is shown?" is C.
+_GOES_ON = re.compile(r"\s+(?:is|are|was|would be|should be|must be)\s")
 _ITEM_MARK = re.compile(r"^[\s\-(\[]{0,6}(?:option |answer[: ]{1,2})?[A-Ja-j0-9]{1,2}$", re.IGNORECASE)
 
 MAX_SENTENCE = 1_000
@@ -71,6 +73,8 @@ def sentences(text: str, start: int = 0) -> Iterator[Sentence]:
     begin = 0
     for match in [*_END.finditer(text), None]:
         stop = match.end() if match else len(text)
+        if match and match.group()[0] == "?" and _GOES_ON.match(text, match.end()):
+            continue
         if match and match.group()[0] == ".":
             before = text[begin : match.start()]
             if _ITEM_MARK.match(before) or (_ABBREVIATION.search(before[-8:]) and not _ends_a_clause(text, match)):
