@@ -105,13 +105,11 @@ _CHOSEN = (
     ),
     # "What remains is B", "I am confident in B", "on reflection: D", "C it must be", "因此C"
     re.compile(
-        rf"\b(?:(?:what|which|the one|all) (?:that )?(?:remains|is left|fits(?: best)?) is|confident (?:in|about|that it is)|no:|not sure,? but"
+        rf"\b(?:(?:what|which|the one|all) (?:that )?(?:remains|is left|fits(?: best)?) is|confident (?:in|about|that it is)|no:|^\W*no,|not sure,? but"
         rf"|(?:correction|scratch that|on (?:reflection|second thoughts?|closer (?:look|inspection)))\s?[:,-])\s*(?:it is |it's |the answer is |rather )?{_G}{_CLAUSE_END}"
         rf"|(?P<group2>{ONE})\s+it\s+(?:is|must be|has to be|should be)\b|(?:因此|所以|故)\s*[,:]?\s*(?P<group3>{ONE})(?=\W*$)",
         re.IGNORECASE,
     ),
-    # "Not D, C"
-    re.compile(rf"^\W*(?:not|no longer)\s+{ONE}\s*[,;:-]\s*(?:but\s+)?{_G}\W*$", re.IGNORECASE),
     # "The picture matches description C"
     re.compile(
         rf"\b(?:match(?:es)?|fits?|satisf(?:y|ies))\s+(?:only\s+)?(?:the\s+)?(?:description|statement|option|choice)\s+{_G}{_CLAUSE_END}",
@@ -163,6 +161,8 @@ _DENIED_IN_WORDS = re.compile(
     r"\b(?:not|neither|nor)\s+(?:(?!but\b|only\b)[\w'-]+\s+){1,4}(?P<group>\(\s?(?-i:[A-J])\s?\))", re.IGNORECASE
 )
 _SO = re.compile(r"[,;:]\s+(?:and\s+)?(?:so|hence|thus|therefore|leaving|which leaves)\b", re.IGNORECASE)
+# "Not D, C" names one; "not D, C or E" names none.
+_NOT_BUT = re.compile(rf"^\W*(?:not|no longer)\s+{ONE}\s*[,;:-]\s*(?:but\s+)?(?P<group>{ONE})\W*$", re.IGNORECASE)
 _NEITHER = re.compile(r"\bneither\b|\bnor\b", re.IGNORECASE)
 _WHOLE_GROUP = re.compile(GROUP, re.IGNORECASE)
 _NAMED = re.compile(
@@ -216,7 +216,7 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
         after = Sentence(text[premise.end() :], sentence.start + premise.end())
         return [claim for claim in claims_in(after, letters, labels=labels) if claim.kind != "named"]
     final = bool(_FINAL.search(text))
-    doubtful = bool(_DOUBT.search(text))
+    doubtful = bool(_DOUBT.search(re.split(r",\s+but\b", text)[-1]))
     hypothetical = bool(_HYPOTHETICAL.search(text) or _ELSEWHERE.search(text))
     listing = len({a or b for a, b in _LISTED.findall(text)}) > 2
     found: list[Claim] = []
@@ -250,6 +250,8 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
             Claim(named, kind, sentence.start + match.start(), sentence.start + match.end(), final, hedged, weak)
         )
 
+    for match in _NOT_BUT.finditer(text):
+        add(match, "chosen")
     for match in _ALL_BUT.finditer(text):
         add(match, "answer")
     for pattern in (_DENIED_IN_WORDS, _EXCLUDED[0]):

@@ -37,6 +37,8 @@ _DENIED = re.compile(
     r"\b(?:not|never|neither|nor|no|without|unlike|rather than|instead of|other than|except|isn t|aren t|wasn t|doesn t|don t"
     r"|didn t|cannot|can t|against|wrong|incorrect|false|excluded|eliminated|ruled out)\s(?:\w+\s){0,3}$"
 )
+_DENIED_TAIL = re.compile(r"(?:\bnot|\bnever|n['’]t|\bno)\s+(?:(?!but\b|rather\b|so\b)[\w-]+\s+){0,3}$", re.IGNORECASE)
+_DENIES_LATER = re.compile(r"\b(?:but|yet|and) (?:it |they )?(?:is|are|was|were|does|do|has|have)(?: not| n t)\b")
 _DENIES_AFTER = re.compile(
     r"^\s?(?:\w+\s){0,2}?(?:is|are|was|were|does|do|can|would|seems)?\s?(?:not|n t|never|wrong|incorrect|false|out|excluded"
     r"|eliminated|ruled out|impossible|unlikely|fails?)\b"
@@ -59,6 +61,10 @@ _BOUND_WORDS = re.compile(r"\b(?:more|less|fewer|greater|at least|at most)\b", r
 _BOUND = re.compile(r"\b(?:(?:more|less|fewer|greater) than|at (?:least|most))\s+\$?\d", re.IGNORECASE)
 _UNITS = re.compile(r"\s(?:square |cubic |sq\.? )?units?\W*$", re.IGNORECASE)
 _ASIDE = re.compile(r"\s\([^()]{3,200}\)")
+_POINTED = re.compile(
+    r"\s*(?:(?:this|that|it|which)(?:'s| is| was| must be| has to be| would be)\s+(?:a |an |the )?(?P<after>.{1,100})|(?P<before>.{1,100}?),? it (?:is|must be|has to be))$",
+    re.IGNORECASE,
+)
 _SUBJECT = re.compile(r"^(?:they|it|he|she)\s+(?:(?:would|will)\s+)?(?:(?:be|is|are)\s+)?", re.IGNORECASE)
 _LISTED = re.compile(r"^\W*(?:\d{1,2}[.)]|[-*]\s)")
 _COMMON_WORDS = (
@@ -86,6 +92,9 @@ def stated_option(
     if cannot is not None:
         return cannot
     last, first = parts[-1], parts[0]
+    pointed = {found for part in parts[-40:] if (found := _pointed_at(part.text, options))}
+    if len(pointed) == 1 and _pointed_at(last.text, options):
+        return read(pointed.pop(), (last.start, last.end), "an option pointed at")
     closing = _stated_in(last, response, options)
     if closing and (len(parts) == 1 or CONCLUDES.search(last.text)):
         return read(closing, (last.start, last.end), "an option stated in words")
@@ -220,6 +229,19 @@ def _stated_in(part: Sentence, response: str, options: Mapping[str, str]) -> str
     return ordinal if not letters else None
 
 
+def _pointed_at(text: str, options: Mapping[str, str]) -> str | None:
+    """The option of a sentence that says no more than "That is Peru" or "Peru it is"."""
+    clause = re.split(r"[;:,]\s+(?:so\s+)?", text.strip(" .!*"))[-1]
+    match = _POINTED.match(clause)
+    if DOUBT.search(text):
+        return None
+    if len(clause.split()) > 2 and (whole := match_option(clause, options)):
+        return whole
+    if match is None:
+        return None
+    return match_option(match["before"] or match["after"], options)
+
+
 def _main_clause(text: str) -> str | None:
     """What a sentence comes to, without its reasons and what it sets that against; None where that is all of it."""
     concluding = list(CONCLUSION.finditer(text))
@@ -290,8 +312,7 @@ def _tail_option(text: str, options: Mapping[str, str]) -> str | None:
         if not tail:
             continue
         if found := match_option(tail, options) or match_option(_CONTRAST.split(tail, maxsplit=1)[0], options):
-            before = words_key(text[: match.end()])
-            return None if re.search(r"\b(?:not|never|n t)\s?\w*$", before) else found
+            return None if _DENIED_TAIL.search(text[: match.end()]) else found
     return None
 
 
@@ -310,4 +331,9 @@ def _last_formula(text: str, options: Mapping[str, str]) -> str | None:
 
 def _denied(words: str, mention: object) -> bool:
     start, end = mention.start, mention.end  # type: ignore[attr-defined]
-    return bool(_DENIED.search(words[max(0, start - 40) : start + 1]) or _DENIES_AFTER.match(words[end - 1 : end + 40]))
+    after = words[end - 1 : end + 60]
+    return bool(
+        _DENIED.search(words[max(0, start - 40) : start + 1])
+        or _DENIES_AFTER.match(after)
+        or _DENIES_LATER.search(after)
+    )

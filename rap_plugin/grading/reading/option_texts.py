@@ -22,6 +22,18 @@ _NAMED = "letteraaa"
 # "∠A" and "angle A" are one name.
 _FIGURE = re.compile(r"∠|\\angle\b|△|∆|\\triangle\b")
 _FIGURES = {"∠": "angle", "\\angle": "angle"}
+_SIGNS = {"le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=", "neq": "!="}  # fmt: skip
+_RELATION_SIGN = re.compile(r"\\(leqslant|geqslant|leq|geq|neq|le|ge|lt|gt|ne)(?![A-Za-z])")
+_RELATION = re.compile(r"([^<>=!]+)(<=|>=|!=|<|>|=)([^<>=!]+)")
+_IN_WORDS = (
+    (re.compile(r"\s+is (?:greater|larger|bigger|more|longer|higher) than or equal to\s+", re.IGNORECASE), ">="),
+    (re.compile(r"\s+is (?:less|smaller|shorter|lower) than or equal to\s+", re.IGNORECASE), "<="),
+    (re.compile(r"\s+is (?:greater|larger|bigger|more|longer|higher) than\s+", re.IGNORECASE), ">"),
+    (re.compile(r"\s+is (?:less|smaller|shorter|lower) than\s+", re.IGNORECASE), "<"),
+    (re.compile(r"\s+(?:equals|is equal to|is the same as)\s+", re.IGNORECASE), "="),
+)
+_ANGLE_NAME = re.compile(r"\bangle\s+(?=\w{1,4}\b)", re.IGNORECASE)
+_VERB_OR_END = r"\s+(?:is|was|has|had|won|wins|does|did|shows?)\b|\W*$"
 _MINUS = re.compile(r"^\W*(?:negative|minus)\s+(?=\w)", re.IGNORECASE)
 _VERDICTS = frozenset({"yes", "no", "true", "false", "right", "wrong", "correct", "incorrect"})
 """Options that a sentence can hold without choosing them; see `yes_no.verdict_of`."""
@@ -47,11 +59,30 @@ def formula_key(text: str) -> str:
         .replace("**", "^")
         .replace("\\cdot", "*")
     )
-    text = text.replace("\\times", "*").replace("\\frac", "frac").replace("°", "").replace("\\le ", "<=")
+    text = text.replace("\\times", "*").replace("\\frac", "frac").replace("°", "")
+    text = _RELATION_SIGN.sub(lambda m: _SIGNS[m.group(1)], text)
     text = re.sub(r"√\s?\(([^()]*)\)|√\s?\{([^{}]*)\}", lambda m: "√" + (m.group(1) or m.group(2) or ""), text)
     text = re.sub(r"frac\s?\{([^{}]*)\}\s?\{([^{}]*)\}", r"(\1)/(\2)", text)
     text = re.sub(r"\((\w+)\)", r"\1", text)
-    return _SQUASH.sub("", text).replace("*√", "√").casefold()
+    return _one_way(_SQUASH.sub("", text).replace("*√", "√").casefold())
+
+
+def _one_way(relation: str) -> str:
+    """ "y>x" as "x<y" and "b=a" as "a=b": a relation said from its other side is the same."""
+    found = _RELATION.fullmatch(relation)
+    if found is None:
+        return relation
+    left, sign, right = found.groups()
+    if sign in (">", ">="):
+        return f"{right}{sign.replace('>', '<')}{left}"
+    return relation if sign in ("<", "<=") else sign.join(sorted((left, right)))
+
+
+def _in_signs(text: str) -> str:
+    """ "x is greater than y" as "x > y"."""
+    for words, sign in _IN_WORDS:
+        text = words.sub(f" {sign} ", text)
+    return _ANGLE_NAME.sub("∠", text)
 
 
 def is_formula(text: str) -> bool:
@@ -85,6 +116,9 @@ def match_option(text: str, options: Mapping[str, str]) -> str | None:
     formulas = key is formula_key
     said = key(text)
     same = [letter for letter, option in options.items() if option and said and key(option) == said]
+    if not same and len(text) <= 100 and any(is_formula(option) for option in options.values()):
+        said = formula_key(_in_signs(text))
+        same = [a for a, option in options.items() if is_formula(option) and formula_key(option) == said]
     if not same and formulas and not is_formula(text):
         words = words_key(text)
         same = [a for a, option in options.items() if option and not is_formula(option) and words_key(option) == words]
@@ -108,6 +142,10 @@ class Mention:
 def mentions(sentence: str, options: Mapping[str, str]) -> tuple[str, list[Mention]]:
     """(the sentence's words, the options whose words or number stand in it). Of options whose words overlap the
     longest counts: "set A" also stands in "neither set A nor set B"."""
+    for option in options.values():
+        if option.endswith(" A") and len(option) < 40:
+            # "set a is larger": its letter, and no article
+            sentence = re.sub(rf"(?i:\b{re.escape(option)}\b)(?={_VERB_OR_END})", option, sentence)
     words = f" {words_key(sentence)} "
     rest = words
     found: list[Mention] = []

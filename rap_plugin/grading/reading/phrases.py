@@ -16,7 +16,7 @@ CONCLUSION = re.compile(r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore)\b,?\s+(?
 
 _CORRECTS = re.compile(
     r"\b(?:wait|actually|correction|on (?:second thoughts?|reflection|closer (?:look|inspection))|let me correct|i was wrong|sorry|oops|scratch that|i meant?|my mistake"
-    r"|(?:double|re)[- ]?check\w*|look(?:ing)? (?:again|closer)|second look|corrected|hmm+|no,(?=\s(?:it|the|that|this|wait|actually)\b))",
+    r"|(?:double|re)[- ]?check\w*|look(?:ing)? (?:again|closer)|second look|corrected|hmm+|no,(?=\s(?:it|the|that|this|wait|actually|(?-i:[A-J]))\b))",
     re.IGNORECASE,
 )
 

@@ -59,7 +59,11 @@ def polar_option(parts: Sequence[Sentence], options: Mapping[str, str], question
     pair = next((pair for pair in _POLAR if pair <= set(by_text)), None)
     if pair is None:
         return None
-    verdict = verdict_of(parts, question, statements=bool(question) and len(options) == 2)
+    # Beside "cannot be determined" a statement counts where nothing is left open.
+    third = [text for text in options.values() if words_key(text) not in pair]
+    open_third = len(third) == 1 and pair == {"yes", "no"} and bool(_OPEN_OPTION.search(third[0]))
+    stated = not third or (open_third and not any(CANNOT_TELL.search(p.text) or DOUBT.search(p.text) for p in parts))
+    verdict = verdict_of(parts, question, statements=bool(question) and stated)
     if verdict is None or verdict.outcome != "read":
         return None
     names = {
