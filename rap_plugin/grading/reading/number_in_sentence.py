@@ -49,10 +49,11 @@ _UNSURE = re.compile(
 )
 _NONE = re.compile(
     r"^\W*(?:none|zero|nothing|nobody|no one|no-one)\b(?!\s+of\s+(?:these|the above|the options|those))|\b(?:there (?:is|are|was|were)|there's|i (?:can )?(?:see|count|find)|we (?:see|have)|shows?|contains?|has|have|has got)\s+"
-    r"(?:no|not any|none|zero|nobody)\b|^\W*no \w+(?: \w+){0,4} (?:are|is|have|has|were|remain|can)\b|没有",
+    r"(?:no|not any|none|zero|nobody)\b|\b(?:there (?:are|is)|(?:do|does|did|can))(?:n't| not) (?:\w+ )?any\b|^\W*no \w+(?: \w+){0,4} (?:are|is|have|has|were|remain|can)\b|没有",
     re.IGNORECASE,
 )
 _COUNTS = re.compile(r"\bhow many\b|\bnumber of\b|\bcount\b|多少|几", re.IGNORECASE)
+_COUNTED_THING = re.compile(r"\bhow many (?:of the )?([a-z]{3,20})\b", re.IGNORECASE)
 _ASKS_PERCENT = re.compile(r"\b(?:what|how many|which) per ?cent|\bpercentage\b|\bin (?:%|per ?cent)", re.IGNORECASE)
 _ASKS_VARIABLE = re.compile(r"\b(?:value of|find|solve for|what is)\s+\$?([a-zA-Z])\$?\s*(?:[?.,]|$)", re.IGNORECASE)
 _GIVEN_APART = re.compile(r",\s|;\s|\band\b")
@@ -87,6 +88,8 @@ class AskedNumber:
     def __init__(self, question: str) -> None:
         self.text = question[:4_000]
         self.counts = bool(_COUNTS.search(self.text))
+        counted = _COUNTED_THING.search(self.text)
+        self.thing = counted.group(1).lower().rstrip("s") if counted else ""
         self.percent = bool(_ASKS_PERCENT.search(self.text))
         self.year = bool(_ASKS_YEAR.search(self.text))
         tokens = [*number_tokens(self.text), *word_tokens(self.text)]
@@ -163,11 +166,12 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
         before, after = _before(text, token), text[token.end : token.end + NEAR]
         if _RANGE.search(before) and re.match(r"\s*(?:to|-|–)\s*\$?\d", after):
             return "alternatives"
-        if re.match(r"\s?[-–~]\s?\d", after) and "=" not in text and not re.search(r"[-+*/×÷]\s", after):
+        aside = before.endswith("(")
+        if not aside and re.match(r"\s?[-–~]\s?\d", after) and "=" not in text and not re.search(r"[-+*/×÷]\s", after):
             return "alternatives"
         if re.match(r"\s?\+(?!\s?[\d(A-Za-z])", after):
             return None  # "5+" is a bound
-        if re.match(r"\s*or\b", after) and not _same_again(token, after):
+        if re.match(r"\s*or\b(?! so\b)", after) and not _same_again(token, after):
             return "alternatives"
     if _BETWEEN.search(_before(text, tokens[0])):
         return "alternatives"
@@ -267,6 +271,9 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
     bold = bold_number(text)
     if bold is not None:
         return bold
+    counted = [t for t in tokens if asked.thing and asked.thing in _thing_after(text, t)]
+    if len({t.quantity.value for t in counted}) == 1 and not answer:
+        return counted[-1]  # "6 fruits: 4 apples and 2 oranges" where apples are asked for
     total = [t for t in tokens if len(tokens) > 2 and 2 * t.quantity.value == sum(o.quantity.value for o in tokens)]
     if asked.counts and len(total) == 1:
         return total[0]  # "five people: three men and two women"
@@ -296,6 +303,12 @@ def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer:
         if len({t.quantity.value for t in group}) == 1:
             return group[-1]
     return "several numbers"
+
+
+def _thing_after(text: str, token: NumberToken) -> set[str]:
+    """The one or two words after a number, which say what is counted."""
+    clause = re.split(r"[,;:()]", text[token.start : token.start + NEAR], maxsplit=1)[0]
+    return content_words(" ".join(clause.split()[:3]))
 
 
 def _times(tokens: list[NumberToken], token: NumberToken) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from rap_plugin.grading.reading.chinese_numbers import chinese_numbers
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
 
 _WIDE = str.maketrans(
@@ -14,10 +15,12 @@ _WIDE = str.maketrans(
 )
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,40})?|\d{1,60}(?:\.\d{1,40})?|\.\d{1,40})"
 _NUMBER = re.compile(
-    rf"(?<![A-Za-z0-9.^\\_])(?<![A-Za-z0-9)\]]-)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
+    # Neither the 16 of "√16" nor the 30 of "12:30".
+    rf"(?<![A-Za-z0-9.^\\_√])(?<!√\s)(?<!sqrt\{{)(?<!\d:)(?<![A-Za-z0-9)\]]-)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
     rf"(?:\d{{0,20}}\s?\\[dtc]?frac\s?\{{\s?-?{_DIGITS}\s?\}}\s?\{{\s?{_DIGITS}\s?\}}"
     rf"|{_DIGITS}(?:\s?(?:\\times|×|\*|x)\s?10\s?\^\s?\{{?-?\d{{1,3}}\}}?|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
-    rf"(?!\d)"
+    # 10² and 288π are other numbers than 10 and 288.
+    rf"(?!\d|\s?[²³⁰¹⁴-⁹π]|\s?\^|\s?\*\*\s?\d|\s?\\?pi\b|:\d)"
 )
 _UNIT = re.compile(
     r"\s?(?:\\?%|°\s?[CF]?\b|°|\\text\{\s?[A-Za-z%/^23 ]{1,20}\}|\^\s?\{?\\circ\}?"
@@ -70,7 +73,13 @@ _TENS = {
 }
 _MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6}
 _ONE_WORD = "|".join([*_SMALL, *_TENS, *_MULTIPLES])
-_WORDS = re.compile(rf"\b(?:{_ONE_WORD})(?:(?:[\s-]|\sand\s)(?:{_ONE_WORD}))*\b|\b(?:a|one|two) dozen\b", re.IGNORECASE)
+_DIGIT_WORD = "|".join([*list(_SMALL)[:10], "oh"])
+_DOZENS = {"half a": 6, "a": 12, "one": 12, "two": 24, "three": 36, "four": 48, "five": 60, "six": 72}
+_WORDS = re.compile(
+    rf"\b(?P<dozens>{'|'.join(_DOZENS)}) dozen\b|\ba (?P<pair>pair) of\b"
+    rf"|\b(?:{_ONE_WORD})(?:(?:[\s-]|\sand\s)(?:{_ONE_WORD}))*\b(?:\spoint(?P<decimals>(?:\s(?:{_DIGIT_WORD}))+)\b)?",
+    re.IGNORECASE,
+)
 _SHARES = {
     "half": 2,
     "halves": 2,
@@ -85,7 +94,6 @@ _SHARES = {
 }
 _SHARE = re.compile(rf"[\s-](?:a )?({'|'.join(_SHARES)})\b", re.IGNORECASE)
 _PART = re.compile(r"\ba (half|quarter|third|fourth|fifth)\b(?= of\b|\W*$)", re.IGNORECASE)
-_CHINESE_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,33 +142,34 @@ def _token(text: str, start: int, end: int) -> NumberToken | None:
 def word_tokens(text: str) -> Iterator[NumberToken]:
     """The numbers written in words: "three", "twenty-five", "a dozen"."""
     for match in _WORDS.finditer(text[:20_000]):
-        value = _value_of(match.group().lower())
+        value = _value_of(match)
         quoted = text[match.start() - 1 : match.start()] in ('"', "“", "'") and match.start() > 0
         share = _SHARE.match(text, match.end())
-        if share and value is not None:
-            part = Fraction(value, _SHARES[share.group(1).lower()])
+        if share:
+            part = value / _SHARES[share.group(1).lower()]
             yield NumberToken(
                 Quantity(part, False, text=match.group() + share.group()), match.start(), share.end(), words=True
             )
-        elif value is not None and not quoted:
-            token = NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
+        elif not quoted:
+            token = NumberToken(Quantity(value, True, text=match.group()), *match.span(), words=True)
             yield _signed(text[:20_000], token)
     for match in _PART.finditer(text[:20_000]):
         part = Fraction(1, _SHARES[match.group(1).lower()])
         yield NumberToken(Quantity(part, False, text=match.group()), *match.span(), words=True)
-    for match in re.finditer(
-        r"([零一二两三四五六七八九十])(?=[个只条辆本位名张棵头块岁年月天米元件种扇座把台架朵颗瓶杯盏层间])",
-        text[:20_000],
-    ):
-        value = _CHINESE_DIGITS[match.group(1)]
-        yield NumberToken(Quantity(Fraction(value), True, text=match.group()), *match.span(), words=True)
+    for value, percent, span in chinese_numbers(text[:20_000]):
+        quantity = Quantity(value, True, percent=percent, text=text[slice(*span)])
+        yield NumberToken(quantity, *span, words=True)
 
 
-def _value_of(words: str) -> int | None:
-    if "dozen" in words:
-        return 24 if words.startswith("two") else 12
+def _value_of(match: re.Match[str]) -> Fraction:
+    if match["dozens"]:
+        return Fraction(_DOZENS[match["dozens"].lower()])
+    if match["pair"]:
+        return Fraction(2)
+    whole, *_ = match.group().lower().split(" point ")
+    digits = "".join(str(_SMALL.get(word, 0)) for word in (match["decimals"] or "").lower().split())
     total = current = 0
-    for word in re.split(r"[\s-]+", words):
+    for word in re.split(r"[\s-]+", whole):
         if word in _SMALL:
             current += _SMALL[word]
         elif word in _TENS:
@@ -169,4 +178,4 @@ def _value_of(words: str) -> int | None:
             current = max(1, current) * 100
         elif word in _MULTIPLES:
             total, current = total + max(1, current) * _MULTIPLES[word], 0
-    return total + current
+    return total + current + Fraction(int(digits or 0), 10 ** len(digits))

@@ -167,6 +167,8 @@ def _lead_number(response: str, part: Sentence) -> NumberToken | None:
     token = next(number_tokens(text), None)
     if token is None or text[: token.start].strip(" *_$(\"'"):
         return None
+    if text[token.end : token.end + 1] == "(":
+        return None  # 2(5+7) is a product
     after = text[token.end :].strip(" *_$)\"'.")
     explains = re.match(r"(?:[a-z]+ ?){0,3}(?:[,;:-]\s*)?(?:\b(?:since|because|as|due)\b|\()", after, re.IGNORECASE)
     return token if not after or explains else None

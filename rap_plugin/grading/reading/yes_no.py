@@ -45,6 +45,7 @@ _QUOTED = re.compile(
     r"\b(?:answer|answer is|say|response:?|conclude|reply)\s*[:\"'(]*\s*(yes|no)\b(?!\s*(?:or|and|/)\s*(?:yes|no)\b)(?!\s+(?:\w+\s+)?(?:is|are|was|were|can|visible)\b)(?!\s+\w+\s+(?:in|on)\b)",
     re.IGNORECASE,
 )
+_DENIED_WORD = re.compile(r"\banswer\b[^.]{0,40}?(?:\bnot|n't)\s+[\"']?(yes|no)\b(?!\s*or\b)", re.IGNORECASE)
 _FINAL = re.compile(
     r"\b(?:so|therefore|thus|hence|finally|final|conclu\w+|overall|in summary|actually|wait|instead)\b", re.IGNORECASE
 )
@@ -148,6 +149,9 @@ def _closing_word(text: str) -> YesNo | None:
     """The yes or no that a sentence gives as the answer."""
     if UNSURE.search(text) and not _QUOTED.search(text):
         return None
+    denied = _DENIED_WORD.search(text)
+    if denied:
+        return "no" if denied.group(1).lower() == "yes" else "yes"
     quoted = _QUOTED.findall(text)
     words = {word.lower() for word in quoted}
     if not words:

@@ -14,6 +14,9 @@ UNSURE = re.compile(
     r"|\?\W{0,20}$",
     re.IGNORECASE,
 )
+_NO_DOUBT = re.compile(
+    r"\b(?:without (?:a |any )?(?:doubt|question)|(?:there is )?no doubt(?: that)?|undoubtedly)\b,?", re.IGNORECASE
+)
 _CHINESE_NONE = re.compile(r"(?:没有|沒有|不存在|看不到|并无|不包含)")
 _CHINESE_SOME = re.compile(r"(?:图中|图片中|图像中|画面中)?(?:有|存在|可以看到|包含)(?:一|两|几|多|人|\w)")
 _DENIAL = re.compile(
@@ -30,7 +33,7 @@ _CALLED = re.compile(
 _NEGATIVE = re.compile(
     r"\bthere (?:\w+ly )?(?:is|are|was|were|'s|'re|seems? to be|appears? to be|exists?)(?: \w+ly)? (?:no|not|none|neither|nothing|zero)\b"
     r"|\bthere(?:'s| is| are| was| were)(?:n't| not)\b|\bthere (?:isn't|aren't|wasn't|weren't|doesn't|don't|does not|do not|did not) ?"
-    r"|\b(?:can't|won't)\b|\b(?:do|does|did|is|are|was|were|can|could|has|have|would|will)(?:n't| not| never)\b|\bcannot\b|\b(?:no|none|neither|nothing|never|without|lacks?|absent|missing|fails? to|absence of|devoid of|free of|nowhere|unlikely)\b",
+    r"|\b(?:can't|won't)\b|\b(?:do|does|did|is|are|was|were|can|could|has|have|would|will)(?:n't| not| never)\b|\bcannot\b|\bnot (?:a|an|one|any)\b|\b(?:no|none|neither|nothing|never|without|lacks?|absent|missing|fails? to|absence of|devoid of|free of|nowhere|unlikely)\b",
     re.IGNORECASE,
 )
 _POSITIVE = re.compile(
@@ -40,7 +43,7 @@ _POSITIVE = re.compile(
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
-    r"\W*(?:an?|the|one|two|three|four|several|some|multiple)\s+(?:[\w'-]+\s+){1,4}?(?:is|are|was|were|stands?|sits?|lies?|walks?|runs?|appears?|hangs?)\b",
+    r"\W*(?:both\s+)?(?:an?|the|one|two|three|four|several|some|multiple)\s+(?:[\w'-]+\s+){1,6}?(?:is|are|was|were|stands?|sits?|lies?|walks?|runs?|appears?|hangs?)\b",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
@@ -53,6 +56,22 @@ _OBJECT = re.compile(
 )
 _SEE = re.compile(
     r"^\W*(?:do|can) (?:you|we) see (?:an?|any|the|some)?\s*(?P<what>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?|^\W*does (?:the|this) (?:image|picture|photo|chart|graph|plot|figure|diagram|map|scene|table|drawing|room) (?:contain|show|have|include|feature|depict) (?:an?|any|the|some)?\s*(?P<what2>[\w' -]{2,60}?)(?:\s+(?:in|on|at)\b.*)?\?",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    r"\b(?:in|on|at|under|behind|inside|near|beside)\s+(?:the|this|that)\s+(?:[\w'-]+\s+){0,2}?(?P<place>(?!image\b|picture\b|photo\b)[\w'-]+)\s*\?",
+    re.IGNORECASE,
+)
+_EMPTY_PLACE = re.compile(
+    r"\W*(?:the|this|that)\s+(?:[\w'-]+\s+){0,2}?(?P<place>[\w'-]+)\s+(?:is|are|looks?|seems?)\s+(?:completely |entirely )?empty\b",
+    re.IGNORECASE,
+)
+_ONLY = re.compile(
+    r"\W*only\s+(?:an?|the|one|two)\s+(?P<thing>(?:[\w'-]+\s+){1,3}?)(?:is|are|sits?|stands?|lies?|sleeps?)\b",
+    re.IGNORECASE,
+)
+_BUT_THERE = re.compile(
+    r",?\s+but\s+(?:it|they|that one)\s+(?:is|are|sits?|stands?|lies?)\s+(?:in|on|at|under|behind|inside|near|beside|next to)\s+(?P<where>[^.;]{2,60})",
     re.IGNORECASE,
 )
 _SET_AGAINST = re.compile(r"\W*(?:(?:but|and)\s+)?(?:not|instead of|rather than)\b", re.IGNORECASE)
@@ -76,6 +95,7 @@ _STOP = frozenset([
 
 def statement(text: str, question: str = "") -> YesNo | None:
     """The answer that a plain statement gives: "There is no dog", "I can see one", "It is not true that .."."""
+    text = _NO_DOUBT.sub(lambda m: " " * len(m.group()), text)
     if UNSURE.search(text):
         return None
     if re.search(r"[\u4e00-\u9fff]", text):
@@ -109,6 +129,9 @@ def _plain_statement(text: str, question: str) -> YesNo | None:
         if compared is not None:
             return compared
     what = _object_of(question)
+    elsewhere = _somewhere_else(text, question) if what else None
+    if elsewhere is not None:
+        return elsewhere
     clauses = [clause for clause in _split(text) if clause.strip(" .,")]
     if what:
         about = [clause for clause in clauses if _mentions(clause, what)]
@@ -161,6 +184,22 @@ def _plain_statement(text: str, question: str) -> YesNo | None:
     return None
 
 
+def _somewhere_else(text: str, question: str) -> YesNo | None:
+    """ "no" where the place that the question names is empty, holds only another thing, or is not where the thing is: for
+    "Is there a cat on the sofa?", "Only a dog is on the sofa" and "There is a cat, but it is on the floor"."""
+    asked = _PLACE.search(question)
+    if asked is None:
+        return None
+    place, what = stem(asked["place"].lower()), _object_of(question)
+    if (empty := _EMPTY_PLACE.match(text)) and stem(empty["place"].lower()) == place:
+        return "no"
+    only = _ONLY.match(text)
+    if only and not _mentions(only["thing"], what) and _mentions(text[only.end() :], {place}):
+        return "no"
+    moved = _BUT_THERE.search(text)
+    return "no" if moved and _mentions(text[: moved.start()], what) and not _mentions(moved["where"], {place}) else None
+
+
 def _presupposes(clause: str, what: set[str]) -> bool:
     """Whether a clause speaks of the thing as being there: "a man sits on a bench", "no people on the bench", "but a
     bench is"."""
@@ -177,7 +216,8 @@ def _presupposes(clause: str, what: set[str]) -> bool:
         return False
     if words[place + 1 :] in (["is"], ["are"], ["is", "visible"], ["are", "visible"]):
         return not _NEGATIVE.search(clause)
-    placed = article > 0 and words[article - 1] in _PLACES and bool(_STANDS.search(clause))
+    held = article > 1 and words[article - 1].endswith("ing") and words[article - 2] in ("is", "are", "was", "were")
+    placed = held or (article > 0 and words[article - 1] in _PLACES and bool(_STANDS.search(clause)))
     denied = _NEGATIVE.search(clause)
     return placed and (
         denied is None or (words[article] == "the" and bool(re.match(r"\W*no (?!one\b)", clause, re.IGNORECASE)))
