@@ -85,6 +85,9 @@ def _grade_number(item: BenchmarkItem, response: str) -> BenchmarkGrade:
 
 
 def _grade_maths(item: BenchmarkItem, response: str) -> BenchmarkGrade:
+    polar = item.gold.strip(" .").lower()
+    if polar in ("yes", "no"):
+        return _grade_yes_no(replace(item, gold=polar), response)
     reading = read_formula(response)
     asked = GradeItem(response, item.gold, item.question, rtol=item.rtol, rounded=True)
     grade = _math_grader().grade([asked])[0]

@@ -11,13 +11,19 @@ from rap_plugin.grading.reading.formulas import (
     MAX_ANSWER_CHARS,
     MAX_NESTING,
     answer_as_math,
+    is_sentence,
     is_words,
     nesting,
     quick_compare,
     same_words,
     split_name,
 )
-from rap_plugin.grading.reading.golds import number_of, plain_value, rounding_tolerance, rounds_to
+from rap_plugin.grading.reading.golds import (
+    number_of,
+    plain_value,
+    rounding_tolerance,
+    rounds_to,
+)
 from rap_plugin.grading.reading.magnitude import too_large
 from rap_plugin.grading.reading.numbers import read_number
 from rap_plugin.grading.reading.quantities import read_quantity
@@ -47,7 +53,7 @@ def check_math_gold(gold: str, question: str = "") -> str | None:
 def _said(item: GradeItem, answer: Answer, gold: str) -> str:
     """The mathematics of the answer. For a gold that is a number, prose is read as benchmarks read it."""
     said = answer_as_math(answer)
-    prose = not answer.marked and any(character.isalpha() for character in answer.text)
+    prose = not answer.marked and is_sentence(answer.text)
     if not prose or read_quantity(answer.text) or not read_quantity(gold):
         return said
     number = read_number(item.response, item.question).value
@@ -67,7 +73,7 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     if is_words(gold):
         same = same_words(gold, answer)
         return Opinion("right" if same else "wrong", answer.text, "" if same else "another text")
-    said = _said(item, answer, gold)
+    said = _said(item, answer, gold) or (answer.text if plain_value(answer.text) == gold else "")
     if not said:
         return Opinion("wrong", "", "no answer found")
     value = plain_value(said)
@@ -92,7 +98,7 @@ def _opinion_of(reply: Reply, said: str) -> Opinion:
 
 @grader(
     "math",
-    version=3,
+    version=4,
     moved_by=("format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_math_gold,

@@ -16,6 +16,10 @@ _FOLLOW_UP = re.compile(
     r"\n[ \t*#]{0,6}(?:(?:question|problem|example|exercise)(?: \d{1,3})?|human|user|q\d{0,3}|问题|問題)[ \t*]{0,4}[:：]",
     re.IGNORECASE,
 )
+# What a model's template puts after its turn; some servers leave it in.
+_TURN_END = re.compile(
+    r"</s>|<\|(?:im_end|endoftext|eot_id|end|end_of_text|eom_id)\|>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>"
+)
 _COURTESY = re.compile(
     r"^\W*(?:i )?(?:really )?hope (?:this|that|it|my)\b|\blet me know\b|\bfeel free\b|^\W*(?:is|was) there anything else"
     r"|\b(?:glad|happy|here) to (?:help|assist|explain)\b|^\W*(?:do|would|did|can|could|shall|should|may) (?:you|i|we)\b"
@@ -76,7 +80,11 @@ def body_span(response: str, plain: str) -> tuple[int, int] | None:
     if begin is None:
         return None
     start, end = offset + begin, len(response)
-    for follow_up in _FOLLOW_UP.finditer(plain, start):
+    for turn_end in _TURN_END.finditer(response, start):
+        if response[start : turn_end.start()].strip():
+            end = turn_end.start()
+            break
+    for follow_up in _FOLLOW_UP.finditer(plain, start, end):
         if plain[start : follow_up.start()].strip():
             end = follow_up.start()
             break

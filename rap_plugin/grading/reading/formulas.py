@@ -32,11 +32,23 @@ _NAME = re.compile(
     r"(?:\([A-Za-z](?:, ?[A-Za-z])?\))?'{0,2}"
 )
 _TRAILING_UNIT = re.compile(r"(?<=[\s}\d)])((?:(?:square|cubic|sq)\s)?[A-Za-z]{2,12}(?:\s?\^\s?\{?[23]\}?)?)$")
+_UNIT_WORDS = re.compile(
+    r"\s(?:(?:square|cubic|sq\.?)\s)?(?:units?|(?:centi|milli|kilo)?met(?:er|re)s?|inch(?:es)?|feet|yards?|miles?|degrees?|radians?|(?:milli)?lit(?:er|re)s?)(?:\s(?:squared|cubed))?\W*$",
+    re.IGNORECASE,
+)
+_CLOSING_BRACKET = re.compile(
+    r"(?:\b(?:is|are|at|be|equals|by)\b|[:=])\s+(?:[A-Z]\s?)?([(\[]\s?[^()\[\]]{1,80},[^()\[\]]{1,80}[)\]]|\\?\{[^{}]{1,80},[^{}]{1,80}\})[\s.]*$"
+)
 _POINT = re.compile(r"[A-Z]\s?\([^()]{1,80},[^()]{1,80}\)")
 _CONNECTIVE = re.compile(r"\s(?:or|and)\s")
 _EQUALS = re.compile(r"(?<![<>!:=\\])=(?!=)|\\approx(?![A-Za-z])|\\equiv(?![A-Za-z])")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|leq|geq|ne|neq|in|subset)(?![A-Za-z])|!=")
 _FIGURE_NAME = re.compile(r"(?:\\(?:angle|triangle|overline|odot|widehat|overset|square) ?\{?)?[A-Z]{2,6}'?\}?")
+_FIGURE_NOUNS = "[Tt]he|angle|triangle|segment|side|line|chord|arc|radius|diameter|quadrilateral"
+_STATED_FIGURE = re.compile(
+    rf"\b(?:is|are|equals)\s+(?:the\s+)?((?:(?:{_FIGURE_NOUNS})\s+)?(?:\\(?:angle|triangle)\s?|[∠△]\s?)?[A-Z]{{2,6}})\W*$"
+)
+_DIRECTED = re.compile(r"arrow|\bray\b|\bvec", re.IGNORECASE)
 _WORDS_ONLY = re.compile(r"[^\W\d_][^\d_=+*/^\\<>{}$|]*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 
@@ -70,12 +82,17 @@ def answer_as_math(answer: Answer) -> str:
     """The mathematics in an answer: the text itself when it is nothing else, else its last formula, else the
     last number of its last sentence. "" when a sentence offers one value "or" another."""
     text = answer.text.strip()
-    if answer.how == "boxed" or read_quantity(text) is not None or not _is_sentence(text):
+    if answer.how == "boxed" or read_quantity(text) is not None or not is_sentence(text):
         return text
     if _MATH_SPAN.search(text):
         return _last_formula(text)
+    bare = _UNIT_WORDS.sub("", text)
+    if bare != text and not is_sentence(bare):
+        return text  # "288π cubic centimetres"
+    if closing := _CLOSING_BRACKET.search(text):
+        return closing.group(1)  # "The vertex is (2, -1)."
     lead = _REASON.split(text, maxsplit=1)[0]
-    if answer.how == "phrase" and lead and not _is_sentence(lead):
+    if answer.how == "phrase" and lead and not is_sentence(lead):
         return lead
     return _last_number(text)
 
@@ -108,7 +125,8 @@ def read_formula(response: str) -> Reading[str]:
     return read(said, (answer.start, answer.end), answer.how) if said else unread("no answer found")
 
 
-def _is_sentence(text: str) -> bool:
+def is_sentence(text: str) -> bool:
+    """Whether a text holds words of a language, and not formulas alone."""
     words = [word.lower() for word in _WORD.findall(clean_math(text))]
     return any(word not in _MATH_WORDS for word in words)
 
@@ -229,11 +247,15 @@ def _quick_lists(gold: str, said: str, rtol: float) -> bool | None:
 
 
 def same_words(gold: str, answer: Answer) -> bool:
-    """Comparison for golds that are words: names of figures keep their letters' order and case."""
+    """Comparison for golds that are words: names of figures keep their letters' order and case, but for a segment, which
+    has two ends and no direction."""
     if _FIGURE_NAME.fullmatch(clean_math(gold)):
 
         def bare(text: str) -> str:
-            return re.sub(r"\\[a-z]+|[{}\s∠△.]|\b(?:angle|triangle|segment|line)\b", "", clean_math(text))
+            return re.sub(rf"\\[a-z]+|[{{}}\s∠△.]|\b(?:{_FIGURE_NOUNS})\b", "", clean_math(text))
 
-        return bare(gold) == bare(answer.text)
+        stated = _STATED_FIGURE.search(clean_math(answer.text))
+        ours, theirs = bare(gold), bare(stated.group(1) if stated else answer.text)
+        segment = len(ours) == 2 and not _DIRECTED.search(gold)
+        return ours == theirs or (segment and ours == theirs[::-1])
     return normalize_text(gold) == normalize_text(answer.text)

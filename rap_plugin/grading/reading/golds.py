@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from fractions import Fraction
 
 from rap_plugin.grading.reading.formulas import split_name
 from rap_plugin.grading.reading.notation import clean_math
@@ -22,6 +23,11 @@ _NAMED = re.compile(r"\s*(?:[A-Za-z][A-Za-z .'’()_\\]{0,40}|\\[a-z]+)\s*=\s*(?
 _LONG_NAME = re.compile(r"^(?=[^=]*[A-Za-z][^=]*[A-Za-z])[A-Za-z][A-Za-z .'’]{0,40}[=:]\s*(?=[-\d\\(√])")
 _GREEK_NAME = re.compile(r"^\\(?:theta|alpha|beta|gamma|phi|angle\s?\w{1,4})\s?=\s?(?=[-\d])")
 _BEARING = re.compile(r"(?<=\d)\s?°\s?T$|(?<=\b\d{3})\s?T$")
+_COMPASS = re.compile(r"^(?P<from>[NS])\s?(?P<angle>\d{1,2}(?:\.\d{1,4})?)\s?°\s?(?P<to>[EW])(?:\s?T)?$", re.IGNORECASE)
+_ALL_REALS = re.compile(
+    r"(?:x\s?(?:\\in\s?)?)?(?:(?:the set of )?all (?:the )?real numbers|\\mathbb\s?\{?\s?R\s?\}?|\(\s?-\s?\\infty\s?,\s?\+?\s?\\infty\s?\)|-\s?\\infty\s?<\s?[xy]\s?<\s?\\infty)",
+    re.IGNORECASE,
+)
 _GENERIC_UNIT = re.compile(r"\s?(?:(?:cubic|square|sq\.?)\s)?units?(?:\s?\^\s?\{?\s?[23]\s?\}?)?$", re.IGNORECASE)
 _MINUTES = re.compile(r"^(-?\d{1,3})\s?°\s?(\d{1,2})\s?(?:'|′|\^\s?\{?\s?\\prime\s?\}?)$")
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,30})?(?:\.\d{1,30})?")
@@ -36,10 +42,25 @@ def plain_value(text: str) -> str:
     text = _GREEK_NAME.sub("", _LONG_NAME.sub("", text))
     text = _BEARING.sub("°", text)
     text = _GENERIC_UNIT.sub("", text) or text
+    compass = _COMPASS.match(text)
+    if compass:
+        return _true_bearing(compass)
+    if _ALL_REALS.fullmatch(text):
+        return r"(-\infty,\infty)"
     minutes = _MINUTES.match(text)
     if minutes:
         return rf"\frac{{{60 * int(minutes[1]) + int(minutes[2])}}}{{60}}°"
     return text.strip()
+
+
+def _true_bearing(compass: re.Match[str]) -> str:
+    """ "S32°W" as "212°", counted clockwise from north."""
+    angle = Fraction(compass["angle"])
+    if compass["from"].upper() == "S":
+        angle = 180 + angle if compass["to"].upper() == "W" else 180 - angle
+    elif compass["to"].upper() == "W":
+        angle = 360 - angle
+    return f"{float(angle):g}°"
 
 
 def _one_line(text: str) -> str:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import islice, pairwise
 
 from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens, word_tokens
-from rap_plugin.grading.reading.quantities import Quantity
+from rap_plugin.grading.reading.quantities import Quantity, read_quantity
 
 NEAR = 200
 """Characters before and after a number that say what it is."""
@@ -60,6 +60,7 @@ _GIVEN_APART = re.compile(r",\s|;\s|\band\b")
 _RESULT = re.compile(r"\b(?:total|difference|sum|answer|result|gap)\s*[:=]\s*\W*$", re.IGNORECASE)
 _ASKS_YEAR = re.compile(r"\b(?:which|what) (?:\w+ )?year\b|^\W*when\b", re.IGNORECASE)
 _RANGE = re.compile(r"\bfrom\W*$", re.IGNORECASE)
+_RATIO = re.compile(r"(?<![\d.:])(\d{1,9}(?:\.\d{1,9})?)\s?:\s?(\d{1,9}(?:\.\d{1,9})?)(?![\d:])")
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*|__([^_\n]{1,120})__")
 _CLAUSE = re.compile(
     r"[,;]\s+(?:and|while|whereas|but|so|which|with|since|because|as|where)\b|;|\bwhile\b|\bwhereas\b|\bbut\b|\bcompared (?:to|with)\b|\bbecause\b",
@@ -88,6 +89,7 @@ class AskedNumber:
     def __init__(self, question: str) -> None:
         self.text = question[:4_000]
         self.counts = bool(_COUNTS.search(self.text))
+        self.ratio = bool(re.search(r"\bratio\b", self.text, re.IGNORECASE))
         counted = _COUNTED_THING.search(self.text)
         self.thing = counted.group(1).lower().rstrip("s") if counted else ""
         self.percent = bool(_ASKS_PERCENT.search(self.text))
@@ -137,6 +139,8 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
             return found if isinstance(found, str) else _moved(found, concluding.end())
     if _UNSURE.search(text) or max(map(len, text.split()), default=0) > MAX_WORD:
         return None
+    if asked.ratio and len({ratio.group() for ratio in _RATIO.finditer(text)}) == 1:
+        return _ratio_in(text)
     written = list(islice(number_tokens(text), MAX_NUMBERS + 1))
     spelled = list(islice(word_tokens(text), MAX_NUMBERS + 1))
     if max(len(written), len(spelled)) > MAX_NUMBERS:
@@ -176,6 +180,15 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     if _BETWEEN.search(_before(text, tokens[0])):
         return "alternatives"
     return _choose(text, tokens, asked, answer=answer)
+
+
+def _ratio_in(text: str) -> NumberToken | None:
+    """The ratio "1:2" as the number 1/2."""
+    match = next(_RATIO.finditer(text))
+    parts = [read_quantity(part) for part in match.groups()]
+    if parts[0] is None or parts[1] is None or parts[1].value == 0:
+        return None
+    return NumberToken(Quantity(parts[0].value / parts[1].value, False, text=match.group()), *match.span())
 
 
 def _moved(token: NumberToken, by: int) -> NumberToken:
