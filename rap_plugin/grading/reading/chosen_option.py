@@ -150,12 +150,7 @@ def _read_body(
     listing = enumerates(parts, options, letters)
     if listing:
         lead = last = None
-    claims = [
-        claim
-        for part in parts[-MAX_CLAIM_SENTENCES:]
-        for claim in claims_in(part, letters, labels=_are_labels(options))
-        if not (listing and claim.start == part.start and claim.kind != "excluded" and LABELLED_LINE.match(part.text))
-    ]
+    claims = _claims_of(parts[-MAX_CLAIM_SENTENCES:], letters, _are_labels(options), listing=listing)
     if len(parts) > 1 and last is not None:
         claims = [claim for claim in claims if claim.start < last.start or claim.kind == "excluded"] + [last]
     if lead is not None and lead.letters == "A" and plain[lead.end : lead.end + 1] == ":":
@@ -178,6 +173,24 @@ def _read_body(
         return stated
     only = None if listing else _only_letter(parts, options, letters, {a for c in claims for a in c.letters})
     return only if only is not None else unread("no choice found")
+
+
+def _claims_of(parts: Sequence[Sentence], letters: str, labels: bool, *, listing: bool) -> list[Claim]:
+    """The claims of all sentences. In a listing a letter that opens a line claims nothing, unless it alone is called
+    right and every other line's option wrong: "(A) is not right. (D) is right."."""
+    made = [(part, claim) for part in parts for claim in claims_in(part, letters, labels=labels)]
+    if not listing:
+        return [claim for _, claim in made]
+    opens = {
+        claim: match.group(1)
+        for part, claim in made
+        if claim.start == part.start and claim.kind != "excluded" and (match := LABELLED_LINE.match(part.text))
+    }
+    lines = {match.group(1) for part in parts if (match := LABELLED_LINE.match(part.text))}
+    excluded = {letter for _, claim in made if claim.kind == "excluded" for letter in claim.letters}
+    right = {claim.letters for claim in opens if claim.kind == "answer"}
+    settled = len(right) == 1 and lines - excluded == right
+    return [claim for _, claim in made if claim not in opens or (settled and claim.letters in right)]
 
 
 def _only_letter(

@@ -20,7 +20,7 @@ _NUMBER = re.compile(
     rf"(?:\d{{0,20}}\s?\\[dtc]?frac\s?\{{\s?-?{_DIGITS}\s?\}}\s?\{{\s?{_DIGITS}\s?\}}"
     rf"|{_DIGITS}(?:\s?(?:\\times|×|\*|x)\s?10\s?\^\s?\{{?-?\d{{1,3}}\}}?|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
     # 10² and 288π are other numbers than 10 and 288.
-    r"(?!\d|\s?[²³⁰¹⁴-⁹π]|\s?\^(?!\s?\{?\s?(?:\\circ|°|o\b))|\s?\*\*\s?\d|\s?\\?pi\b|:\d)"
+    r"(?!\d|\s?[²³⁰¹⁴-⁹π√]|\s?\\sqrt|\s?\^(?!\s?\{?\s?(?:\\circ|°|o\b))|\s?\*\*\s?\d|\s?\\?pi\b|:\d)"
 )
 _UNIT = re.compile(
     r"\s?(?:\\?%|°\s?[CF]?\b|°|\\text\{\s?[A-Za-z%/^23 ]{1,20}\}|\^\s?\{?\\circ\}?"

@@ -105,6 +105,9 @@ def stated_option(
         if len({letter for _, letter in concluding}) > 1 and concluding[-1][0] is not last:
             return contradictory("several options stated", (part.start, part.end))
         return read(found, (part.start, part.end), "an option stated in a conclusion")
+    alone = [whole for part in parts[:40] if (whole := match_option(part.text.strip(" .!*"), options))]
+    if len(alone) == 1 and len(parts) > 1 and match_option(first.text.strip(" .!*"), options) and not pointed:
+        return read(alone[0], (first.start, first.end), "an option by itself, then why")
     opening = _stated_in(first, response, options)
     if opening and len(parts) > 1:
         others = {letter for _, letter in stated if letter != opening}

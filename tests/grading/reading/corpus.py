@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tests.grading.reading.crossed_wordings import crossed_wordings
 from tests.grading.reading.single_wordings import rows
 
 
@@ -333,10 +334,23 @@ def single_wordings() -> Iterator[Wording]:
         yield Wording(kind, group, response, expected, question, options)
 
 
+def crossed() -> Iterator[Wording]:
+    """Wordings of `crossed_wordings.py`."""
+    for row in crossed_wordings():
+        yield Wording(*row)
+
+
 def all_wordings() -> list[Wording]:
     """The whole corpus, without repeats."""
     seen: dict[tuple[str, ...], Wording] = {}
-    for source in (option_wordings(), literal_wordings(), yes_no_wordings(), number_wordings(), single_wordings()):
+    for source in (
+        option_wordings(),
+        literal_wordings(),
+        yes_no_wordings(),
+        number_wordings(),
+        crossed(),
+        single_wordings(),
+    ):
         for wording in source:
             key = (wording.kind, wording.response, wording.question, *wording.options.values())
             seen.setdefault(key, wording)
