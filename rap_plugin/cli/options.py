@@ -52,16 +52,21 @@ def _option(name: str) -> Callable[[Command], Command]:
     flag = FLAGS[name]
     if kind is bool:  # also where None means "decide by the rest of the configuration"
         return click.option(f"{flag}/--no-{flag[2:]}", destination, default=None, help=help_text)
-    return click.option(
-        flag, destination, type=click.Choice(choices) if choices else kind, default=None, help=help_text
-    )
+    # What is chosen among numbers is a number.
+    convert = _to_int if choices and kind is int else None
+    shape = click.Choice(choices) if choices else kind
+    return click.option(flag, destination, type=shape, callback=convert, default=None, help=help_text)
+
+
+def _to_int(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _kind(annotation: Any) -> tuple[Any, list[str]]:
     origin = get_origin(annotation)
     if origin is Literal:
-        values = [str(value) for value in get_args(annotation)]
-        return str, values
+        given = get_args(annotation)
+        return (int if all(isinstance(value, int) for value in given) else str), [str(value) for value in given]
     if origin in (Union, types.UnionType):
         kinds = [part for part in get_args(annotation) if part is not type(None)]
         if len(kinds) == 1:

@@ -10,8 +10,11 @@ import click
 @click.command("report", short_help="Write a run's report again.")
 @click.argument("run")
 @click.option("--open", "opened", is_flag=True, help="Show it in a browser.")
+@click.option(
+    "--samples", type=click.IntRange(0), metavar="N", help="How many samples it shows, pictures included; default: 160."
+)
 @click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
-def command(run: str, opened: bool, pool: str | None) -> None:
+def command(run: str, opened: bool, samples: int | None, pool: str | None) -> None:
     """Write report.html and the dataset card of RUN again, from its evidence."""
     from contextlib import closing
 
@@ -25,7 +28,8 @@ def command(run: str, opened: bool, pool: str | None) -> None:
     selection, store = load_selection(run)
     with closing(store):
         formats = get_plugins().registry().things["formats"]
-        write_report(Path(run), selection, open_pool_of(Path(run), read_run(Path(run)), store, formats, pool), store)
+        found = open_pool_of(Path(run), read_run(Path(run)), store, formats, pool)
+        write_report(Path(run), selection, found, store, samples)
     path = Path(run) / files.REPORT
     click.echo(path)
     if opened:

@@ -60,6 +60,8 @@ class RolloutRecord:
     reward: float | None
     error: str = ""
     extracted: str | None = None
+    grade_reason: str | None = None
+    """Why the grader graded so: what was compared with what."""
     log_psi: float | None = None
     """log psi of the variant that was asked for."""
 

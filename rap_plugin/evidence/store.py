@@ -344,7 +344,7 @@ class EvidenceStore(Database):
             some = samples[start : start + 500]
             found = self.rows(
                 "SELECT sample, probe, rollout, text, tokens, finish, status, grader, verdict, reward, error, extracted, "
-                f"{psi or 'NULL'} FROM rollouts JOIN responses USING (sample, probe, rollout) "
+                f"grade_reason, {psi or 'NULL'} FROM rollouts JOIN responses USING (sample, probe, rollout) "
                 f"WHERE sample IN ({_marks(some)}) AND probe IN ({_marks(list(arms))}) ORDER BY sample, probe, rollout",
                 (*some, *arms),
             )

@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 
 __all__ = ["mark_stale", "shown_digest", "write_card", "write_report"]
 
+MAIN = '<main id="main" tabindex="-1">'
 STALE = (
     '<p class="note" role="note">This report is stale: the run has been decided again since. '
     "<code>rap report</code> writes it anew.</p>"
 )
 
 
-def write_report(run: Path, selection: Selection, pool: Pool, store: EvidenceStore) -> None:
-    """Writes `report.html`, self-contained and without scripts, and the dataset card `README.md`.
+def write_report(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int | None = None) -> None:
+    """Writes `report.html`, self-contained (`samples` of the pool are shown; default 160), and the dataset card `README.md`.
 
     Raises RapError where the folder cannot be written.
     """
+    from rap_plugin.report.gallery import SAMPLES
     from rap_plugin.report.page import render_page
 
-    _write(run / files.REPORT, render_page(run, selection, pool, store))
+    shown = SAMPLES if samples is None else samples
+    _write(run / files.REPORT, render_page(run, selection, pool, store, shown))
     write_card(run, selection, pool)
 
 
@@ -44,7 +47,7 @@ def mark_stale(run: Path) -> None:
     """Says at the top of a report that it shows an earlier decision; without a report there is nothing to do."""
     path = run / files.REPORT
     if path.exists() and STALE not in (text := path.read_text(encoding="utf-8", errors="replace")):
-        _write(path, text.replace("<main>", f"<main>\n{STALE}", 1))
+        _write(path, text.replace(MAIN, f"{MAIN}\n{STALE}", 1))
 
 
 def shown_digest(path: Path) -> str | None:

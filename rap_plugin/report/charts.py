@@ -5,6 +5,7 @@ Colours are stand-ins that the page's style sheet replaces, so that one picture 
 
 from __future__ import annotations
 
+import html
 import io
 import math
 from collections.abc import Sequence
@@ -26,8 +27,9 @@ STAND_INS = {kind: f"#0c00{number:02d}" for number, kind in enumerate(KINDS)}
 """Class of colour to the colour that charts are drawn with; the style sheet maps each to a variable."""
 
 STACK = tuple(VERDICT_WORDS)
-WIDTH = 430
-HEIGHT = 190
+WIDTH = 300
+"""As wide as a phone, so that the text of a chart is nowhere smaller than it is here."""
+HEIGHT = 170
 BINS = 44
 
 
@@ -75,7 +77,7 @@ def accuracy_chart(selection: Selection) -> str:
         )
     ]
     if rollouts <= 8:
-        layers.append(base.mark_text(fontSize=10, color=STAND_INS["ink"]).encode(x="cx:Q", y="cy:Q", text="count:N"))
+        layers.append(base.mark_text(fontSize=11, color=STAND_INS["ink"]).encode(x="cx:Q", y="cy:Q", text="count:N"))
     lambda_c = selection.decision.thresholds.get("lambda_c")
     if lambda_c is not None:
         ends = _diagonal(lambda_c, 0.5 / rollouts)
@@ -84,7 +86,7 @@ def accuracy_chart(selection: Selection) -> str:
             .mark_line(color=STAND_INS["threshold"], strokeDash=[4, 3], strokeWidth=1.5)
             .encode(x="x:Q", y="y:Q")
         )
-    return _svg(alt.layer(*layers), height=240)
+    return _svg(alt.layer(*layers), "Samples by accuracy with and without the image", height=230)
 
 
 def _diagonal(gap: float, margin: float) -> list[dict[str, float]]:
@@ -176,7 +178,7 @@ def _bars(
         alt.Chart(alt.Data(values=bars))
         .mark_rect(stroke=None)
         .encode(
-            x=alt.X("left:Q", scale=scale, title=title, axis=alt.Axis(grid=False, format=labels, tickCount=8)),
+            x=alt.X("left:Q", scale=scale, title=title, axis=alt.Axis(grid=False, format=labels, tickCount=6)),
             x2="right:Q",
             y=alt.Y("bottom:Q", title="samples", axis=alt.Axis(tickCount=4, format="~s")),
             y2="top:Q",
@@ -191,10 +193,10 @@ def _bars(
             at.mark_rule(color=STAND_INS["threshold"], strokeWidth=1.5, strokeDash=[4, 3]).encode(x="at:Q"),
             at.mark_text(
                 color=STAND_INS["threshold"], align="right" if right_half else "left", dx=-5 if right_half else 5, dy=2,
-                baseline="top", fontSize=11, fontWeight=600,
+                baseline="top", fontSize=12, fontWeight=600,
             ).encode(x="at:Q", y=alt.value(0), text="label:N"),
         )  # fmt: skip
-    return _svg(chart)
+    return _svg(chart, f"Samples by {title}, coloured by verdict")
 
 
 def outcome_chart(outcomes: Sequence[Outcome], title: str) -> str:
@@ -234,10 +236,10 @@ def outcome_chart(outcomes: Sequence[Outcome], title: str) -> str:
             color=alt.Color("colour:N", scale=None, legend=None),
         )
     )
-    return _svg(chart)
+    return _svg(chart, f"Verdicts as shares of the samples, by {title}")
 
 
-def _svg(chart: altair.TopLevelMixin, height: int = HEIGHT) -> str:
+def _svg(chart: altair.TopLevelMixin, label: str, height: int = HEIGHT) -> str:
     muted, grid = STAND_INS["muted"], STAND_INS["grid"]
     target = io.StringIO()
     (
@@ -246,9 +248,10 @@ def _svg(chart: altair.TopLevelMixin, height: int = HEIGHT) -> str:
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=muted, titleColor=muted, domainColor=grid, tickColor=grid, gridColor=grid,
-            titleFontWeight="normal", labelFontSize=11, titleFontSize=12, titlePadding=8, labelPadding=4,
+            titleFontWeight="normal", labelFontSize=12, titleFontSize=12.5, titlePadding=8, labelPadding=4,
         )
         .save(target, format="svg")
     )  # fmt: skip
     # The page's style sheet sets the type; the names below are the ones that vega measured with.
-    return target.getvalue().replace(' font-family="sans-serif"', "")
+    drawn = target.getvalue().replace(' font-family="sans-serif"', "")
+    return drawn.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

@@ -1,9 +1,10 @@
-"""Examples: a few samples of every verdict as a person would look at them."""
+"""Samples as a person looks at them: pictures, question, gold answer, and what every rollout said."""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.records import RolloutRecord
 from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.evidence.variants import Variant
 from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.samples.images import open_image
 from rap_plugin.samples.ingest import load_samples
@@ -21,7 +23,6 @@ from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import IMAGE, ImageProblem, Sample
 from rap_plugin.selectors.base import Selection
 
-PER_VERDICT = 4
 IMAGES = 2
 """Pictures shown of one sample; more are counted."""
 SIDE = 288
@@ -29,8 +30,10 @@ SIDE = 288
 SMALL = 96
 """Pictures up to this side are kept as they are and shown enlarged."""
 MAX_THUMBNAIL = 24 << 10
+ALL_THUMBNAILS = 2_400_000
+"""Characters of all pictures of a page together; the samples behind them are shown without."""
 QUESTION = 480
-RESPONSE = 420
+RESPONSE = 300
 GOLD = 160
 
 
@@ -45,28 +48,40 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class Quote:
-    """One response, cut short."""
+class Said:
+    """One rollout."""
 
-    verdict: str
+    mark: str
+    """`right`, `wrong`, or what kept it from being graded."""
     text: str
+    """The response, cut short."""
     extracted: str
+    """What the grader read in it."""
+    why: str
+    """The grader's reason, where it gave one."""
+    log_psi: float | None
+
+    @property
+    def psi(self) -> float:
+        return math.exp(min(self.log_psi or 0.0, 700.0))
 
 
 @dataclass(frozen=True)
 class ArmView:
-    """What the rollouts of one arm say: their verdicts in order, a right and a wrong one."""
+    """The rollouts of one arm."""
 
     arm: Arm
-    marks: tuple[str, ...]
     right: int
-    quotes: tuple[Quote, ...]
+    rollouts: tuple[Said, ...]
 
 
 @dataclass(frozen=True)
 class Example:
     """One sample."""
 
+    index: int
+    """In the evidence table."""
+    verdict: str
     id: str
     row: int
     question: str
@@ -76,26 +91,35 @@ class Example:
     psi: float | None
     thumbnails: tuple[Thumbnail, ...]
     more_images: int
+    unshown: bool
+    """It has pictures, but the page has no more room for them."""
     arms: tuple[ArmView, ...]
 
 
 def find_examples(
-    store: EvidenceStore, selection: Selection, pool: Pool, formats: Mapping[str, Any]
-) -> dict[str, list[Example]]:
-    """Up to four samples of every verdict: those with the lowest ids, which are hashes, so nobody picked them."""
-    verdicts, ids = selection.decision.verdicts, selection.table.ids
-    order = np.argsort(ids, kind="stable")
-    chosen = {word: order[verdicts[order] == word][:PER_VERDICT].tolist() for word in selection.decision.counts()}
-    every = [i for indices in chosen.values() for i in indices]
-    samples = _load(selection, pool, every, formats)
-    numbers = {int(selection.table.sample[i]): i for i in every}
-    records: dict[int, list[RolloutRecord]] = {i: [] for i in every}
-    for record in store.records(selection.table.probes, list(numbers)):
+    store: EvidenceStore,
+    selection: Selection,
+    pool: Pool,
+    formats: Mapping[str, Any],
+    wanted: Sequence[int],
+    room: int = ALL_THUMBNAILS,
+) -> list[Example]:
+    """The samples with these indices in the evidence table; their pictures as long as `room` characters last."""
+    samples = _load(selection, pool, wanted, formats)
+    numbers = {int(selection.table.sample[i]): i for i in wanted}
+    records: dict[int, list[RolloutRecord]] = {i: [] for i in wanted}
+    ace = selection.config.ace
+    column = Variant(ace.reduction, ace.heads, ace.window).column
+    for record in store.records(selection.table.probes, list(numbers), column):
         if record.rollout < selection.table.rollouts:
             records[numbers[record.sample]].append(record)
-    return {
-        word: [_example(selection, i, samples.get(i), records[i]) for i in indices] for word, indices in chosen.items()
-    }
+    found = []
+    for i in wanted:
+        images = samples[i].images if i in samples else ()
+        thumbnails = [drawn for data in images[:IMAGES] if (drawn := thumbnail(data))] if room > 0 else []
+        room -= sum(len(drawn.url) for drawn in thumbnails)
+        found.append(_example(selection, i, samples.get(i), records[i], tuple(thumbnails), unshown=room <= 0))
+    return found
 
 
 def _load(selection: Selection, pool: Pool, wanted: Sequence[int], formats: Mapping[str, Any]) -> dict[int, Sample]:
@@ -111,12 +135,21 @@ def _load(selection: Selection, pool: Pool, wanted: Sequence[int], formats: Mapp
         return found
 
 
-def _example(selection: Selection, i: int, sample: Sample | None, records: Sequence[RolloutRecord]) -> Example:
+def _example(
+    selection: Selection,
+    i: int,
+    sample: Sample | None,
+    records: Sequence[RolloutRecord],
+    thumbnails: tuple[Thumbnail, ...],
+    *,
+    unshown: bool,
+) -> Example:
     gain = float(selection.scores["discrepancy"][i])
     log = float(selection.scores["log_psi"][i])
-    images = sample.images if sample else ()
-    thumbnails = [found for data in images[:IMAGES] if (found := thumbnail(data))]
+    images = len(sample.images) if sample else 0
     return Example(
+        index=i,
+        verdict=str(selection.decision.verdicts[i]),
         id=str(selection.table.ids[i]),
         row=int(selection.table.rows[i]),
         question=shorten(sample.question.replace(IMAGE, " "), QUESTION)
@@ -126,20 +159,25 @@ def _example(selection: Selection, i: int, sample: Sample | None, records: Seque
         reason=selection.decision.reasons[i],
         discrepancy=None if np.isnan(gain) else gain,
         psi=None if np.isnan(log) else float(np.exp(min(log, 700.0))),
-        thumbnails=tuple(thumbnails),
-        more_images=max(0, len(images) - IMAGES),
+        thumbnails=thumbnails,
+        more_images=max(0, images - IMAGES) if thumbnails else 0,
+        unshown=unshown and bool(images) and not thumbnails,
         arms=tuple(_arm(arm, [record for record in records if record.arm == arm]) for arm in ARMS) if records else (),
     )
 
 
 def _arm(arm: Arm, records: Sequence[RolloutRecord]) -> ArmView:
-    marks = tuple((record.verdict or record.status) for record in records)
-    quotes = []
-    for verdict in ("right", "wrong"):
-        found = next((record for record in records if record.verdict == verdict), None)
-        if found is not None:
-            quotes.append(Quote(verdict, shorten(found.text, RESPONSE), shorten(found.extracted or "", 60)))
-    return ArmView(arm, marks, marks.count("right"), tuple(quotes))
+    said = tuple(
+        Said(
+            record.verdict or record.status,
+            shorten(record.text, RESPONSE),
+            shorten(record.extracted or "", 60),
+            shorten(record.grade_reason or record.error, 80),
+            record.log_psi,
+        )
+        for record in records
+    )
+    return ArmView(arm, sum(one.mark == "right" for one in said), said)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -13,19 +13,24 @@ from typing import Any
 
 import numpy as np
 
+from rap_plugin.evidence.pool_texts import last_worked
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.plugins import get_plugins
 from rap_plugin.report import charts
+from rap_plugin.report.composition import divide, moved_most
 from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
+from rap_plugin.report.gallery import SAMPLES, choose_samples, places
+from rap_plugin.report.joint import build_joint, why_not
 from rap_plugin.report.places import without_folders
 from rap_plugin.report.responses import CutShares, cut_by_verdict, cut_shares
+from rap_plugin.report.script import page_data, page_script
 from rap_plugin.report.sensitivity import measure_sensitivity
 from rap_plugin.report.words import kind_of, status_word, verdict_word
 from rap_plugin.run_dir import files, tables
 from rap_plugin.samples.pool import Pool
 from rap_plugin.samples.sample import Quarantined
-from rap_plugin.selectors.base import CHOSEN, Selection
+from rap_plugin.selectors.base import CHOSEN, VERDICTS, Selection
 from rap_plugin.selectors.curtailed import stopped
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -86,13 +91,21 @@ class CrossTable:
     """(value, counts in the order of the verdicts, sum, share selected)"""
 
 
-def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStore) -> str:
-    """The report as one HTML text, with no script and no reference to anything outside it."""
-    style = stylesheet()
+def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int = SAMPLES) -> str:
+    """The report as one HTML text, with no reference to anything outside it; `samples` of the pool are shown.
+
+    Its one script and one style sheet are allowed by their hashes, so that an injected one would do nothing.
+    """
+    style, script = stylesheet(), page_script()
     formats = get_plugins().registry().things["formats"]
+    reason = why_not(selection)
+    joint = None if reason else build_joint(store, selection)
+    wanted = choose_samples(selection, joint, samples)
+    where = places(joint, wanted)
+    divisions = divide(store, selection, pool, joint)
     sensitivity = measure_sensitivity(store, selection)
     flow = build_flow(selection)
-    verdicts = verdict_rows(selection)
+    verdicts = verdict_rows(selection, every=joint is not None)
     chosen = int(selection.decision.chosen.sum())
     total = len(selection.table) + len(selection.quarantine)
     text: str = (
@@ -100,8 +113,22 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
         .get_template("report.html.j2")
         .render(
             style=style,
-            # The one style sheet is allowed by its hash, so an injected one would do nothing.
-            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            style_hash=_hash(style),
+            script=script,
+            script_hash=_hash(script),
+            data=page_data(run, selection, joint, divisions),
+            live=joint is not None,
+            why_not=reason,
+            joint_variants=[
+                f"{found.variant.reduction}, {found.variant.heads} over heads, w {found.variant.window}"
+                for found in (joint.variants if joint else ())
+            ],
+            some_unmeasured=bool(np.isnan(selection.scores["log_psi"]).any()),
+            confident=selection.config.selection.hard_requires_confidence,
+            divisions=divisions,
+            moved=moved_most(divisions) if chosen else [],
+            sampled_at=last_worked(store)[:16].replace("T", " "),
+            rollouts=store.rollout_count(),
             about=without_folders(about_run(run)),
             digest=selection.digest(),
             **sampled_facts(selection),
@@ -120,7 +147,14 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             sensitivity=sensitivity,
             lambda_c_chart=charts.outcome_chart(sensitivity.lambda_c, "λc") if sensitivity.lambda_c else "",
             lambda_a_chart=charts.outcome_chart(sensitivity.lambda_a, "λa") if sensitivity.lambda_a else "",
-            examples=find_examples(store, selection, pool, formats),
+            gallery=[
+                {
+                    **vars(example),
+                    "place": where[example.index],
+                    "codes": [int(division.codes[example.index]) for division in divisions],
+                }
+                for example in find_examples(store, selection, pool, formats, wanted)
+            ],
             quarantine=quarantine_groups(selection.quarantine),
             cross=cross_table(selection, pool),
             costs=stage_costs(tables.cost_of(store)),
@@ -183,6 +217,10 @@ def flow_picture(selection: Selection) -> str:
     return drawn
 
 
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 def _style(name: str) -> str:
     return (TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
 
@@ -198,6 +236,8 @@ def percent(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds for people."""
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
@@ -211,15 +251,20 @@ def about_run(run: Path) -> Mapping[str, Any]:
     return found
 
 
-def verdict_rows(selection: Selection) -> list[VerdictRow]:
-    """Verdicts with their counts, the chosen ones first, as shares of the scored samples."""
+def verdict_rows(selection: Selection, *, every: bool = False) -> list[VerdictRow]:
+    """Verdicts with their counts, the chosen ones first, as shares of the scored samples.
+
+    With `every`, also those that the selection does not have and that other thresholds may give.
+    """
     total = max(len(selection.table), 1)
     cut = cut_by_verdict(selection)
     rows = []
-    for name, count in selection.decision.counts().items():
+    counts = selection.decision.counts()
+    for name in VERDICTS if every else counts:
+        count = counts.get(name, 0)
         word = verdict_word(name, selection.config.selection.selector)
         about = (name, kind_of(name), word.title, word.meaning)
-        rows.append(VerdictRow(*about, count, count / total, name in CHOSEN, cut[name]))
+        rows.append(VerdictRow(*about, count, count / total, name in CHOSEN, cut.get(name, CutShares(None, None))))
     return rows
 
 

@@ -76,6 +76,11 @@ class Pool(ABC):
         the field metadata `{b"rap_json": b"1"}`. A damaged row is a row of nulls.
         """
 
+    def column(self, name: str, numbers: Sequence[int]) -> list[Any]:
+        """One column's values of the rows in the order asked; None where a row is damaged."""
+        values: list[Any] = self.table(numbers).column(name).to_pylist()
+        return values
+
     @cached_property
     def head(self) -> list[Row]:
         """The first few rows, read once: formats are recognised from them."""

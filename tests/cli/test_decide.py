@@ -94,3 +94,9 @@ def test_a_card_of_another_decision_is_noticed_and_one_that_somebody_wrote_is_th
         verify_run(run)
     (run / "README.md").write_text("# mine", encoding="utf-8")
     verify_run(run)
+
+
+def test_a_window_is_given_as_a_number(run: Path) -> None:
+    decide(run, "--window", "20", "--heads", "mean")
+    ace = config_of(read_run(run), run).ace
+    assert (ace.window, ace.heads) == (20, "mean")

@@ -14,12 +14,24 @@ import pytest
 from PIL import Image
 
 from rap_plugin.plugins import get_plugins
-from rap_plugin.report.examples import MAX_THUMBNAIL, SIDE, Example, find_examples, shorten, thumbnail
+from rap_plugin.report.examples import (
+    ALL_THUMBNAILS,
+    MAX_THUMBNAIL,
+    SIDE,
+    Example,
+    find_examples,
+    shorten,
+    thumbnail,
+)
+from rap_plugin.report.gallery import BORDERLINE, SAMPLES, choose_samples
+from rap_plugin.report.joint import build_joint
 from tests.fabricate import Fabricated, fabricate
 
 
-def examples_of(made: Fabricated) -> dict[str, list[Example]]:
-    return find_examples(made.store, made.selection, made.pool, get_plugins().registry().things["formats"])
+def examples_of(made: Fabricated, most: int = SAMPLES, room: int = ALL_THUMBNAILS) -> list[Example]:
+    formats = get_plugins().registry().things["formats"]
+    wanted = choose_samples(made.selection, build_joint(made.store, made.selection), most)
+    return find_examples(made.store, made.selection, made.pool, formats, wanted, room)
 
 
 def encoded(size: tuple[int, int], kind: str = "PNG") -> bytes:
@@ -29,26 +41,46 @@ def encoded(size: tuple[int, int], kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def test_every_verdict_shows_the_samples_with_the_lowest_ids(made: Fabricated) -> None:
+def test_every_verdict_shows_the_samples_with_the_lowest_ids_in_turn(made: Fabricated) -> None:
+    found = examples_of(made, 12)
+    words = list(made.selection.decision.counts())
+    assert [example.verdict for example in found] == (words * 3)[:12]
+    for verdict in words:
+        ids = sorted(made.selection.table.ids[made.selection.decision.verdicts == verdict])
+        shown = [example.id for example in found if example.verdict == verdict]
+        assert shown == ids[: len(shown)]
+
+
+def test_the_samples_nearest_to_both_thresholds_are_shown(made: Fabricated) -> None:
     found = examples_of(made)
-    assert list(found) == list(made.selection.decision.counts())
-    for verdict, examples in found.items():
-        ids = made.selection.table.ids[made.selection.decision.verdicts == verdict]
-        assert [example.id for example in examples] == sorted(ids)[:4]
+    assert len(found) == len({example.id for example in found}) == SAMPLES
+    gain = made.selection.scores["discrepancy"]
+    shown = gain[[example.index for example in found]]
+    lambda_c = made.selection.decision.thresholds["lambda_c"]
+    for side in (gain[gain > lambda_c].min(), gain[gain <= lambda_c].max()):
+        assert (shown == side).sum() >= min(BORDERLINE, (gain == side).sum())
 
 
-def test_an_example_shows_its_rollouts_with_a_right_and_a_wrong_one(made: Fabricated) -> None:
-    for verdict, examples in examples_of(made).items():
-        for example in examples:
-            image, blind = example.arms
-            assert (image.arm, blind.arm) == ("image", "blind")
-            assert len(image.marks) == len(blind.marks) == 5
-            assert {quote.verdict for quote in image.quotes} == set(image.marks)
-            assert example.thumbnails
-            if verdict == "easy":
-                assert image.right == 5
-            if verdict == "unsolved":
-                assert image.right == 0
+def test_a_page_has_room_for_some_pictures_only(made: Fabricated) -> None:
+    found = examples_of(made, 40, room=2_000)
+    assert found[0].thumbnails
+    assert not found[-1].thumbnails
+    assert found[-1].unshown
+
+
+def test_a_sample_shows_every_rollout_with_what_was_read(made: Fabricated) -> None:
+    for example in examples_of(made, 30):
+        image, blind = example.arms
+        assert (image.arm, blind.arm) == ("image", "blind")
+        assert len(image.rollouts) == len(blind.rollouts) == 5
+        assert {said.mark for said in image.rollouts} <= {"right", "wrong"}
+        assert all(said.extracted in "0123456789" and said.extracted in said.text for said in image.rollouts)
+        assert all(said.log_psi is not None for said in image.rollouts)
+        assert example.thumbnails
+        if example.verdict == "easy":
+            assert image.right == 5
+        if example.verdict == "unsolved":
+            assert image.right == 0
 
 
 def test_a_sample_whose_row_is_gone_is_shown_without_its_picture(tmp_path: Path) -> None:
@@ -69,7 +101,7 @@ def test_a_sample_whose_row_is_gone_is_shown_without_its_picture(tmp_path: Path)
     with closing(made.store):
         for name in names[:6]:
             (tmp_path / name).unlink()
-        every = [example for examples in examples_of(made).values() for example in examples]
+        every = examples_of(made)
     gone = [example for example in every if example.row < 6]
     assert gone
     assert all(not example.thumbnails and "cannot be read any more" in example.question for example in gone)

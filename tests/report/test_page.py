@@ -41,8 +41,10 @@ class Elements(HTMLParser):
 
 def check_harmless(page: str) -> Elements:
     elements = Elements(page)
+    scripts = re.findall(r"<script(.*?)>", page)
+    assert scripts == [' type="application/json" id="rap-data"', ""]
     for tag, attributes in elements.found:
-        assert tag not in ("script", "iframe", "object", "embed", "link", "base", "form", "foreignobject"), tag
+        assert tag not in ("iframe", "object", "embed", "link", "base", "form", "foreignobject"), tag
         assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
         for name in ("src", "href", "xlink:href", "data", "action"):
             target = attributes.get(name)
@@ -52,20 +54,24 @@ def check_harmless(page: str) -> Elements:
     return elements
 
 
-def test_the_page_has_no_script_and_refers_to_nothing_outside(page: str) -> None:
+def test_the_page_has_its_own_script_only_and_refers_to_nothing_outside(page: str) -> None:
     check_harmless(page)
     assert not re.search(r"url\((?!#)", page)
     assert "@import" not in page
 
 
-def test_the_policy_allows_this_one_style_sheet_and_data_images_only(page: str) -> None:
+def test_the_policy_allows_this_one_style_sheet_and_script_and_data_images_only(page: str) -> None:
     elements = Elements(page)
     policy = next(attributes["content"] for tag, attributes in elements.found if "http-equiv" in attributes)
     styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     assert len(styles) == 1
-    digest = base64.b64encode(hashlib.sha256(styles[0].encode()).digest()).decode()
-    assert (
-        policy == f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    style, script = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (styles[0], scripts[0])
+    )
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
@@ -111,13 +117,14 @@ def test_the_headline_and_the_table_count_what_was_decided(made: Fabricated, pag
     text = " ".join(Elements(page).text.split())
     assert f"{chosen} of 240 samples ({100 * chosen / 240:.1f} %)" in text
     table = page[page.index('<table class="verdicts">') : page.index("</table>")]
-    numbers = [int(number) for number in re.findall(r'<td class="n">([\d,]+)</td>', table)]
+    rows = [row for row in table.split("<tr ") if "hidden>" not in row.split("</tr>")[0].split("><td")[0] + ">"]
+    numbers = [int(number) for row in rows for number in re.findall(r'<td class="n live">([\d,]+)</td>', row)]
     assert numbers == list(made.selection.decision.counts().values())
     assert len(numbers) >= 6
 
 
 def test_the_page_stays_small(made: Fabricated) -> None:
-    assert (made.run / "report.html").stat().st_size < 1_000_000
+    assert (made.run / "report.html").stat().st_size < 2_000_000
 
 
 def test_the_same_evidence_gives_the_same_bytes(made: Fabricated, page: str) -> None:
@@ -209,7 +216,7 @@ def test_shares_and_times_read_well() -> None:
         "> 99.9 %",
         "100.0 %",
     ]
-    assert [duration(value) for value in (0.04, 59.9, 61, 7322)] == ["0.0 s", "59.9 s", "1 min 01 s", "2 h 02 min"]
+    assert [duration(value) for value in (0.04, 59.9, 61, 7322)] == ["40 ms", "59.9 s", "1 min 01 s", "2 h 02 min"]
 
 
 def test_importing_the_report_loads_neither_charts_nor_templates() -> None:

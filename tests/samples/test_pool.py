@@ -219,6 +219,14 @@ def test_a_damaged_row_group_costs_its_own_rows_only(tmp_path: Path) -> None:
     assert opened(path).table([9, 10]).column("answer").to_pylist() == ["9", None]
 
 
+def test_one_column_of_a_parquet_pool_is_read_in_the_order_asked(tmp_path: Path) -> None:
+    path = tmp_path / "pool.parquet"
+    pq.write_table(pa.table({"level": list(range(50)), "image": [b"x" * 1000] * 50}), path, row_group_size=7)
+    pool = open_pool(PoolConfig(path=str(path)))
+    assert pool.column("level", [48, 0, 7, 6, 13, 48]) == [48, 0, 7, 6, 13, 48]
+    assert pool.column("level", range(50)) == pool.table(range(50)).column("level").to_pylist()
+
+
 def test_a_parquet_folder_takes_the_train_split_and_refuses_to_guess(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for name, count in (("train-00000-of-00002", 3), ("train-00001-of-00002", 2), ("test-00000-of-00001", 4)):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -77,6 +78,8 @@ class ParquetPool(Pool):
         self._cursor: _Cursor | None = None
         # Row group -> (its first row that cannot be read, why): decoding it again for every window would take long.
         self._broken: dict[int, tuple[int, str]] = {}
+        # The column that was read last: ((row group, name), its values).
+        self._column: tuple[tuple[int, str], list[Any]] = ((-1, ""), [])
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -106,6 +109,31 @@ class ParquetPool(Pool):
                 ordered.append(part.slice(first - start, length))
                 first, count = first + length, count - length
         return join(ordered, self._schema)
+
+    def column(self, name: str, numbers: Sequence[int]) -> list[Any]:
+        """Reads nothing but this column, so that the images beside it cost nothing."""
+        self.check(numbers)
+        found: dict[int, Any] = {}
+        with self._lock:
+            for start, count in runs(sorted(set(numbers))):
+                while count:
+                    index = bisect_right(self._starts, start) - 1
+                    first = start - self._starts[index]
+                    length = min(count, self._groups[index].rows - first)
+                    values = self._values(index, name)[first : first + length]
+                    found.update(zip(range(start, start + length), values, strict=True))
+                    start, count = start + length, count - length
+        return [found[number] for number in numbers]
+
+    def _values(self, index: int, name: str) -> list[Any]:
+        if self._column[0] != (index, name):
+            group = self._groups[index]
+            try:
+                column = self._file(group.file).read_row_group(group.index, columns=[name]).column(name)
+                self._column = ((index, name), column.to_pylist())
+            except (pa.ArrowException, OSError, ValueError):
+                self._column = ((index, name), [None] * group.rows)
+        return self._column[1]
 
     def _parts(self, numbers: Sequence[int]) -> Iterator[tuple[int, pa.Table, str | None]]:
         """(first row, rows, problem) in ascending order, covering exactly the rows asked for."""

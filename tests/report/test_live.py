@@ -1,0 +1,235 @@
+"""The page in a real browser: thresholds moved, the command run, samples looked at, by mouse and keyboard."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from rap_plugin.cli import cli
+from rap_plugin.pipeline.selection import load_selection
+from rap_plugin.report.flow import build_flow
+from rap_plugin.run_dir.about import config_of, read_run
+from tests.fabricate import Fabricated
+from tests.report.browser import started
+
+NARROW, WIDE = {"width": 400, "height": 850}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with started() as found:
+        yield found
+
+
+@pytest.fixture
+def opened(browser: Any, made: Fabricated) -> Iterator[Any]:
+    """The report in a fresh tab; whatever the browser complains of fails the test."""
+    tab = browser.new_page(viewport=WIDE)
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on(
+        "request",
+        lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url),
+    )
+    tab.goto((made.run / "report.html").as_uri())
+    yield tab
+    tab.close()
+    assert complaints == []
+
+
+def type_into(tab: Any, name: str, text: str) -> None:
+    tab.fill(f"#{name}-text", text)
+    tab.press(f"#{name}-text", "Enter")
+
+
+def shown_counts(tab: Any) -> dict[str, int]:
+    rows = tab.eval_on_selector_all(
+        "table.verdicts tbody tr:not([hidden])",
+        "rows => rows.map((row) => [row.dataset.verdict, row.querySelector('.live').textContent])",
+    )
+    return {verdict: int(number.replace(",", "")) for verdict, number in rows if number != "0"}
+
+
+def decided_by(command: str, run: Path, folder: Path) -> Path:
+    """Runs the page's command on a copy of the run."""
+    copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("*.lock", "report.html"))
+    words = shlex.split(command)
+    assert words[:3] == ["rap", "decide", str(run)]
+    result = CliRunner().invoke(cli, ["decide", str(copy), *words[3:], "--no-report"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return copy
+
+
+def test_the_page_opens_with_what_was_decided(opened: Any, made: Fabricated) -> None:
+    assert shown_counts(opened) == made.selection.decision.counts()
+    assert opened.inner_text("#change") == "as decided"
+    assert not opened.is_visible(".moved-bar")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"lambda-c": "0.3"},
+        {"lambda-a": "auto", "lambda-c": "0.15"},
+        {"lambda-a": "0.0007", "keep": "0.4"},
+        {"keep": "0.05", "lambda-c": "-0.2"},
+    ],
+)
+def test_the_command_of_typed_thresholds_gives_the_counts_shown(
+    opened: Any, made: Fabricated, tmp_path: Path, typed: dict[str, str]
+) -> None:
+    before = shown_counts(opened)
+    for name, text in typed.items():
+        type_into(opened, name, text)
+    assert shown_counts(opened) != before
+    assert opened.is_visible(".moved-bar")
+    run = decided_by(opened.inner_text("#command"), made.run, tmp_path)
+    selection, store = load_selection(run)
+    with closing(store):
+        assert selection.decision.counts() == shown_counts(opened)
+    chosen = int(selection.decision.chosen.sum())
+    assert opened.inner_text("#verdict-line") == f"{chosen} of 240 samples selected"
+
+
+def test_switches_and_another_variant_are_in_the_command_too(opened: Any, made: Fabricated, tmp_path: Path) -> None:
+    opened.uncheck("#drm")
+    opened.check("#positive")
+    opened.select_option("#variant", label="suffix, mean over heads, w 20")
+    run = decided_by(opened.inner_text("#command"), made.run, tmp_path)
+    config = config_of(read_run(run), run)
+    assert (config.ace.reduction, config.ace.heads, config.ace.window) == ("suffix", "mean", 20)
+    assert not config.selection.drm
+    selection, store = load_selection(run)
+    with closing(store):
+        assert selection.decision.counts() == shown_counts(opened)
+
+
+def test_the_flow_in_the_page_is_the_flow_of_the_report(opened: Any, made: Fabricated, tmp_path: Path) -> None:
+    for text in ("0.5", "0.1", "0.9"):
+        type_into(opened, "lambda-c", text)
+        run = decided_by(opened.inner_text("#command"), made.run, tmp_path)
+        selection, store = load_selection(run)
+        with closing(store):
+            expected = [ribbon.path for ribbon in build_flow(selection).ribbons]
+        drawn = opened.eval_on_selector_all(
+            ".picture path.ribbon", "paths => paths.map((path) => path.getAttribute('d'))"
+        )
+        assert len(drawn) == len(expected)
+        for one, other in zip(drawn, expected, strict=True):
+            numbers = [[float(number) for number in re.findall(r"[\d.]+", path)] for path in (one, other)]
+            assert numbers[0] == pytest.approx(numbers[1], abs=0.11)
+
+
+def test_a_threshold_is_dragged_and_moved_by_keys(opened: Any) -> None:
+    opened.locator("#lambda-c").scroll_into_view_if_needed()
+    box = opened.locator("#lambda-c").bounding_box()
+    opened.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + box["height"] / 2, steps=4)
+    opened.mouse.up()
+    dragged = float(opened.input_value("#lambda-c-text"))
+    assert 0.0 <= dragged <= 0.2
+    assert f"--lambda-c {dragged:g}" in opened.inner_text("#command")
+    opened.focus("#lambda-a")
+    before = opened.input_value("#lambda-a-text")
+    opened.keyboard.press("ArrowRight")
+    assert opened.input_value("#lambda-a-text") != before
+    opened.keyboard.press("ArrowLeft")
+    assert opened.input_value("#lambda-a-text") == before
+    opened.click("#what-if button.reset")
+    assert opened.inner_text("#change") == "as decided"
+
+
+def test_the_samples_are_filtered_searched_and_paged(opened: Any, made: Fabricated) -> None:
+    visible = "article.sample:not([hidden])"
+    assert opened.locator(visible).count() == 12
+    first = opened.locator(visible).first.inner_text()
+    opened.click("#page-after")
+    assert opened.locator(visible).first.inner_text() != first
+    opened.click('a[data-show-verdict="easy"]')
+    assert set(opened.locator(visible).locator("h3").all_inner_texts()) == {"Easy"}
+    opened.select_option("#show-verdict", "")
+    opened.fill("#show-text", "number 17?")
+    assert all("number 17?" in text for text in opened.locator(visible).all_inner_texts())
+    opened.fill("#show-text", "")
+    type_into(opened, "lambda-c", "0.9")
+    opened.select_option("#show-verdict", "changed")
+    assert opened.locator(visible).count() > 0
+    assert all("→" in text for text in opened.locator(visible).locator("h3").all_inner_texts())
+
+
+def test_the_verdict_on_every_card_is_what_deciding_again_says(opened: Any, made: Fabricated, tmp_path: Path) -> None:
+    type_into(opened, "lambda-c", "0.7")
+    type_into(opened, "keep", "0.15")
+    run = decided_by(opened.inner_text("#command"), made.run, tmp_path)
+    selection, store = load_selection(run)
+    with closing(store):
+        verdict = dict(zip(selection.table.ids.tolist(), selection.decision.verdicts.tolist(), strict=True))
+    cards = opened.eval_on_selector_all(
+        "article.sample",
+        "cards => cards.map((card) => [card.querySelector('details code').textContent, card.dataset.verdict, "
+        "card.querySelector('.becomes').textContent])",
+    )
+    words = opened.evaluate("JSON.parse(document.getElementById('rap-data').textContent).words")
+    sure = 0
+    for identity, before, becomes in cards:
+        told = [words[before]["title"]] if not becomes else becomes.removeprefix("→ ").split(" or ")
+        assert words[verdict[identity]]["title"] in told
+        sure += len(told) == 1
+    assert sure > 0.8 * len(cards)
+
+
+def test_what_a_model_wrote_runs_no_script(opened: Any) -> None:
+    assert opened.locator("img[src='x']").count() == 0
+    policy = opened.get_attribute("meta[http-equiv]", "content")
+    assert "script-src 'sha256-" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", NARROW)])
+def test_no_serious_fault_of_access_is_found(browser: Any, made: Fabricated, scheme: str, size: dict[str, int]) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    tab = browser.new_page(viewport=size, color_scheme=scheme)
+    tab.goto((made.run / "report.html").as_uri())
+    type_into(tab, "lambda-c", "0.3")
+    found = axe.Axe().run(tab).response["violations"]
+    tab.close()
+    grave = [
+        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert grave == []
+
+
+def test_nothing_is_cut_off_on_a_phone(browser: Any, made: Fabricated) -> None:
+    tab = browser.new_page(viewport=NARROW)
+    tab.goto((made.run / "report.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    assert tab.is_visible("#steps")
+    sizes = tab.eval_on_selector_all(
+        ".charts svg text",
+        "texts => texts.map((text) => parseFloat(getComputedStyle(text).fontSize) * Math.hypot(text.getScreenCTM().a, text.getScreenCTM().b))",
+    )
+    assert min(sizes) > 10
+    tab.close()
+
+
+def test_without_scripts_all_samples_and_no_dead_controls_are_shown(browser: Any, made: Fabricated) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((made.run / "report.html").as_uri())
+    assert not tab.is_visible("#what-if")
+    assert tab.locator("article.sample").last.is_visible()
+    context.close()
