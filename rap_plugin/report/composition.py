@@ -49,7 +49,7 @@ MEGAPIXELS = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
-class Part:
+class Kind:
     """The samples with one value."""
 
     value: str
@@ -74,7 +74,7 @@ class Division:
 
     name: str
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[Kind, ...]
     codes: NDArray[np.int64]
     """(N,) number of each sample's part."""
 
@@ -101,7 +101,7 @@ def divide(store: EvidenceStore, selection: Selection, pool: Pool, joint: Joint 
     return [division for division in made if len(division.parts) > 1]
 
 
-def moved_most(divisions: Sequence[Division]) -> list[tuple[Division, Part]]:
+def moved_most(divisions: Sequence[Division]) -> list[tuple[Division, Kind]]:
     """The parts whose share of the selection differs most from their share of the pool."""
     every = [(division, part) for division in divisions for part in division.parts if part.value != OTHERS]
     every.sort(key=lambda item: -abs(item[1].moved))
@@ -173,7 +173,7 @@ def _division(
     after = np.bincount(codes[chosen], minlength=len(words))
     cells = _cells(codes, joint, len(words))
     parts = tuple(
-        Part(
+        Kind(
             word or "(none)",
             int(before[i]),
             int(after[i]),

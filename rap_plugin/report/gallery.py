@@ -18,7 +18,7 @@ BORDERLINE = 16
 
 
 @dataclass(frozen=True)
-class Place:
+class Standing:
     """Where a sample stands in the page's table of counts."""
 
     cell: int = -1
@@ -48,18 +48,18 @@ def choose_samples(selection: Selection, joint: Joint | None, most: int = SAMPLE
     return list(dict.fromkeys(wanted))[:most]
 
 
-def places(joint: Joint | None, wanted: Sequence[int]) -> dict[int, Place]:
+def places(joint: Joint | None, wanted: Sequence[int]) -> dict[int, Standing]:
     """Each sample's place."""
     if joint is None:
-        return {i: Place() for i in wanted}
+        return {i: Standing() for i in wanted}
     at = {int(index): number for number, index in enumerate(joint.judged.tolist())}
     found = {}
     for i in wanted:
         j = at.get(i)
         found[i] = (
-            Place()
+            Standing()
             if j is None
-            else Place(
+            else Standing(
                 int(joint.cell[j]),
                 int(joint.rank[j]),
                 bool(joint.cut[j]),
