@@ -6,7 +6,7 @@ sampled are kept as they are: writing them as text and reading them again could 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -40,6 +40,8 @@ class Turn:
     max_new_tokens: int
     """Tokens that the model may sample in the whole turn."""
     parts: list[TurnPart] = field(default_factory=list)
+    heard: Callable[[str], None] | None = field(default=None, repr=False)
+    """Called with the text of the running segment, as far as it is sampled, each time that there is more of it."""
     read: Any = field(default=None, repr=False)
     """What the engine keeps of the parts that it has read: the engine's own."""
 

@@ -139,7 +139,7 @@ class RegionHandler(BaseHTTPRequestHandler):
         except BadRequest as error:
             self._error(400, str(error))
             return
-        call = Call(row)
+        call = Call(row, streams=bool(body.get("stream")))
         if not self._server.shared.submit(call, sampling):
             self._error(429, "too many open requests; try again later")
             return

@@ -22,10 +22,31 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Call:
-    """One caller's row, and what is told of it: texts of segments, then None when it has ended."""
+    """One caller's row, and what is told of it: texts as they are written, then None when it has ended."""
 
     row: RegionRow
+    streams: bool = False
+    """Whether the caller wants to hear of a segment before it has ended."""
     told: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
+    _heard: str = ""
+    """Of the running segment."""
+
+    def __post_init__(self) -> None:
+        if self.streams:
+            self.row.turn.heard = self._hear
+
+    def _hear(self, text: str) -> None:
+        """Tells what is new of a segment; one that is written again from its beginning says nothing twice."""
+        if len(text) > len(self._heard) and text.startswith(self._heard):
+            self.told.put(text[len(self._heard) :])
+            self._heard = text
+
+    def end_segment(self, text: str, inserted: str) -> None:
+        """Tells the rest of a segment and what was put in behind it."""
+        self._hear(text)
+        self._heard = ""
+        if inserted:
+            self.told.put(inserted)
 
     def cancel(self) -> None:
         """The caller has gone: the row takes no further place in a batch."""
@@ -137,7 +158,7 @@ class _OpenCalls:
         before = len(call.row.segments)
         call.row.accept(segment)
         if len(call.row.segments) > before:
-            call.told.put(call.row.segments[-1].text + call.row.inserted[-1])
+            call.end_segment(call.row.segments[-1].text, call.row.inserted[-1])
         if call.row.done:
             turn.read = None
             self._shared.end(call)

@@ -29,7 +29,10 @@ def main(model: str, out: str) -> None:
     def keep(row: RegionRow) -> None:
         done[row.key] = row.trace().to_json()
 
+    heard: list[str] = []
+    rows[2].turn.heard = heard.append
     run_rows(engine, rows, looker.sampling(), keep)
+    done["heard"] = json.dumps(heard)
     tight = RegionRow.of(replace(looker.prompt(2), sample_id="tight"), frame, options)
     run_rows(engine, [tight], looker.sampling(max_prompt_tokens=80, max_new_tokens=20), keep)
     engine.close()

@@ -15,6 +15,7 @@ import pytest
 
 from rap_plugin.errors import RapError
 from rap_plugin.rollout import Prompt
+from rap_plugin.vlm_r3.boxes import STOPS
 from rap_plugin.vlm_r3.coordinates import frame_of
 from rap_plugin.vlm_r3.driver import RegionQueue, run_rows
 from rap_plugin.vlm_r3.loop import RegionRow
@@ -57,22 +58,82 @@ def test_draws_do_not_depend_on_the_batch_nor_on_where_segments_end(open_looker)
     assert any(list(one[f"q{number}"].segments) != script.said(number) for number in range(6))
 
 
-def test_a_row_that_is_done_makes_room_for_another(open_looker) -> None:
-    engine = open_looker(4)
-    taken: list[int] = []
+class Watched(RegionQueue):
+    """Counts the rows that the engine holds whenever it says that one has ended its segment."""
 
-    class Watched(RegionQueue):
-        def take(self, most: int):
-            turns = super().take(most)
-            taken.append(len(turns))
-            return turns
+    def __init__(self, rows, done) -> None:
+        super().__init__(rows, done)
+        self.held = 0
+        self.counts: list[int] = []
+        self.taken = 0
 
+    def take(self, most: int):
+        turns = super().take(most)
+        self.held += len(turns)
+        self.taken += len(turns)
+        return turns
+
+    def give(self, turn, segment) -> None:
+        self.counts.append(self.held)
+        self.held -= 1
+        super().give(turn, segment)
+
+
+def test_a_row_that_has_ended_makes_room_at_once_and_not_when_all_have(open_looker) -> None:
     done: list[RegionRow] = []
-    engine.continue_turns(Watched(rows(engine), done.append), script.sampling(), ("]}", "</answer>"))
+    watched = Watched(rows(engine := open_looker(4)), done.append)
+    engine.continue_turns(watched, script.sampling(), STOPS)
     assert len(done) == 16
-    assert taken[0] == 4
-    assert sum(taken) == sum(len(script.said(number)) for number in range(16))
-    assert len([size for size in taken if 0 < size < 4]) <= 3, "only the last rounds have free places"
+    assert watched.taken == sum(len(script.said(number)) for number in range(16))
+    # Rows that end with the same token leave together; before each token all places are taken while rows wait.
+    assert watched.counts[0] == 4
+    assert sum(count == 4 for count in watched.counts) > 0.6 * len(watched.counts)
+
+
+def test_rows_say_the_same_where_none_may_join_a_batch_at_work(open_looker) -> None:
+    engine = open_looker(5)
+    engine._model().joins = False
+    done: list[RegionRow] = []
+    watched = Watched(rows(engine), done.append)
+    engine.continue_turns(watched, script.sampling(), STOPS)
+    assert {row.key: list(row.trace().segments) for row in done} == {f"q{at}": script.said(at) for at in range(16)}
+    assert watched.counts[:6] == [5, 4, 3, 2, 1, 5], "rounds"
+
+
+@pytest.mark.parametrize(("at", "error"), [(3, "OutOfMemoryError"), (3, "ValueError"), (30, "OutOfMemoryError")])
+def test_a_batch_that_fails_is_written_again_and_says_the_same(open_looker, at: int, error: str) -> None:
+    import torch
+
+    engine = open_looker(8)
+    calls: list[int] = []
+
+    def fail(module, inputs, options) -> None:
+        calls.append(1)
+        if len(calls) == at:
+            raise torch.OutOfMemoryError("CUDA out of memory") if error == "OutOfMemoryError" else ValueError("no")
+
+    hook = engine._model().network.register_forward_pre_hook(fail, with_kwargs=True)
+    try:
+        done = run(engine, rows(engine))
+    finally:
+        hook.remove()
+    assert len(calls) > at
+    assert [list(done[f"q{number}"].trace().segments) for number in range(16)] == [script.said(n) for n in range(16)]
+    assert engine._model().joins == (error == "ValueError")
+
+
+def test_a_turn_is_heard_while_it_is_written(open_looker) -> None:
+    engine = open_looker(2)
+    two, three = list(rows(engine, 4))[2:]
+    heard: list[str] = []
+    two.turn.heard = heard.append
+    run(engine, [two, three])
+    first, second, answer = script.said(2)
+    assert len(heard) > 40
+    for text in (first, second, answer):
+        assert text[:5] in heard
+        assert text[:-1] in heard
+    assert all(any(text.startswith(one) for text in (first, second, answer)) for one in heard)
 
 
 def test_tokens_of_the_turn_are_those_that_were_sampled_with_every_crop_between_them(open_looker) -> None:
@@ -180,7 +241,10 @@ def test_vllm_says_the_same_as_hf(looker: Path, tmp_path: Path) -> None:
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    found = {key: Trace.from_json(text) for key, text in json.loads(out.read_text()).items()}
+    told = json.loads(out.read_text())
+    heard = json.loads(told.pop("heard"))
+    assert all(text[:-1] in heard for text in script.said(2)), "a turn is heard while it is written"
+    found = {key: Trace.from_json(text) for key, text in told.items()}
     assert [list(found[f"q{number}"].segments) for number in range(16)] == [script.said(number) for number in range(16)]
     assert sum(trace.crops for key, trace in found.items() if key[0] == "q") == 15
     assert found["overlong"].ended == "overlong"

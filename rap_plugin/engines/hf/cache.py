@@ -6,6 +6,7 @@ each use of it. Here tokens are written into spare room, which grows by an eight
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -66,3 +67,27 @@ def make_room(cache: Any) -> None:
             roomy = RoomyLayer.__new__(RoomyLayer)
             roomy.__dict__.update(layer.__dict__)
             cache.layers[at] = roomy
+
+
+def lay_together(parts: Sequence[tuple[Any, Tensor | None]], longest: int) -> RoomyLayer:
+    """One layer of the rows of several, which all end at its right edge and have at most `longest` tokens.
+
+    Each part is a plain layer with keys and values (N, H, L, d) and its rows that are kept; None for all of them.
+    """
+    first = parts[0][0]
+    roomy = RoomyLayer.__new__(RoomyLayer)
+    roomy.__dict__.update(first.__dict__)
+    rows = sum(layer.keys.shape[0] if kept is None else len(kept) for layer, kept in parts)
+    width = longest + max(LEAST_ROOM, longest // 8)
+    for used, room in (("keys", "_key_room"), ("values", "_value_room")):
+        sample = getattr(first, used)
+        space = sample.new_zeros((rows, sample.shape[1], width, sample.shape[3]))
+        at = 0
+        for layer, kept in parts:
+            states = getattr(layer, used)[..., -longest:, :]
+            states = states if kept is None else states[kept]
+            space[at : at + len(states), :, longest - states.shape[-2] : longest] = states
+            at += len(states)
+        setattr(roomy, room, space)
+        setattr(roomy, used, space[..., :longest, :])
+    return roomy

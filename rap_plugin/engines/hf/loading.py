@@ -40,6 +40,8 @@ class LoadedModel:
     """Why only the model's own `generate` knows how to read one more token; empty where plain steps do."""
     tried: bool = False
     """Whether `pads` was seen to hold, with images."""
+    joins: bool = True
+    """Rows may join a batch that is at work; false once one could not."""
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -79,7 +79,15 @@ def measure(model: LoadedModel, group: Prompts[Sequence[int]]) -> list[list[ace.
 
 
 def _batches(model: LoadedModel, group: Prompts[T]) -> Iterator[Prompts[T]]:
-    pictured = sorted((inputs for inputs, _ in group if inputs.visual), key=lambda inputs: inputs.length)
+    if pads_alike(model, [inputs for inputs, _ in group]):
+        yield group
+    else:
+        yield from ([one] for one in group)
+
+
+def pads_alike(model: LoadedModel, prompts: Sequence[ModelInputs]) -> bool:
+    """Whether prompts may share a batch; tried once, with the first two or more that bring images."""
+    pictured = sorted((inputs for inputs in prompts if inputs.visual), key=lambda inputs: inputs.length)
     if model.pads and not model.tried and len(pictured) > 1:
         model.pads = _same_together(model, pictured[0], pictured[-1])
         model.tried = True
@@ -87,10 +95,7 @@ def _batches(model: LoadedModel, group: Prompts[T]) -> Iterator[Prompts[T]]:
             log.warning(
                 "%s: prompts in one batch change each other; each is sampled alone", type(model.network).__name__
             )
-    if model.pads:
-        yield group
-    else:
-        yield from ([one] for one in group)
+    return model.pads
 
 
 def _same_together(model: LoadedModel, short: ModelInputs, long: ModelInputs) -> bool:

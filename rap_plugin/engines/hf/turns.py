@@ -1,7 +1,7 @@
-"""Writes assistant turns on with a Transformers model: rounds of as many turns as a batch holds.
+"""Writes assistant turns on with a Transformers model, as many at a time as a batch holds.
 
-A turn that is done makes room for another one in the next round. A turn's tensors are kept while it lasts, so that every
-image goes through the processor once.
+Where the model's cache allows it, a turn joins the batch as soon as another one has ended its segment; elsewhere they are written
+in rounds. A turn's tensors are kept while it lasts, so that every image goes through the processor once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,13 +22,18 @@ from rap_plugin.engines.hf.chat import ModelInputs, positions_of
 from rap_plugin.engines.hf.decoding import SampledResponse
 from rap_plugin.engines.hf.draws import uniform_draws
 from rap_plugin.engines.hf.loading import LoadedModel
-from rap_plugin.engines.hf.paths import draw_turns
+from rap_plugin.engines.hf.memory import is_out_of_memory, release_memory
+from rap_plugin.engines.hf.open_batch import CannotJoin, OpenBatch, OpenRow, shared_by_rows
+from rap_plugin.engines.hf.paths import draw_turns, pads_alike
 from rap_plugin.engines.turns import Segment, Turn, TurnPart, TurnQueue, ends_with_stop
 from rap_plugin.errors import one_line
 from rap_plugin.rollout import Prompt, Response, Sampling
 
 TAIL = 24
 """Last tokens that are looked at for a stop text."""
+
+HALF_A_CHARACTER = "\ufffd"
+"""How a tokenizer writes a character of which not all bytes are there."""
 
 TYPES = "mm_token_type_ids"
 """Input that says which tokens are image tokens; processors give it where they are asked."""
@@ -57,13 +63,45 @@ def continue_turns(
 ) -> None:
     """See `engines.turns.ContinuesTurns`."""
     write = _TurnWriter(model, processor, prepare, batches, sampling, stops)
+    if shared_by_rows(model):
+        _write_openly(write, model, queue, sampling)
     while turns := queue.take(batches.batch_size):
-        for turn, segment in zip(turns, write(turns), strict=True):
-            queue.give(turn, segment)
+        write.together(turns, queue)
+
+
+def _write_openly(write: _TurnWriter, model: LoadedModel, queue: TurnQueue, sampling: Sampling) -> None:
+    """Turns join and leave one batch until the queue is empty, or until the model or its memory does not allow that.
+
+    What fails is written again in batches that are halved: draws do not depend on the batch.
+    """
+    batch = OpenBatch(model, sampling, write.banned)
+    while model.joins:
+        taken = queue.take(room) if (room := batch.room(write.batch_size)) else []
+        rows = write.read(taken, queue)
+        if not batch.running and not taken:
+            return
+        try:
+            if rows and not pads_alike(model, [row.inputs for row in (*batch.rows, *rows)]):
+                raise CannotJoin(f"{type(model.network).__name__}: rows of a batch change each other")
+            if rows:
+                batch.join(rows)
+                rows = []
+            if batch.running:
+                for row in batch.step():
+                    queue.give(row.turn, write.segment(row))
+                for row in batch.rows:
+                    write.tell(row)
+        except Exception as error:
+            left = [row.turn for row in (*batch.clear(), *rows)]
+            model.joins = not isinstance(error, CannotJoin) and not is_out_of_memory(error)
+            del error
+            if not model.joins:
+                release_memory(model.network.device)
+            write.together(left, queue)
 
 
 class _TurnWriter:
-    """Writes the next segment of some turns together."""
+    """Writes the next segments of turns."""
 
     def __init__(
         self,
@@ -77,41 +115,61 @@ class _TurnWriter:
         self._model, self._processor, self._prepare = model, processor, prepare
         self._batches, self._sampling = batches, sampling
         self._texts = StopTexts(processor.tokenizer, stops)
-        self._banned = vision_tokens(processor, model.network.config)
+        self.batch_size = batches.batch_size
+        self.banned = vision_tokens(processor, model.network.config)
 
-    def __call__(self, turns: Sequence[Turn]) -> list[Segment]:
-        """One segment per turn, in order."""
-        segments: dict[int, Segment] = {}
-        jobs: list[ResponseJob] = []
-        most: dict[int, int] = {}
-        for at, turn in enumerate(turns):
+    def read(self, turns: Sequence[Turn], queue: TurnQueue) -> list[OpenRow]:
+        """The turns that can be written on, with their tensors; the queue is told about the others."""
+        rows = []
+        for turn in turns:
             read = _read(turn, self._prepare, self._processor, self._model.network, self._sampling)
             if isinstance(read, Segment):
-                segments[at] = read
+                queue.give(turn, read)
                 continue
             turn.read = read
             room = self._sampling.max_prompt_tokens + self._sampling.max_new_tokens - read.inputs.length
             if room < 1:
-                segments[at] = _overlong(read.inputs.length, self._sampling)
+                queue.give(turn, _overlong(read.inputs.length, self._sampling))
                 continue
-            most[at] = min(turn.left, room)
-            jobs.append(ResponseJob(at, 0, read.inputs))
+            most = min(turn.left, room)
+            uniforms = uniform_draws(turn.seed, turn.drawn + most)[turn.drawn :]
+            rows.append(OpenRow(turn, SampledResponse(stop=self._texts.end, most=most), uniforms, read.inputs))
+        return rows
+
+    def together(self, turns: Sequence[Turn], queue: TurnQueue) -> None:
+        """One segment for each of these, in batches that are halved where one fails."""
+        rows = self.read(turns, queue)
 
         def run(batch: Sequence[ResponseJob]) -> None:
-            rows = [SampledResponse(stop=self._texts.end, most=most[job.prompt]) for job in batch]
-            width = max(most[job.prompt] for job in batch)
-            used = [(turns[job.prompt].seed, turns[job.prompt].drawn) for job in batch]
-            uniforms = np.stack([uniform_draws(seed, drawn + width)[drawn:] for seed, drawn in used])
-            inputs = [job.inputs for job in batch]
-            draw_turns(self._model, inputs, rows, uniforms, self._sampling, self._banned)
-            for job, row in zip(batch, rows, strict=True):
-                segments[job.prompt] = _segment(row, self._processor.tokenizer, job.inputs.length)
+            chosen = [rows[job.prompt] for job in batch]
+            drawn = [SampledResponse(stop=row.response.stop, most=row.response.most) for row in chosen]
+            width = max(len(row.uniforms) for row in chosen)
+            uniforms = np.stack([np.pad(row.uniforms, (0, width - len(row.uniforms))) for row in chosen])
+            inputs = [row.inputs for row in chosen]
+            draw_turns(self._model, inputs, drawn, uniforms, self._sampling, self.banned)
+            for row, response in zip(chosen, drawn, strict=True):
+                row.response = response
+                self.tell(row)
 
         def fail(job: ResponseJob, reason: str) -> None:
-            segments[job.prompt] = Segment(turn_tokens=job.inputs.length, status="engine_error", error=reason)
+            rows[job.prompt].response = SampledResponse(error=reason)
 
-        self._batches.run(jobs, lambda job: job.inputs.length + most[job.prompt], run, fail)
-        return [segments[at] for at in range(len(turns))]
+        jobs = [ResponseJob(at, 0, row.inputs) for at, row in enumerate(rows)]
+        self._batches.run(jobs, lambda job: job.inputs.length + len(rows[job.prompt].uniforms), run, fail)
+        for row in rows:
+            queue.give(row.turn, self.segment(row))
+
+    def segment(self, row: OpenRow) -> Segment:
+        """What a row has written."""
+        return _segment(row.response, self._processor.tokenizer, row.inputs.length)
+
+    def tell(self, row: OpenRow) -> None:
+        """Lets who listens to a turn hear what is written of its segment."""
+        if row.turn.heard is None or row.response.ended:
+            return
+        text = self._processor.tokenizer.decode(row.response.token_ids, skip_special_tokens=True)
+        if not text.endswith(HALF_A_CHARACTER):
+            row.turn.heard(text)
 
 
 class StopTexts:
@@ -140,6 +198,15 @@ def turn_inputs(turn: Turn, prompt: ModelInputs, processor: Any, network: Any) -
 
 def image_mark(processor: Any) -> str:
     """What the chat template writes for an image inside a message."""
+    if processor not in _MARKS:
+        _MARKS[processor] = _image_mark(processor)
+    return _MARKS[processor]
+
+
+_MARKS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def _image_mark(processor: Any) -> str:
     text = {"type": "text", "text": "X"}
     with_image, without = (
         processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False)

@@ -7,7 +7,7 @@ import gc
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class RunningVLLM:
         self._key_share = 0.0
         self._capturing = False
         self._count = 0
+        self._listeners: dict[str, Callable[[str], None]] = {}
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -70,11 +71,17 @@ class RunningVLLM:
         return f"rap-{self._count}"
 
     def add(
-        self, inputs: Mapping[str, Any], sampling: Sampling, *, first_row: int | None = None, **parameters: Any
+        self,
+        inputs: Mapping[str, Any],
+        sampling: Sampling,
+        *,
+        first_row: int | None = None,
+        heard: Callable[[str], None] | None = None,
+        **parameters: Any,
     ) -> str:
         """Queues a request and returns its key; `first_row` is the position from which its queries are kept.
 
-        `parameters` are vLLM's SamplingParams beyond temperature and top_p. Raises what vLLM raises.
+        `heard` is called with the text so far, after each step that adds to it. `parameters` are vLLM's SamplingParams beyond temperature and top_p. Raises what vLLM raises.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -86,11 +93,13 @@ class RunningVLLM:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             detokenize="stop" in parameters,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            output_kind=RequestOutputKind.FINAL_ONLY if heard is None else RequestOutputKind.CUMULATIVE,
             extra_args=None if first_row is None else {REQUEST: [key, first_row]},
             **parameters,
         )
         self.llm.llm_engine.add_request(key, dict(inputs), settings)
+        if heard is not None:
+            self._listeners[key] = heard
         return key
 
     @property
@@ -101,11 +110,15 @@ class RunningVLLM:
     def step(self) -> list[FinishedRequest]:
         """One step of vLLM; the requests that have finished with it."""
         try:
-            outputs = [output for output in self.llm.llm_engine.step() if output.finished]
+            outputs = self.llm.llm_engine.step()
         except Exception as error:
             raise self._broken(error) from error
         found = []
         for output in outputs:
+            if not output.finished:
+                self._listeners[output.request_id](output.outputs[0].text)
+                continue
+            self._listeners.pop(output.request_id, None)
             answer = output.outputs[0]
             reason = str(answer.finish_reason)
             found.append(FinishedRequest(output.request_id, list(answer.token_ids), reason, answer.stop_reason))
@@ -124,6 +137,7 @@ class RunningVLLM:
         """Drops what is queued and what the workers keep of it, so that the engine can be closed or used again."""
         if self.stopped:
             return
+        self._listeners.clear()
         engine = self.llm.llm_engine
         engine.abort_request(list(engine.output_processor.request_states), internal=True)
         with contextlib.suppress(RapError):

@@ -67,6 +67,7 @@ def _start(
         key = vllm.add(
             rendered.inputs,
             sampling,
+            heard=turn.heard,
             max_tokens=min(turn.left, room),
             seed=_seed(turn),
             stop=list(stops),

@@ -1,0 +1,165 @@
+"""A batch that rows join and leave while others are drawn: a row that has ended makes room at once, not when all have.
+
+All rows end at the right edge of one cache. Rows that join are read in a batch of their own, whose cache is then laid beside
+the one of the rows that go on; columns in front of the longest row are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+from rap_plugin.engines.hf.cache import lay_together
+from rap_plugin.engines.hf.chat import ModelInputs
+from rap_plugin.engines.hf.decoding import SampledResponse, prefill
+from rap_plugin.engines.hf.draws import cumulative_dtype, draw_tokens
+from rap_plugin.engines.hf.loading import LoadedModel
+from rap_plugin.engines.hf.padding import pad_prompts
+from rap_plugin.engines.turns import Turn
+from rap_plugin.rollout import Sampling
+
+FREE_SHARE = 0.25
+"""Ended rows leave, and others join, when they are this share of the batch: either copies the whole cache once."""
+
+
+class CannotJoin(ValueError):
+    """The model's cache is none that rows can join: it forgets keys, or keeps other things than them."""
+
+
+@dataclass(eq=False)
+class OpenRow:
+    """One turn while its next segment is drawn."""
+
+    turn: Turn
+    response: SampledResponse
+    uniforms: np.ndarray[Any, np.dtype[np.float64]]
+    """One for each token that it may have."""
+    inputs: ModelInputs
+    """What stands in front of the segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefilled:
+    """Rows that have been read and not joined yet."""
+
+    rows: Sequence[OpenRow]
+    cache: Any
+    logits: Tensor
+    """(N, V) of their first tokens."""
+    positions: Tensor
+    """(N,) of their first tokens."""
+
+
+class OpenBatch:
+    """The rows that are drawn now; see the module."""
+
+    def __init__(self, model: LoadedModel, sampling: Sampling, banned: Sequence[int]) -> None:
+        self._model, self._sampling, self._banned = model, sampling, list(banned)
+        self.rows: list[OpenRow] = []
+        """In the order of the batch; some have ended and not left yet."""
+        self._lengths: list[int] = []
+        """Tokens of every row in the cache."""
+        self._cache: Any = None
+        self._logits = self._positions = torch.empty(0)
+
+    @property
+    def running(self) -> int:
+        """Rows that have not ended."""
+        return sum(not row.response.ended for row in self.rows)
+
+    def room(self, size: int) -> int:
+        """How many rows a batch of at most `size` takes now; 0 while letting them join would cost more than it brings."""
+        free = size - self.running
+        return free if free >= FREE_SHARE * min(size, len(self.rows) or size) else 0
+
+    def join(self, rows: Sequence[OpenRow]) -> None:
+        """Reads what stands in front of new rows and draws them from now on. Where it raises, nothing has changed."""
+        model = self._model
+        with torch.inference_mode():
+            batch = pad_prompts([row.inputs for row in rows], model.pad_id, model.network, model.takes_positions)
+            logits, cache = prefill(model, batch)
+            width = batch.inputs["input_ids"].shape[1]
+            if any(type(layer) is not DynamicLayer or layer.keys.shape[-2] != width for layer in cache.layers):
+                raise CannotJoin(f"{type(model.network).__name__}: its cache is not one of plain keys and values")
+            kept = [at for at, row in enumerate(self.rows) if not row.response.ended]
+            self._keep(kept, _Prefilled(rows, cache, logits, batch.next_positions))
+
+    def step(self) -> list[OpenRow]:
+        """Draws one token for every row and reads it; returns the rows that ended with it."""
+        with torch.inference_mode():
+            if self._banned:
+                self._logits[:, self._banned] = -torch.inf
+            wide = cumulative_dtype(self._logits.device)
+            at = [min(len(row.response.token_ids), len(row.uniforms) - 1) for row in self.rows]
+            uniforms = torch.tensor([row.uniforms[one] for row, one in zip(self.rows, at, strict=True)], dtype=wide)
+            sampling = self._sampling
+            drawn = draw_tokens(self._logits, uniforms.to(self._logits.device), sampling.temperature, sampling.top_p)
+            going = [row for row in self.rows if not row.response.ended]
+            tokens = [
+                row.response.accept(token, self._model.end_ids)
+                for row, token in zip(self.rows, drawn.tolist(), strict=True)
+            ]
+            ended = [row for row in going if row.response.ended]
+            if len(ended) == len(going):
+                self.clear()
+            else:
+                self._read(tokens)
+        return ended
+
+    def clear(self) -> list[OpenRow]:
+        """Lets all rows and the cache go; returns the rows that had not ended."""
+        left = [row for row in self.rows if not row.response.ended]
+        self.rows, self._lengths, self._cache = [], [], None
+        self._logits = self._positions = torch.empty(0)
+        return left
+
+    def _read(self, tokens: Sequence[int]) -> None:
+        """One token per row; `_logits` are then those of the next."""
+        device = self._logits.device
+        kept = [at for at, row in enumerate(self.rows) if not row.response.ended]
+        if len(kept) <= (1 - FREE_SHARE) * len(self.rows):
+            self._keep(kept)
+            tokens = [tokens[at] for at in kept]
+        self._lengths = [length + 1 for length in self._lengths]
+        width = self._cache.layers[0].keys.shape[-2] + 1
+        starts = width - torch.tensor(self._lengths, device=device)
+        inputs: dict[str, Any] = {
+            "input_ids": torch.tensor(tokens, device=device)[:, None],
+            "attention_mask": (torch.arange(width, device=device) >= starts[:, None]).long(),
+            "past_key_values": self._cache,
+            "use_cache": True,
+        }
+        axes = len(self.rows[0].inputs.positions)
+        positions = self._positions[:, None]
+        inputs["position_ids"] = positions if axes == 1 else positions.expand(axes, -1, -1)
+        self._logits = self._model.network(**inputs).logits[:, -1]
+        self._positions = self._positions + 1
+
+    def _keep(self, kept: Sequence[int], new: _Prefilled | None = None) -> None:
+        """Goes on with the rows `kept` and with those that join; changes nothing where memory runs out."""
+        joined = new.rows if new else ()
+        lengths = [*(self._lengths[at] for at in kept), *(row.inputs.length for row in joined)]
+        chosen = torch.tensor(kept, device=self._model.network.device, dtype=torch.long)
+        caches = [(self._cache, chosen)] if kept else []
+        caches += [(new.cache, None)] if new else []
+        layers = [
+            lay_together([(cache.layers[at], rows) for cache, rows in caches], max(lengths))
+            for at in range(len(caches[0][0].layers))
+        ]
+        logits = [*([self._logits[chosen]] if kept else []), *([new.logits] if new else [])]
+        positions = [*([self._positions[chosen]] if kept else []), *([new.positions] if new else [])]
+        self._logits, self._positions = torch.cat(logits), torch.cat(positions)
+        self._cache = caches[-1][0]
+        self._cache.layers = layers
+        self.rows, self._lengths = [*(self.rows[at] for at in kept), *joined], lengths
+
+
+def shared_by_rows(model: LoadedModel) -> bool:
+    """Whether rows may join a batch of this model that is at work, as far as is known before its first one."""
+    return model.pads and model.joins and model.takes_positions and not model.own_generate
