@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,10 @@ def prompt_of(message: Sequence[dict[str, str]], dataset: str | None) -> Prompt:
             text += IMAGE + "\n"
         else:
             text += part["value"].replace(IMAGE, "")
-    name = f"{dataset}/{os.path.basename(message[0]['value'])[:80]}"
+    # VLMEvalKit does not say which row it is: an image may have several questions.
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    first = next((os.path.basename(part["value"])[:80] for part in message if part["type"] == "image"), "text")
+    name = f"{dataset}/{first}/{digest}"
     return Prompt(name, "image" if images else "blind", text, tuple(images))
 
 
