@@ -61,6 +61,7 @@ _RESULT = re.compile(r"\b(?:total|difference|sum|answer|result|gap)\s*[:=]\s*\W*
 _ASKS_YEAR = re.compile(r"\b(?:which|what) (?:\w+ )?year\b|^\W*when\b", re.IGNORECASE)
 _RANGE = re.compile(r"\bfrom\W*$", re.IGNORECASE)
 _RATIO = re.compile(r"(?<![\d.:])(\d{1,9}(?:\.\d{1,9})?)\s?:\s?(\d{1,9}(?:\.\d{1,9})?)(?![\d:])")
+_NOT_BUT = re.compile(r"^\W*(?:(?:it is|there are|there is) )?not\s+[\w.,]{1,20}\s*,?\s*but\s+", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*|__([^_\n]{1,120})__")
 _CLAUSE = re.compile(
     r"[,;]\s+(?:and|while|whereas|but|so|which|with|since|because|as|where)\b|;|\bwhile\b|\bwhereas\b|\bbut\b|\bcompared (?:to|with)\b|\bbecause\b",
@@ -132,6 +133,10 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
         found = number_in(text[own[0] : own[1]], asked)
         if found is not None:
             return found if isinstance(found, str) else _moved(found, own[0])
+    instead = _NOT_BUT.match(text)
+    if instead:
+        found = number_in(text[instead.end() :], asked, answer=True)
+        return _moved(found, instead.end()) if isinstance(found, NumberToken) else found
     concluding = None if answer else _CONCLUDING.search(text)
     if concluding:
         found = number_in(text[concluding.end() :], asked)

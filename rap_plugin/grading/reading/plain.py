@@ -27,7 +27,7 @@ _MARKS = re.compile(
 # "(b)" and "option b" name an option as "(B)" does; "f(b)" and "the answer is a dog" do not.
 _SMALL = re.compile(
     r"(?<![\w)\]])[(\[]\s?([a-j])\s?[)\]]|\b[Oo]ption\s([b-j])(?![\w'])|^[ ]{0,8}([a-j])[ ]{0,4}(?:[.):]\s?)?$"
-    r"|\banswer(?:\sis)?[ :]{1,3}([b-j])(?=[ ]{0,4}(?:[.,;)]|$))|^[ ]{0,8}([a-j])[.)](?=\s)",
+    r"|\b(?:answer(?:\sis)?|choose|pick|select)[ :]{1,3}([b-j])(?=[ ]{0,4}(?:[.,;)]|$))|^[ ]{0,8}([a-j])[.)](?=\s)",
     re.MULTILINE,
 )
 

@@ -31,7 +31,7 @@ _CHINESE = re.compile(
 )
 _SHORT: dict[YesNo, re.Pattern[str]] = {
     "yes": re.compile(
-        r"\W*(?:y|(?:it seems|it appears|i think|i believe|i guess|i suppose) so|it is|it does|they (?:are|do)|there (?:is|are)|i do|it has|they have)(?:,[^,]{0,60})?\W*",
+        r"\W*(?:y|(?:it seems|it appears|i think|i believe|i guess|i suppose) so|it (?:looks|seems) like it|it is|it does|they (?:are|do)|there (?:is|are)|i do|it has|they have)(?:,[^,]{0,60})?\W*",
         re.IGNORECASE,
     ),
     "no": re.compile(

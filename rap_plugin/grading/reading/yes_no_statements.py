@@ -59,7 +59,7 @@ _SEE = re.compile(
     re.IGNORECASE,
 )
 _PLACE = re.compile(
-    r"\b(?:in|on|at|under|behind|inside|near|beside)\s+(?:the|this|that)\s+(?:[\w'-]+\s+){0,2}?(?P<place>(?!image\b|picture\b|photo\b)[\w'-]+)\s*\?",
+    r"\b(?:in|on|at|of|under|behind|inside|near|beside)\s+(?:the|this|that)\s+(?:[\w'-]+\s+){0,2}?(?P<place>(?!image\b|picture\b|photo\b)[\w'-]+)\s*\?",
     re.IGNORECASE,
 )
 _EMPTY_PLACE = re.compile(
@@ -67,7 +67,8 @@ _EMPTY_PLACE = re.compile(
     re.IGNORECASE,
 )
 _ONLY = re.compile(
-    r"\W*only\s+(?:an?|the|one|two)\s+(?P<thing>(?:[\w'-]+\s+){1,3}?)(?:is|are|sits?|stands?|lies?|sleeps?)\b",
+    r"\W*(?:there(?:'s| is| are)\s+)?only\s+(?:an?|the|one|two)\s+(?P<thing>(?:[\w'-]+\s+){1,3}?)(?:is|are|sits?|stands?|lies?|sleeps?|in|on|at|under|behind|near)\b"
+    r"|\W*nothing\s+(?P<none>)(?:is|stands?|lies?|can be seen)\b",
     re.IGNORECASE,
 )
 _BUT_THERE = re.compile(
@@ -194,7 +195,7 @@ def _somewhere_else(text: str, question: str) -> YesNo | None:
     if (empty := _EMPTY_PLACE.match(text)) and stem(empty["place"].lower()) == place:
         return "no"
     only = _ONLY.match(text)
-    if only and not _mentions(only["thing"], what) and _mentions(text[only.end() :], {place}):
+    if only and not _mentions(only["thing"] or "", what) and _mentions(text[only.end() :], {place}):
         return "no"
     moved = _BUT_THERE.search(text)
     return "no" if moved and _mentions(text[: moved.start()], what) and not _mentions(moved["where"], {place}) else None

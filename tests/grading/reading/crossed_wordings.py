@@ -48,7 +48,7 @@ CHOSEN: dict[str, tuple[str, ...]] = {
         "{{\"answer\": \"{L}\"}}", "```json\n{{\"answer\": \"{L}\", \"explanation\": \"not {O} since the shape differs\"}}\n```", "{{'answer': '{T}'}}", "<answer>\n{L}\n</answer>", "<think>{O}? no.</think><answer>({L}) {T}</answer>", "$\\boxed{{\\text{{{L}) {T}}}}}$",
         "\\boxed{{\\mathbf{{{L}}}}}", "\\(\\boxed{{{L}}}\\)", "$$\\text{{Answer: }} {L}$$", "\\text{{({L})}}", "***{L}***", "__{L}__", "> {L}", "- {L}", "Answer = {L}", "Correct choice → {L}", "The answer is **{L}**.<|im_end|>", "{L}</s>", "{L}<|eot_id|>", "【答案】{L}",
         "<option>{L}</option>", "<final>{L}</final>", "<final_answer>{L}</final_answer>", "<|begin_of_box|>{L}<|end_of_box|>", "[\"{L}\"]", "\\fbox{{{L}}}", "# {L}", "Ans.: ({L})", "ASSISTANT: The answer is {L}.", "{L}．{T}", "{L}、{T}",
-        "故选{L}", "因此{L}", "综上所述，答案为（{L}）。", "{O}不对，{P}不对，因此{L}", "正解は{L}です。", "La réponse est {L}.", "Die richtige Antwort ist {L}.", "La respuesta correcta es ({L}).", "Final answer is ({L}) {T}",
+        "故选{L}", "因此{L}", "综上所述，答案为（{L}）。", "{O}不对，{P}不对，因此{L}", "正解は{L}です。", "La réponse est {L}.", "Die richtige Antwort ist {L}.", "La respuesta correcta es ({L}).", "Final answer is ({L}) {T}", "Answer: {L}\nConfidence: 90%", "{L}。因为细节一致", "{{\"final_answer\": \"{L}\"}}", "{L} -> {T}", "答：{L}",
     ),
 }  # fmt: skip
 NOT_CHOSEN = (
@@ -105,7 +105,7 @@ PLACED: tuple[tuple[str, str | None], ...] = (
     ("Without a doubt there is a {x} on the {p}.", "yes"), ("Not a single {x} is visible.", "no"), ("A man is holding a {x}.", "yes"), ("There is a {x}, but it is on the {q}.", "no"), ("Only a {y} is on the {p}.", "no"), ("The {p} is empty.", "no"),
     ("Both a {x} and a {y} are on the {p}.", "yes"), ("The answer is not yes.", "no"), ("The answer isn't no.", "yes"), ("There is a {y} and no {x}.", "no"), ("There is no {y} but there is a {x}.", "yes"), ("I don't see a {y}, but I see a {x}.", "yes"), ("No {x}. Only a {y}.", "no"),
     ("There is a {x} on the {p}.", "yes"), ("There is a {y} on the {p}, not a {x}.", "no"), ("I cannot tell whether there is a {x}.", None), ("The {p} is brown.", None), ("Yes and no.", None), ("It is not the case that there is a {x} on the {p}.", "no"), ("I see no {x} anywhere.", "no"),
-    ("There is undoubtedly a {x} on the {p}.", "yes"), ("{{\"answer\": \"no\"}}", "no"), ("Is there a {x} on the {p}?", None), ("Of course not.", "no"), ("A {y} is on the {p}, not a {x}.", "no"),
+    ("There is undoubtedly a {x} on the {p}.", "yes"), ("{{\"answer\": \"no\"}}", "no"), ("Is there a {x} on the {p}?", None), ("Of course not.", "no"), ("There's only a {y} on the {p}.", "no"), ("Nothing is on the {p}.", "no"), ("It looks like it.", "yes"), ("A {y} is on the {p}, not a {x}.", "no"),
 )  # fmt: skip
 COUNTED = (
     # thing counted, another thing, both together
@@ -115,7 +115,7 @@ COUNTED = (
 )
 COUNTS: tuple[tuple[str, str | None], ...] = (
     ("There are 6 {z}: 4 {x} and 2 {y}.", "4"), ("4 {x} and 2 {y}, 6 {z}.", "4"), ("a pair of {x}", "2"), ("There aren't any {x}.", "0"), ("I don't see any {x}.", "0"), ("There are two dozen {x}.", "24"), ("half a dozen {x}", "6"), ("十二", "12"), ("二十四个", "24"), ("一百零五个", "105"),
-    ("答案是三十六。", "36"), ("4 or so", "4"), ("2(1+1) = 4", "4"), ("Adding 1 (left) and 3 (right) gives 4.", "4"), ("There are 4 {x} and 6 {y}.", "4"), ("12:30", None), ("√16", None), ("10²", None), ("3 or 4 {x}", None), ("4<|im_end|>", "4"),
+    ("答案是三十六。", "36"), ("4 or so", "4"), ("2(1+1) = 4", "4"), ("Adding 1 (left) and 3 (right) gives 4.", "4"), ("There are 4 {x} and 6 {y}.", "4"), ("12:30", None), ("√16", None), ("10²", None), ("not 6 but 4", "4"), ("4 {x}, not 6.", "4"), ("3 or 4 {x}", None), ("4<|im_end|>", "4"),
 )  # fmt: skip
 MEASURED = (
     ("What is the total length of the fence in metres?", "metres"),
