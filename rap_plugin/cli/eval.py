@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -59,29 +60,40 @@ OUTCOMES = ("read", "unread", "contradictory")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--outcome", type=click.Choice(OUTCOMES), help="Only answers with this outcome.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of them.")
-def read(file: Path, outcome: str | None, limit: int | None) -> None:
+@click.option(
+    "--judge", metavar="MODEL@URL", help="Ask this OpenAI-compatible server about unread and contradictory answers."
+)
+def read(file: Path, outcome: str | None, limit: int | None, judge: str | None) -> None:
     """Print what was read in every answer of FILE, by which rule, and the words that decided.
 
     FILE is *_samples_*.jsonl of lmms-eval, a prediction file of rap-vlmeval or its *_rap_scores.json, or JSON lines with
-    `response` and `answer` (and `question`, `options`, `kind`, where there are any).
+    `response` and `answer` (and `question`, `options`, `kind`, where there are any). RAP_JUDGE_KEY holds the judge's key.
     """
+    import shutil
     from collections import Counter
 
+    from rap_plugin.errors import RapError
+    from rap_plugin.evaluation.judge import KEY_VARIABLE, VARIABLE, judge_from_environment
     from rap_plugin.evaluation.shown_answers import read_answers
 
+    asked = None
+    if judge is not None:
+        try:
+            asked = judge_from_environment({VARIABLE: judge, KEY_VARIABLE: os.environ.get(KEY_VARIABLE, "")})
+        except RapError as error:
+            raise RapError(str(error).replace(f"{VARIABLE}=", "--judge ").replace(VARIABLE + ":", "--judge:")) from None
+    width = shutil.get_terminal_size((80, 24)).columns
+    marks = (click.style("\0", fg="green", bold=True, reset=False).rstrip("\0"), click.style("", reset=True))
     counts: Counter[str] = Counter()
-    printed = 0
-    for answer in read_answers(file):
+    judged = printed = 0
+    for answer in read_answers(file, asked):
         counts[answer.outcome] += 1
+        judged += bool(answer.record.get("judged"))
         if outcome not in (None, answer.outcome) or (limit is not None and printed >= limit):
             continue
         printed += 1
-        record = answer.record
-        value = f" {record['said']!r}" if record["said"] else ""
-        click.secho(f"{record['id']}  {record['status']}  gold {record['gold']!r}  ", nl=False, bold=True)
-        click.echo(f"{answer.outcome}{value}  {record['reason'] and '(' + record['reason'] + ')'}".rstrip())
-        before, decided, after = answer.context()
-        shown = click.style(f"[{decided}]", fg="green", bold=True) if decided else ""
-        click.echo(f"    {before}{shown}{after}")
+        click.secho(answer.heading(), bold=True)
+        for line in answer.excerpt(width, f"{marks[0]}[", f"]{marks[1]}"):
+            click.echo(line)
     said = ", ".join(f"{counts[name]:,} {name}" for name in OUTCOMES)
-    click.echo(f"{sum(counts.values()):,} answers: {said}")
+    click.echo(f"{sum(counts.values()):,} answers: {said}{f', {judged:,} judged' if asked else ''}")

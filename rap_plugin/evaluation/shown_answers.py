@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.evaluation.benchmarks.base import gold_letter
 from rap_plugin.evaluation.item import BenchmarkItem, Kind
+from rap_plugin.evaluation.judge import Judge
 from rap_plugin.evaluation.measures import record_of
 from rap_plugin.evaluation.predictions import ENDINGS, read_predictions
 from rap_plugin.evaluation.results import FORMAT, VLMEVAL_SCORES
@@ -21,6 +23,8 @@ from rap_plugin.samples.formats.base import RowProblem
 KINDS: tuple[Kind, ...] = ("choice", "yes_no", "number", "maths", "wanted", "covered")
 AROUND = 90
 """Characters shown on either side of what decided."""
+MAX_VALUE = 40
+"""Characters of a gold or an answer that a heading shows."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,28 @@ class ShownAnswer:
             _cut(self.response, end, end + AROUND),
         )
 
+    def heading(self) -> str:
+        """ "7  wrong  gold 'B'  read 'A'  (boxed)"; long values are cut."""
+        record = self.record
+        value = f" {_short(str(record['said']))}" if record["said"] else ""
+        reason = "(judged)" if record.get("judged") else f"({record['reason']})" if record["reason"] else ""
+        return f"{record['id']}  {record['status']}  gold {_short(str(record['gold']))}  {self.outcome}{value}  {reason}".rstrip()
+
+    def excerpt(self, width: int, opening: str = "[", closing: str = "]") -> list[str]:
+        """What decided with what stands around it, in lines of at most `width` characters; the marks around what decided
+        are not counted where they are not the brackets."""
+        before, decided, after = self.context()
+        if not (before + decided + after).strip():
+            return ["    (nothing was said)"]
+        # One character each, so that lines break in the same places in colour and without.
+        marked = f"{before}\0{decided}\1{after}" if decided else before
+        lines = textwrap.wrap(marked, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+        return [line.replace("\0", opening).replace("\1", closing) for line in lines]
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 1] + "…")
+
 
 def _cut(text: str, start: int, end: int, *, mark: bool = False) -> str:
     part = text[max(0, start) : max(0, end)]
@@ -54,15 +80,18 @@ def _cut(text: str, start: int, end: int, *, mark: bool = False) -> str:
     return f"{'…' if mark and start > 0 else ''}{plain}"
 
 
-def read_answers(path: Path) -> Iterator[ShownAnswer]:
+def read_answers(path: Path, judge: Judge | None = None) -> Iterator[ShownAnswer]:
     """The answers of a file: samples of lmms-eval (.jsonl), scores or predictions of rap-vlmeval, or JSON lines with
     `response` and `answer` (and, where there are any, `question`, `options`, `kind`, `precision`, `id`), which are scored now.
 
-    Raises RapError when the file is none of these.
+    A judge is asked about answers that are scored now and are unread, contradictory or undecided. Raises RapError when the
+    file is none of these.
     """
     if path.suffix == ".jsonl":
-        yield from _from_lines(path)
+        yield from _from_lines(path, judge)
         return
+    if judge is not None:
+        raise RapError(f"{path}: its answers are scored already; a judge is asked where they are scored (RAP_JUDGE)")
     scores, predictions = _files_of_a_prediction(path)
     records = _load(scores).get("records", [])
     responses = dict(read_predictions(predictions))
@@ -98,13 +127,13 @@ def _load(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _from_lines(path: Path) -> Iterator[ShownAnswer]:
+def _from_lines(path: Path, judge: Judge | None) -> Iterator[ShownAnswer]:
     """Lines that are no answers are left out; a file without any is an error."""
     count = 0
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                shown = _from_line(line, number)
+                shown = _from_line(line, number, judge)
                 if shown is not None:
                     count += 1
                     yield shown
@@ -116,7 +145,7 @@ def _from_lines(path: Path) -> Iterator[ShownAnswer]:
         )
 
 
-def _from_line(line: str, number: int) -> ShownAnswer | None:
+def _from_line(line: str, number: int, judge: Judge | None) -> ShownAnswer | None:
     try:
         row = json.loads(line)
     except ValueError:
@@ -129,7 +158,7 @@ def _from_line(line: str, number: int) -> ShownAnswer | None:
     if not isinstance(row.get("response"), str):
         return None
     item = item_of_row(row, str(number))
-    grade = score_response(item, row["response"])
+    grade = score_response(item, row["response"], judge if item.gold else None)
     record = record_of(item, [grade])
     if not item.gold:
         record["status"] = "-" if grade.outcome == "read" else "unread"

@@ -15,6 +15,7 @@ from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import record_of
 from rap_plugin.evaluation.scoring import score_response
 from rap_plugin.evaluation.shown_answers import ShownAnswer, item_of_row, read_answers
+from tests.evaluation.judge_server import Server
 
 GLOVE = BenchmarkItem("7", "Which?\n(A) rubber\n(B) kevlar", "B", "choice", ("rubber", "kevlar"))
 RESPONSES = ("It is woven.\nThe answer is (B).", "I am sorry, I see no glove.", "\\boxed{A}")
@@ -102,3 +103,43 @@ def test_a_file_without_answers_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "m_RAP_VStar_rap_scores.json").write_text("{}")
     with pytest.raises(RapError, match="are not beside it"):
         list(read_answers(tmp_path / "m_RAP_VStar_rap_scores.json"))
+
+
+def test_what_is_shown_fits_the_width_of_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "The glove is woven from yellow thread. " * 8
+    rows = [
+        {"question": GLOVE.question, "answer": "B", "response": f"{long}The answer is (B). {long}"},
+        {"question": "Say it.", "answer": "9", "response": "1, " * 200},
+        {"question": GLOVE.question, "answer": "B", "response": ""},
+    ]
+    output = run(str(lines(tmp_path / "a.jsonl", rows)))
+    assert max(map(len, output)) <= 80
+    assert any("[answer is (B)]" in line for line in output)
+    assert "    (nothing was said)" in output
+
+
+def test_a_judge_is_asked_about_unread_answers_only(tmp_path: Path) -> None:
+    server = Server()
+    rows = [{"id": i, "question": GLOVE.question, "answer": "B", "response": r} for i, r in enumerate(RESPONSES)]
+    path = str(lines(tmp_path / "a.jsonl", rows))
+    try:
+        output = run(path, "--judge", f"small-judge@{server.url}")
+    finally:
+        server.close()
+    assert len(server.asked) == 1
+    assert [line for line in output if line.endswith("(judged)")] == ["1  right  gold 'B'  read  (judged)"]
+    assert output[-1] == "3 answers: 3 read, 0 unread, 0 contradictory, 1 judged"
+
+
+def test_a_judge_that_cannot_be_asked_is_one_line(tmp_path: Path) -> None:
+    scored = tmp_path / "m_rap_scores.json"
+    scored.write_text("{}")
+    server = Server()
+    try:
+        for judge, problem in (("no-url", "--judge no-url"), (f"small-judge@{server.url}", "scored already")):
+            done = CliRunner().invoke(cli, ["eval", "read", str(scored), "--judge", judge])
+            assert isinstance(done.exception, RapError)
+            assert problem in str(done.exception)
+    finally:
+        server.close()
