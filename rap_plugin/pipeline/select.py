@@ -64,6 +64,9 @@ class RunResult:
     """Rollouts that the engine was asked for now."""
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"<RunResult {str(self.run)!r}: {self.selection!r}, {self.sampled:,} rollouts sampled now>"
+
 
 def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quiet: bool = False) -> RunResult:
     """`rap select`: from a pool to a run directory. Whatever the directory already holds is used, not repeated.

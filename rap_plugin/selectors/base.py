@@ -76,6 +76,10 @@ class Selection:
     decision: Decision
     quarantine: list[Quarantined]
 
+    def __repr__(self) -> str:
+        chosen = int(self.decision.chosen.sum())
+        return f"<Selection: {chosen:,} of {len(self.table):,} samples, {len(self.quarantine):,} in quarantine>"
+
     def digest(self) -> str:
         """Names what was decided, and under which options: the report and the card carry it, so that they can be told
         from those of another decision. 16 hexadecimal digits.
