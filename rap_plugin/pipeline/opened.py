@@ -30,7 +30,7 @@ from rap_plugin.selectors.base import Selection
 if TYPE_CHECKING:
     import datasets
 
-OPTIONS = tuple(f"{name}." for name in RunConfig.model_fields if name not in ("r3", "plugins")) + ("plugins",)
+OPTIONS = tuple(name if name == "plugins" else f"{name}." for name in RunConfig.model_fields if name != "r3")
 """Options that `select` takes: all but those of `rap r3`."""
 
 DECIDABLE = ("selection.", "ace.")
