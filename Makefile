@@ -5,13 +5,14 @@
 # make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
 # make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
 # make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job: about half an hour
+# make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl r3 test lint gpu families generated cluster clean
+.PHONY: demo trl r3 test lint gpu families generated cluster release clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -31,6 +32,9 @@ gpu:
 cluster: $(VENV)/.hosts
 	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/executors/test_ray_job.py \
 	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py
+
+release:
+	PYTHON=$(PYTHON) scripts/release_check.sh
 
 families: $(VENV)/.hosts
 	OMP_NUM_THREADS=2 $(BIN)/python scripts/write_family_table.py
