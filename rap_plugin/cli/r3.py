@@ -181,6 +181,21 @@ def _print_looks(run: str) -> None:
         for name, part in found["accuracy_by_crops"].items()
     ]
     _print_table(rows)
+    if "official" in found:
+        _print_official(found["official"])
+
+
+def _print_official(found: dict[str, Any]) -> None:
+    """A benchmark's own measures, in per cent."""
+    if "problem" in found:
+        click.echo(f"\n{found['title']}: its own measures cannot be told ({found['problem']})")
+        return
+    click.echo(f"\n{found['title']}, by its own rules, {found['rows']:,} of {found['of']:,} rows")
+    shown = [
+        [f"{name} (headline)" if name == found["headline"] else name, "-" if value is None else f"{100 * value:.1f} %"]
+        for name, value in found["measures"].items()
+    ]
+    _print_table(shown)
 
 
 def _share(part: dict[str, Any]) -> str:

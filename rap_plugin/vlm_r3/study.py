@@ -19,6 +19,7 @@ from rap_plugin.vlm_r3.evidence_boxes import known_boxes
 from rap_plugin.vlm_r3.faithfulness import Faithfulness, measure_faithfulness
 from rap_plugin.vlm_r3.interventions import INTERVENTIONS
 from rap_plugin.vlm_r3.measures import Share, accuracy_by_looks, looks_of, share_text
+from rap_plugin.vlm_r3.official import official_measures
 from rap_plugin.vlm_r3.pages import faithfulness_page
 from rap_plugin.vlm_r3.rows import GradedRow, accuracy, graded_rows
 from rap_plugin.vlm_r3.run import run_pool
@@ -65,15 +66,20 @@ def study_run(
 
 
 def looks_of_run(run: str | Path) -> dict[str, Any]:
-    """Accuracy, crops per answer, share of valid boxes and accuracy against the number of crops; needs no engine."""
+    """Accuracy, crops per answer, share of valid boxes, accuracy against the number of crops; needs no engine.
+
+    `official` holds the benchmark's own measures where the pool is a prepared part of one.
+    """
     run = Path(run)
-    read_run(run)
+    about = read_run(run)
     with files.open_store(run) as store:
         rows = graded_rows(store, _own_probe(store, run))
+        official = official_measures(run, about, store, rows)
     return {
         "accuracy": Share(*accuracy(list(rows.values()))).as_dict(),
         **looks_of([row.trace for row in rows.values()]),
         "accuracy_by_crops": {name: share.as_dict() for name, share in accuracy_by_looks(rows).items()},
+        **({} if official is None else {"official": official}),
     }
 
 

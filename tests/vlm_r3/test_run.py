@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from click.testing import CliRunner
 
 from rap_plugin.cli import cli
 from rap_plugin.errors import RapError
+from rap_plugin.evaluation import BenchmarkItem
+from rap_plugin.evaluation.prepared_data import SCHEMA, row_of
 from rap_plugin.vlm_r3.study import looks_of_run
 from tests.vlm_r3 import looker as script
 
@@ -162,3 +165,38 @@ def test_faithfulness_compares_the_same_problems_with_other_crops(made) -> None:
 def test_a_run_without_region_rows_says_so(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["r3", "looks", str(tmp_path)])
     assert isinstance(done.exception, RapError)
+
+
+def test_a_prepared_benchmark_is_also_measured_by_its_own_rules(looker: Path, tmp_path: Path) -> None:
+    """MMVP: four pairs, of which the looker gets both images of the first, one of the second and third, none of the fourth."""
+    wrong = {3, 4, 6, 7}
+    folder = tmp_path / "mmvp"
+    folder.mkdir()
+    rows = [
+        row_of(
+            BenchmarkItem(
+                id=str(number + 1),
+                question=script.question(number),
+                gold="ABCD"[(number + (number in wrong)) % 4],
+                kind="choice",
+                groups={"pair": str(number // 2)},
+            ),
+            encoded(number),
+        )
+        for number in range(8)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "test.parquet")
+    (folder / "manifest.json").write_text(json.dumps({"layout": 1, "benchmark": "mmvp", "parts": {}}))
+    done = CliRunner().invoke(cli, arguments(folder / "test.parquet", looker, tmp_path / "run"))
+    assert done.exit_code == 0, done.output
+    assert "accuracy                       50.0 %" in done.output
+    assert "boxes that are valid           100.0 %" in done.output
+    assert "MMVP, by its own rules, 8 of 8 rows" in done.output
+    assert "pair_accuracy (headline)  25.0 %" in done.output
+    official = looks_of_run(tmp_path / "run")["official"]
+    assert official["measures"] == {"accuracy": 0.5, "unread": 0.0, "pair_accuracy": 0.25}
+    shutil.move(folder, tmp_path / "away")
+    told = CliRunner().invoke(cli, ["r3", "looks", str(tmp_path / "run")])
+    assert told.exit_code == 0
+    assert "accuracy                       50.0 %" in told.output
+    assert "MMVP" not in told.output
