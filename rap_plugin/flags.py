@@ -25,6 +25,7 @@ FLAGS = {
     "sampling.max_new_tokens": "--max-new-tokens",
     "sampling.seed": "--seed",
     "sampling.curtail": "--curtail",
+    "sampling.budget_rollouts": "--budget-rollouts",
     "prompt.instruction": "--instruction",
     "prompt.system": "--system",
     "prompt.blind": "--blind",

@@ -6,6 +6,7 @@ documentation's tests are all made from these models.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -99,6 +100,32 @@ class SamplingConfig(Section):
         description="stop sampling a sample once its verdict is settled; default: on where no verdict depends on other "
         "samples (random, band, RAP without DRM)",
     )
+    budget_rollouts: float | str | None = Field(
+        None,
+        description="score by instalments: so many rollouts in all, or a share of all as in 0.4 or 40%; spent where a "
+        "verdict is open",
+    )
+
+    @field_validator("budget_rollouts", mode="before")
+    @classmethod
+    def _number_or_share(cls, given: Any) -> float | None:
+        if given is None:
+            return None
+        text = str(given).strip()
+        try:
+            value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf or (value > 1 and (text.endswith("%") or value != int(value))):
+            raise ValueError("a number of rollouts is expected, or a share of them as in 0.4 or 40%")
+        return value
+
+    def rollouts_of_budget(self, whole: int) -> int | None:
+        """The budget as a number of rollouts, where all of them are `whole`; None without a budget."""
+        if self.budget_rollouts is None:
+            return None
+        value = float(self.budget_rollouts)
+        return min(whole, int(value) if value > 1 else max(1, int(value * whole + 0.5)))
 
 
 class PromptConfig(Section):

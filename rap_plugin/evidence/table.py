@@ -103,11 +103,17 @@ class EvidenceTable:
 
 @names_damage
 def read_table(
-    store: EvidenceStore, probes: Mapping[Arm, int], rollouts: int, statistics: Sequence[StatisticName] = ()
+    store: EvidenceStore,
+    probes: Mapping[Arm, int],
+    rollouts: int,
+    statistics: Sequence[StatisticName] = (),
+    *,
+    partial: bool = False,
 ) -> EvidenceTable:
     """Reads the columns: one scan over the numbers of all rollouts.
 
-    `statistics` come with the same scan.
+    `statistics` come with the same scan. `partial` keeps samples that lack a grade in some arm, for rules that can do
+    with part of the rollouts.
 
     `rollouts` is M; stored rollouts with an index of M or above are left out, so that a run with a smaller
     M reads the same evidence.
@@ -148,7 +154,7 @@ def read_table(
 
     pictured = images > 0
     complete = np.logical_and.reduce([counts.stored >= rollouts for counts in arms.values()]) & (ungraded == 0)
-    usable = np.logical_and.reduce([counts.graded > 0 for counts in arms.values()])
+    usable = np.logical_and.reduce([counts.graded > 0 for counts in arms.values()]) | partial
     keep = ~pictured | usable
     failed = [
         Quarantined(int(rows[i]), *_failure(store, probes, arms, i, int(numbers[i])), id=str(ids[i]))

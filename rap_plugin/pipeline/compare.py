@@ -21,6 +21,7 @@ from rap_plugin.evidence.table import ArmCounts, Numbers
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
+from rap_plugin.posterior.completion import reduced
 from rap_plugin.rollout import Arm
 from rap_plugin.selectors.base import Selection
 from rap_plugin.selectors.curtailed import decide, stopped
@@ -235,7 +236,7 @@ def resample(
             table,
             arms={arm: _drawn(rollouts[arm], picks[arm]) for arm in table.arms},
             statistics={
-                (column, over): _reduced(
+                (column, over): reduced(
                     np.take_along_axis(rollouts["image"].statistics[column], picks["image"], axis=1), over
                 )
                 for column, over in wanted.items()
@@ -275,18 +276,6 @@ def _drawn(rollouts: RolloutColumns, picks: NDArray[np.int64]) -> ArmCounts:
 def _interval(values: Numbers) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975]).tolist()
     return low, high
-
-
-def _reduced(values: Numbers, over: str) -> Numbers:
-    """max or mean over the measured rollouts of each row; NaN where none is."""
-    measured = ~np.isnan(values)
-    none = ~measured.any(axis=1)
-    if over == "max":
-        found: Numbers = np.where(measured, values, -np.inf).max(axis=1)
-    else:
-        found = np.where(measured, values, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
-    found[none] = np.nan
-    return found
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

@@ -12,6 +12,14 @@ def active_stopping_rule(config: RunConfig) -> StoppingRule | None:
 
     Raises RapError where curtailment is asked for but the selector's definition needs every rollout.
     """
+    if config.sampling.budget_rollouts is not None:
+        if config.sampling.curtail:
+            raise RapError(
+                Option("sampling.curtail"),
+                ": scoring by instalments stops where a verdict is settled as it is; drop it, or ",
+                Option("sampling.budget_rollouts"),
+            )
+        return None
     rule = find_stopping_rule(config)
     if config.sampling.curtail is None:
         return rule if curtails_by_default(config) else None

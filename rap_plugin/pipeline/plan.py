@@ -59,8 +59,13 @@ def plan_sampling(
     executor: Executor,
     samples: Sequence[PoolSample],
     wanted: Mapping[Arm, Mapping[int, int]],
+    asked: Mapping[Arm, Mapping[int, int]] | None = None,
 ) -> Iterator[Batch]:
-    """The batches that sample what is wanted: per arm, bit sets of rollout indices by sample."""
+    """The batches that sample what is wanted: per arm, bit sets of rollout indices by sample.
+
+    `asked` says how many rollouts of each sample an instalment asks for, those that are stored by now among them; without
+    it batches are cut as for all rollouts of all samples.
+    """
     by_id = {sample.id: sample for sample in samples}
     partner_of: Mapping[str, str] = {}
     if config.prompt.blind == "shuffle":
@@ -72,10 +77,14 @@ def plan_sampling(
                 f" shuffle gives every sample the images of another one, and this pool {has}; take drop, blank or noise",
             )
     streams = executor.streams
+    if asked is not None:
+        samples = [sample for sample in samples if any(sample.sample in some for some in asked.values())]
+    every = dict.fromkeys((sample.sample for sample in samples), config.sampling.rollouts)
     for window in _windows(samples, STREAMED_WINDOW if streams else WINDOW):
         rows = tuple(sample.row for sample in window if any(sample.sample in some for some in wanted.values()))
         for arm in (arm for arm in SAMPLED if arm in wanted):
-            for group in ([sample] for sample in window) if streams else _groups(config, executor, window):
+            responses = every if asked is None else asked.get(arm, {})
+            for group in ([sample] for sample in window) if streams else _groups(config, executor, window, responses):
                 items = []
                 for sample in group:
                     bits = wanted[arm].get(sample.sample, 0)
@@ -111,7 +120,8 @@ def plan_measuring(
     """The batches that measure stored responses: rollout indices by sample."""
     for window in _windows(samples, WINDOW):
         rows = tuple(sample.row for sample in window if sample.sample in wanted)
-        for group in _groups(config, executor, window):
+        every = dict.fromkeys((sample.sample for sample in window), config.sampling.rollouts)
+        for group in _groups(config, executor, window, every):
             items = tuple(
                 BatchItem(
                     sample.sample,
@@ -132,10 +142,20 @@ def _windows(samples: Sequence[PoolSample], size: int) -> Iterator[Sequence[Pool
         yield samples[start : start + size]
 
 
-def _groups(config: RunConfig, executor: Executor, window: Sequence[PoolSample]) -> Iterator[Sequence[PoolSample]]:
-    """A window's samples, alike in size, in groups of about the wanted number of responses."""
-    responses = config.model.batch_size or executor.batch_size
-    size = max(1, responses // config.sampling.rollouts)
-    ordered = sorted(window, key=lambda sample: (sample.pixels, len(sample.question), sample.id))
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+def _groups(
+    config: RunConfig, executor: Executor, window: Sequence[PoolSample], responses: Mapping[int, int]
+) -> Iterator[Sequence[PoolSample]]:
+    """A window's samples, alike in size, in groups of about the wanted number of responses; those with none are left out."""
+    most = config.model.batch_size or executor.batch_size
+    group: list[PoolSample] = []
+    held = 0
+    for sample in sorted(window, key=lambda sample: (sample.pixels, len(sample.question), sample.id)):
+        new = responses.get(sample.sample, 0)
+        if group and held + new > most:
+            yield group
+            group, held = [], 0
+        if new:
+            group.append(sample)
+            held += new
+    if group:
+        yield group

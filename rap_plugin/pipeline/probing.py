@@ -50,6 +50,10 @@ class Prober:
     """What this run has asked for: a failure waits for the next run."""
 
 
+Goals = Mapping[Arm, Mapping[int, int]]
+"""By arm and number of a sample: rollouts that it is brought to."""
+
+
 @dataclass(frozen=True)
 class Tried:
     """Rollouts by sample as bit sets, of each arm and of the attention pass."""
@@ -129,8 +133,9 @@ def probe_pool(prober: Prober, probes: Mapping[Arm, int]) -> int:
 
     Fresh batches are graded on the way; `grade_pending` completes what an interrupted run left ungraded.
     """
-    rollouts = prober.config.sampling.rollouts
-    return _probe(prober, probes, dict.fromkeys(probes, rollouts), None, "sample rollouts")
+    numbers = [sample.sample for sample in prober.store.samples() if sample.images > 0]
+    every = dict.fromkeys(numbers, prober.config.sampling.rollouts)
+    return _probe(prober, probes, dict.fromkeys(probes, every), name="sample rollouts")
 
 
 def probe_waves(
@@ -147,24 +152,34 @@ def probe_waves(
         still_open = find_open() | _to_retry(prober, probes)
         if not still_open:
             break
-        total += _probe(prober, probes, {arm: goal}, still_open, f"{arm} arm to {goal}")
+        total += _probe(prober, probes, {arm: dict.fromkeys(still_open, goal)}, name=f"{arm} arm to {goal}")
     return total
 
 
-def _probe(
-    prober: Prober, probes: Mapping[Arm, int], goals: Mapping[Arm, int], only: set[int] | None, name: str
-) -> int:
+def probe_instalments(prober: Prober, probes: Mapping[Arm, int], find_next: Callable[[], tuple[Goals, Goals]]) -> int:
+    """Samples instalment after instalment until `find_next` names no further rollouts; returns the rollouts.
+
+    It tells the goals of the instalment, and how many rollouts of each sample it asks for.
+    """
+    grade_pending(prober.store, prober.grader, list(probes.values()))
+    total = number = 0
+    # A rollout that has failed in this run waits for the next one: where nothing else is missing, the instalments end.
+    while sampled := _probe(prober, probes, *find_next(), name=f"instalment {number + 1}"):
+        total, number = total + sampled, number + 1
+    return total
+
+
+def _probe(prober: Prober, probes: Mapping[Arm, int], goals: Goals, asked: Goals | None = None, *, name: str) -> int:
+    """Samples what is missing to these goals; returns the rollouts."""
     samples = [sample for sample in prober.store.samples() if sample.images > 0]
-    full = {arm: (1 << goals.get(arm, 0)) - 1 for arm in probes}
     attempts = prober.config.sampling.attempts
     finished = {arm: prober.store.finished(probes[arm], attempts) for arm in probes}
     wanted = {
         arm: {
             sample.sample: bits
             for sample in samples
-            if (only is None or sample.sample in only)
-            and (
-                bits := full[arm]
+            if (
+                bits := ((1 << goals.get(arm, {}).get(sample.sample, 0)) - 1)
                 & ~finished[arm].get(sample.sample, 0)
                 & ~prober.tried.rollouts[arm].get(sample.sample, 0)
             )
@@ -174,8 +189,9 @@ def _probe(
     missing = sum(bits.bit_count() for by_sample in wanted.values() for bits in by_sample.values())
     if missing:
         _start(prober, probes)
+    plan = plan_sampling(prober.store, prober.config, prober.executor, samples, wanted, asked)
     with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
-        _sample(prober, probes, plan_sampling(prober.store, prober.config, prober.executor, samples, wanted), advance)
+        _sample(prober, probes, plan, advance)
     if prober.config.measures_attention and prober.executor.measures_attention:
         _measure(prober, probes["image"], samples)
     return missing

@@ -19,11 +19,19 @@ from rap_plugin.executors import Executor, open_executor
 from rap_plugin.executors.batches import SampleReader
 from rap_plugin.executors.local import LocalExecutor
 from rap_plugin.grading import Grader
-from rap_plugin.pipeline import curtailment
+from rap_plugin.pipeline import curtailment, instalments
 from rap_plugin.pipeline.finish import finish
 from rap_plugin.pipeline.grading import grade_rest, grader_key, make_grader
 from rap_plugin.pipeline.plan import shared_images
-from rap_plugin.pipeline.probing import FACTS, Prober, find_probes, probe_keys, probe_pool, probe_waves
+from rap_plugin.pipeline.probing import (
+    FACTS,
+    Prober,
+    find_probes,
+    probe_instalments,
+    probe_keys,
+    probe_pool,
+    probe_waves,
+)
 from rap_plugin.pipeline.selection import make_selection, open_samples
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.progress import step
@@ -48,7 +56,7 @@ IDENTITY = ("pool", "model", "prompt", "sampling", "r3")
 FREE = {
     "pool": {"facts"},
     "model": {"batch_size", "options", "device"},
-    "sampling": {"rollouts", "curtail", "attempts"},
+    "sampling": {"rollouts", "curtail", "budget_rollouts", "attempts"},
     "r3": {"rollouts", "boxes"},
 }
 """Options of those sections that change how much or how fast is sampled, not what: stored rollouts stay good."""
@@ -118,7 +126,10 @@ def select_with(
         probes = find_probes(store, config, identity, make=True)
         prober = Prober(store, config, executor, grader, reader, get_plugins().manager.hook, quiet)
         rule = curtailment.active_stopping_rule(config)
-        if rule is None:
+        if config.sampling.budget_rollouts is not None:
+            planned = instalments.Instalments(store, config, probes, registry)
+            sampled = probe_instalments(prober, probes, planned.find_next)
+        elif rule is None:
             sampled = probe_pool(prober, probes)
         else:
             find_open = partial(open_samples, store, config, probes, registry, rule)

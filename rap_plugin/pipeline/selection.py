@@ -9,16 +9,17 @@ from rap_plugin.config import RunConfig
 from rap_plugin.errors import Command, RapError
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import EvidenceTable, read_table
-from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
+from rap_plugin.pipeline import instalments
 from rap_plugin.pipeline.failures import failure_notes
 from rap_plugin.pipeline.probing import find_probes
+from rap_plugin.pipeline.statistics import statistics_of
 from rap_plugin.plugins import Registry, get_plugins, load_plugin_files
 from rap_plugin.report.responses import response_notes
 from rap_plugin.rollout import Arm
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import config_of, identity_of, read_run
 from rap_plugin.selectors import curtailed
-from rap_plugin.selectors.base import Scores, Selection
+from rap_plugin.selectors.base import Decision, Scores, Selection
 from rap_plugin.selectors.stopping import StoppingRule
 
 
@@ -42,6 +43,8 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
 
     Samples may lack rollouts only where their verdicts are settled without them.
     """
+    if config.sampling.budget_rollouts is not None:
+        return _with_quarantine(store, config, *instalments.decide(store, config, probes, registry))
     table = _read_table(store, config, probes)
     scorers = registry.things["scorers"]
     if still_open := curtailed.count_open(table, config, scorers):
@@ -53,17 +56,22 @@ def make_selection(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm,
     decision, scores = curtailed.decide(table, config, scorers, registry.get("selectors", config.selection.selector))
     if table.incomplete:
         decision.notes.append(curtailed.saving(table))
+    return _with_quarantine(store, config, table, decision, scores)
+
+
+def _with_quarantine(
+    store: EvidenceStore, config: RunConfig, table: EvidenceTable, decision: Decision, scores: Scores
+) -> Selection:
+    """The selection with what else a user should know of its responses and failures."""
     decision.notes.extend(response_notes(table, config))
-    failures = store.failures(list(probes.values()), config.sampling.rollouts, config.sampling.attempts)
+    failures = store.failures(list(table.probes.values()), config.sampling.rollouts, config.sampling.attempts)
     decision.notes.extend(failure_notes(failures))
     quarantine = sorted([*store.quarantine(), *table.failed], key=lambda item: item.row)
     return Selection(config, table, scores, decision, quarantine)
 
 
 def _read_table(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm, int]) -> EvidenceTable:
-    psi = Variant(config.ace.reduction, config.ace.heads, config.ace.window).column
-    statistics = [(psi, config.ace.over_rollouts), (ENTROPY_COLUMN, "mean")]
-    return read_table(store, probes, config.sampling.rollouts, statistics)
+    return read_table(store, probes, config.sampling.rollouts, statistics_of(config))
 
 
 def open_samples(

@@ -65,6 +65,15 @@ def _reads_image_only(score: str) -> bool:
     return known is not None and known.arms == ("image",)
 
 
+def reads_blind(config: RunConfig) -> bool:
+    """Whether the selector looks at rollouts without the image. Of those of plugins nothing is known, so they do."""
+    options = config.selection
+    if options.selector == "top":
+        known = BUILTIN_SCORERS.get(options.score)
+        return known is None or "blind" in known.arms
+    return options.selector not in ("random", "band", "limr", "gap")
+
+
 def curtails_by_default(config: RunConfig) -> bool:
     """Whether curtailment is on without being asked for: where no verdict depends on other samples' evidence.
 
