@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "evidence": WORDS | {"grading", "samples"},
     "scorers": WORDS | {"evidence"},
     "selectors": WORDS | {"evidence", "samples", "scorers"},
-    "posterior": WORDS | {"evidence", "scorers", "selectors"},
+    "posterior": WORDS | {"evidence", "plugins", "scorers", "selectors"},
     "engines": WORDS | {"evidence", "samples"},
     "hookspecs": WORDS,
     "builtins": {"engines", "grading", "hookspecs", "samples", "scorers", "selectors"},

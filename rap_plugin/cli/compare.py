@@ -27,12 +27,13 @@ MOST_SHOWN = 60
 def command(runs: tuple[str, ...], draws: int, seed: int, out: str | None, as_json: bool, quiet: bool) -> None:
     """Compare the selections of one or more RUNs: what they share, where verdicts move, how far chance decided.
 
-    Stability comes from a bootstrap: every sample's rollouts are drawn again from themselves and decided again.
+    Stability comes from a bootstrap: every sample's rollouts are drawn again from themselves and decided again. The
+    posterior says what another full run would select; it needs no full evidence.
     """
     from rap_plugin.pipeline import compare
     from rap_plugin.progress import step
 
-    with step("resample", draws * len(runs), "selections", quiet=quiet) as advance:
+    with step("resample", 2 * draws * len(runs), "selections", quiet=quiet) as advance:
         comparison = compare.compare_runs(runs, draws=draws, seed=seed, on_draw=advance)
     if out is not None:
         compare.write_probabilities(comparison, Path(out))
@@ -53,9 +54,23 @@ def _show(comparison: Comparison) -> None:
             f"  {view.chosen:,} of {view.usable:,} samples selected ({view.chosen / max(view.usable, 1):.1%})"
         )
         if view.stopped:
+            by_instalments = view.selection.config.sampling.budget_rollouts is not None
+            kind, rest = (
+                ("by instalments", "without a budget") if by_instalments else ("curtailed", "with `--no-curtail`")
+            )
             console.print(
-                f"  curtailed: sampling stopped early for {view.stopped:,} samples, so their rollouts cannot be resampled; "
-                "`rap select --no-curtail` samples the rest",
+                f"  {kind}: sampling stopped early for {view.stopped:,} samples, so their rollouts cannot be resampled; "
+                f"`rap select` {rest} samples the rest",
+                soft_wrap=True,
+                markup=False,
+            )
+        if view.forecast is not None:
+            low, high = view.forecast.agreement_interval
+            means = ", ".join(f"{value:.2f} {arm}" for arm, value in view.forecast.success.items())
+            console.print(
+                f"  posterior: another full run is expected to overlap by {view.forecast.agreement:.1%} ({low:.1%} to "
+                f"{high:.1%}); {view.forecast.firm:,} selected samples are firm, {view.forecast.open:,} samples are open; mean "
+                f"success of the selected: {means}",
                 soft_wrap=True,
                 markup=False,
             )
@@ -87,6 +102,8 @@ def _show(comparison: Comparison) -> None:
         else:
             ranks += f" over {pair.common:,} common samples"
         console.print(f"  rank correlation of discrepancy {ranks}", soft_wrap=True)
+        if pair.posterior_spearman is not None:
+            console.print(f"  rank correlation of its posterior means {pair.posterior_spearman:.3f}", soft_wrap=True)
         for name, values in pair.differ.items():
             shown = [json.dumps(value, ensure_ascii=False) for value in values]
             console.print(f"  {name}: {' and '.join(_short(value) for value in shown)}", soft_wrap=True, markup=False)

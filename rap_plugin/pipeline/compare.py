@@ -19,6 +19,7 @@ from rap_plugin.evidence.rollouts import RolloutColumns, read_rollouts
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import ArmCounts, Numbers
 from rap_plugin.evidence.variants import ENTROPY_COLUMN, Variant
+from rap_plugin.pipeline.forecast import FIRM, Forecast, forecast
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.posterior.completion import reduced
@@ -27,8 +28,6 @@ from rap_plugin.selectors.base import Selection
 from rap_plugin.selectors.curtailed import decide, stopped
 
 DRAWS = 200
-FIRM = 0.9
-"""A sample that at least this share of the resampled selections has is firmly in."""
 
 QUARANTINE = "quarantine"
 ABSENT = "not in the pool"
@@ -71,6 +70,8 @@ class RunView:
     thresholds: dict[str, float]
     stability: Stability | None
     """None without draws, and of a curtailed run."""
+    forecast: Forecast | None
+    """What another full run would select; None without draws."""
     stopped: int
     """Samples whose sampling stopped early: their missing rollouts cannot be drawn again, so that there is no bootstrap."""
     selection: Selection = field(repr=False)
@@ -92,6 +93,8 @@ class Pair:
     """Common samples with a discrepancy in both runs: those whose sampling stopped early have none."""
     spearman: float | None
     """Rank correlation of discrepancy over the common samples; None where it is not defined or not known of all."""
+    posterior_spearman: float | None
+    """Rank correlation of the posterior means of D, which partly sampled samples have too; None without draws."""
     flow: dict[str, dict[str, int]]
     """Samples by verdict in the first and verdict in the second run."""
     differ: dict[str, tuple[Any, Any]]
@@ -111,7 +114,8 @@ def compare_runs(
 ) -> Comparison:
     """Compares finished runs pair by pair, and resamples each one's rollouts `draws` times (0: not at all).
 
-    Raises RapError for a folder that is no finished run. Cost: one decision per draw and run.
+    As many full runs are drawn from the posterior. Raises RapError for a folder that is no finished run. Cost: two
+    decisions per draw and run.
     """
     if not runs:
         raise RapError("no run given; name at least one run directory")
@@ -132,6 +136,7 @@ def compare_runs(
                     decision.counts(),
                     decision.thresholds,
                     resample(store, selection, draws, seed, on_draw) if draws and not early else None,
+                    forecast(store, selection, draws, seed, on_draw) if draws else None,
                     early,
                     selection,
                 )
@@ -161,6 +166,9 @@ def compare_pair(one: RunView, other: RunView) -> Pair:
         both / either if either else 1.0,
         known,
         None if partial else spearman(*gains),
+        spearman(one.forecast.discrepancy[at], other.forecast.discrepancy[there])
+        if one.forecast is not None and other.forecast is not None
+        else None,
         {verdict: dict(sorted(counts.items())) for verdict, counts in sorted(flow.items())},
         _differing(first.config, second.config),
     )
@@ -295,6 +303,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "counts": view.counts,
                 "thresholds": view.thresholds,
                 "stability": stability,
+                "forecast": None if view.forecast is None else view.forecast.as_json(),
                 "stopped": view.stopped,
             }
         )

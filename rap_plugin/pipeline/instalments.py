@@ -14,7 +14,7 @@ from rap_plugin.plugins import Registry
 from rap_plugin.posterior.completion import Rollouts
 from rap_plugin.posterior.decision import decide_from_part
 from rap_plugin.posterior.instalments import Step, follow_instalments, stored_step
-from rap_plugin.posterior.outlook import Rule
+from rap_plugin.posterior.rule import Rule
 from rap_plugin.rollout import Arm
 from rap_plugin.selectors.base import Decision
 from rap_plugin.selectors.stopping import reads_blind
@@ -57,19 +57,13 @@ def decide(
     elsewhere = step.wanted
     if elsewhere:
         step = stored_step(table, rollouts)
-    decision, scores = decide_from_part(step, rule_of(config, registry), budget)
+    decision, scores = decide_from_part(step, Rule.of(config, registry), budget)
     if elsewhere:
         decision.notes.append(
             "decided over rollouts that another configuration asked for; `rap select` with this one samples where its own "
             "verdicts are open"
         )
     return step.table, decision, scores
-
-
-def rule_of(config: RunConfig, registry: Registry) -> Rule:
-    """What decides under this configuration."""
-    selector = registry.get("selectors", config.selection.selector)
-    return Rule(config, registry.things["scorers"], selector)
 
 
 def read_partial(
@@ -93,5 +87,5 @@ def _follow(
     whole = int((table.images > 0).sum()) * table.rollouts * len(probes)
     budget = config.sampling.rollouts_of_budget(whole) or whole
     arms = [arm for arm in rollouts if arm != "blind" or reads_blind(config)]
-    step = follow_instalments(table, rollouts, rule_of(config, registry), budget, arms, start)
+    step = follow_instalments(table, rollouts, Rule.of(config, registry), budget, arms, start)
     return step, rollouts, table, budget

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ EM_STEPS = 200
 SMOOTHING = 1.0
 """Samples, spread evenly over the components, that are added to the pool: no component dies out for lack of rollouts."""
 
-CELLS = 400
-"""Of the grid on which quantiles of a mixture are found."""
+CELLS, FURTHEST = 2_000, 60.0
+"""Of the grid of log-odds on which quantiles of a mixture are found, and its last point."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +57,30 @@ class Posterior:
     def interval(self, arm: int, level: float = 0.9) -> tuple[Numbers, Numbers]:
         """(N,) lower and upper quantile of the success in an arm that leave (1 - level) / 2 on either side.
 
-        On a grid of CELLS cells, so exact to 1 / CELLS.
+        By quadrature over the log-odds, where no density of a Beta has a pole.
         """
-        alpha, beta = parameters(self.right.shape[1])
-        middle = (np.arange(CELLS) + 0.5) / CELLS
+        odds = np.linspace(-FURTHEST, FURTHEST, CELLS)
+        log_p, log_q = -np.logaddexp(0, -odds), -np.logaddexp(0, odds)
         low, high = np.empty((2, len(self.shares)))
         right, wrong = self._counts(arm)
-        kinds = alpha[: len(MEANS), -1], beta[: len(MEANS), -1]
         # Components that have the same Beta in this arm are one.
         member = np.array([[pair[arm] == k for k in range(len(MEANS))] for pair in _pairs(self.right.shape[1])], float)
         merged = self.shares @ member
+        means = np.array(MEANS)
         for u in range(len(self.shares)):
-            a, b = kinds[0] + right[u], kinds[1] + wrong[u]
-            log = (a - 1)[:, None] * np.log(middle) + (b - 1)[:, None] * np.log1p(-middle)
+            a, b = STRENGTH * means + right[u], STRENGTH * (1 - means) + wrong[u]
+            log = a[:, None] * log_p + b[:, None] * log_q
             density = np.exp(log - log.max(axis=1, keepdims=True))
             cumulated = np.cumsum(merged[u] @ (density / density.sum(axis=1, keepdims=True)))
-            low[u], high[u] = middle[np.searchsorted(cumulated / cumulated[-1], [(1 - level) / 2, (1 + level) / 2])]
+            found = np.interp([(1 - level) / 2, (1 + level) / 2], cumulated / cumulated[-1], odds)
+            low[u], high[u] = 1 / (1 + np.exp(-found))
         return low[self.state], high[self.state]
 
     def predict(self, further: int) -> Numbers:
         """(U, (further + 1),) * A: for each state the probability of so many right among `further` rollouts of each arm."""
         arms = self.right.shape[1]
         alpha, beta = parameters(arms)
-        ways = np.array([_choose(further, k) for k in range(further + 1)])
+        ways = np.array([float(comb(further, k)) for k in range(further + 1)])
         found = self.shares
         tables = []
         for arm in range(arms):
@@ -163,9 +165,3 @@ def _log_rising(start: Numbers, times: Counts) -> Numbers:
     picked = np.broadcast_to(times, wide.shape[:-1])[..., None]
     found: Numbers = np.take_along_axis(wide, picked, axis=-1)[..., 0]
     return found
-
-
-def _choose(n: int, k: int) -> float:
-    from math import comb
-
-    return float(comb(n, k))

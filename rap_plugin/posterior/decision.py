@@ -6,7 +6,8 @@ import numpy as np
 
 from rap_plugin.evidence.table import Numbers
 from rap_plugin.posterior.instalments import Step, completions_for
-from rap_plugin.posterior.outlook import Outlook, Rule, look_ahead
+from rap_plugin.posterior.outlook import Outlook, look_ahead
+from rap_plugin.posterior.rule import Rule
 from rap_plugin.scorers.base import arms_of
 from rap_plugin.selectors.base import Decision
 from rap_plugin.selectors.curtailed import compute_scores, without_means

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rap_plugin.evidence.rollouts import RolloutColumns
 from rap_plugin.evidence.table import Counts, EvidenceTable, Numbers
 from rap_plugin.posterior.completion import Rollouts, counted, first_rollouts
-from rap_plugin.posterior.outlook import Outlook, Rule, look_ahead
+from rap_plugin.posterior.outlook import Outlook, look_ahead
+from rap_plugin.posterior.rule import Rule
 from rap_plugin.rollout import Arm
 from rap_plugin.selectors.base import draw
 

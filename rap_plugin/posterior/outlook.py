@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_plugin.config import RunConfig
 from rap_plugin.errors import NoFittingSize
 from rap_plugin.evidence.table import Counts, EvidenceTable, Numbers
 from rap_plugin.posterior.beta import Posterior
 from rap_plugin.posterior.completion import Completions, Rollouts
+from rap_plugin.posterior.rule import Rule
 from rap_plugin.rollout import Arm
-from rap_plugin.scorers.base import Score
-from rap_plugin.selectors.base import CHOSEN, Selector
+from rap_plugin.selectors.base import CHOSEN
 from rap_plugin.selectors.curtailed import decide
 
 OWN_DRAWS = 16
 """Draws that a sample's own share counts for against one: the rest is the share of all samples with its counts."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What decides: a configuration with the selector and the scorers that it names."""
-
-    config: RunConfig
-    scorers: Mapping[str, Score]
-    selector: Selector
 
 
 @dataclass(frozen=True)
@@ -69,6 +59,7 @@ def look_ahead(
     *,
     fresh: bool = False,
     own: NDArray[np.bool_] | None = None,
+    on_draw: Callable[[int], None] | None = None,
 ) -> Outlook:
     """Decides over `draws` completions of the rollouts. Cost: one decision a draw.
 
@@ -109,6 +100,8 @@ def look_ahead(
         if own is not None:
             either = int((own | chosen).sum())
             agreements[number] = (own & chosen).sum() / either if either else 1.0
+        if on_draw is not None:
+            on_draw(1)
     state = completions.posterior.state
     alike = np.bincount(state).astype(float) * draws
     share = np.bincount(state, selected) / alike

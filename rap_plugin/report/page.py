@@ -22,6 +22,7 @@ from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
 from rap_plugin.report.gallery import SAMPLES, choose_samples, places
 from rap_plugin.report.joint import build_joint, why_not
+from rap_plugin.report.known import ARM_WORDS, known_rows
 from rap_plugin.report.places import without_folders
 from rap_plugin.report.responses import CutShares, cut_by_verdict, cut_shares
 from rap_plugin.report.script import page_data, page_script
@@ -157,6 +158,8 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             ],
             quarantine=quarantine_groups(selection.quarantine),
             cross=cross_table(selection, pool),
+            known=known_rows(selection),
+            known_arms=[ARM_WORDS[arm] for arm in selection.table.arms],
             costs=stage_costs(tables.cost_of(store)),
             cost_total=tables.cost_of(store)["total"],
             grader=", ".join(store.graders(list(selection.table.probes.values()))),
