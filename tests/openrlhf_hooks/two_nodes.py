@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def two_nodes(
         "start",
         "--head",
         f"--port={port}",
-        f"--temp-dir={folder}",
+        f"--temp-dir={folder / 'first'}",
         f"--ray-client-server-port={free_port()}",
     ]
     first += [
@@ -73,6 +74,7 @@ def two_nodes(
         RAY,
         "start",
         f"--address=127.0.0.1:{port}",
+        f"--temp-dir={folder / 'second'}",  # else both unpack a job's files in one place, one from under the other
         "--node-ip-address=127.0.0.1",
         "--disable-usage-stats",
         "--block",
@@ -102,6 +104,35 @@ def two_nodes(
         for process in reversed(started):
             _end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_job(
+    cluster: TwoNodes,
+    name: str,
+    folder: Path,
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    stop_when: Callable[[], bool] = lambda: False,
+    limit_s: float = 1500,
+) -> tuple[str, str]:
+    """`ray job submit` with `folder` as its working directory; how the job ended (SUCCEEDED, FAILED, STOPPED), and its output.
+
+    It is stopped as soon as `stop_when` holds.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    argv = [RAY, "job", "submit", f"--address={cluster.dashboard}", f"--submission-id={name}", "--no-wait"]
+    argv += [f"--working-dir={folder}", f"--runtime-env-json={json.dumps({'env_vars': dict(variables)})}"]
+    given = subprocess.run([*argv, "--", *command], capture_output=True, text=True, timeout=300, check=False)
+    assert given.returncode == 0, given.stdout + given.stderr
+    client = JobSubmissionClient(cluster.dashboard)
+    until, stopped = time.monotonic() + limit_s, False
+    while not (status := client.get_job_status(name)).is_terminal():
+        assert time.monotonic() < until, client.get_job_logs(name)[-4000:]
+        if not stopped and stop_when():
+            stopped = client.stop_job(name)
+        time.sleep(0.2)
+    return status.value, client.get_job_logs(name)
 
 
 def _wait_for(process: subprocess.Popen[bytes], output: Path) -> None:
