@@ -18,8 +18,8 @@ class Engine(Protocol):
     raises for one bad request: that request's responses carry a status. The draws of a rollout depend only on
     `rollout_seed(...)` and the model, not on what else is in the batch.
     `attention` takes a prompt with the token ids of some of its responses, and returns one list per
-    prompt, one `Attention` per response. Four abilities are optional: see `Starts`, `Streams`,
-    `MeasuresWhileSampling` and `ChecksAttention`.
+    prompt, one `Attention` per response. Five abilities are optional: see `Starts`, `Streams`,
+    `MeasuresWhileSampling`, `ChecksAttention` and `GivesUp`.
     """
 
     name: str
@@ -101,6 +101,14 @@ class ChecksAttention(Protocol):
     def attention_problem(self, sampling: Sampling) -> str:
         """Loads the model; says why its attention cannot be measured, nothing where it can."""
         ...
+
+
+@runtime_checkable
+class GivesUp(Protocol):
+    """An engine whose model runs in processes of its own, which may hang: it raises RapError then."""
+
+    answer_within_s: float
+    """As `execution.answer_within_s`; set before `begin`."""
 
 
 def require_attention(engine: Engine, sampling: Sampling) -> None:

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rap_plugin.config import PoolConfig, RunConfig
-from rap_plugin.engines.base import Engine, MeasuresWhileSampling, Starts, Streams, not_measured, require_attention
+from rap_plugin.engines.base import (
+    Engine,
+    GivesUp,
+    MeasuresWhileSampling,
+    Starts,
+    Streams,
+    not_measured,
+    require_attention,
+)
 from rap_plugin.errors import Command, RapError, one_line
 from rap_plugin.executors.prompts import make_prompt
 from rap_plugin.rollout import Arm, Attention, Prompt, Request, Response, Sampling
@@ -82,6 +90,8 @@ def make_sampling(config: RunConfig) -> Sampling:
 def start_engine(engine: Engine, config: RunConfig) -> float:
     """Gets an engine ready to answer; returns the seconds. Raises RapError where it cannot do what is configured."""
     started = time.perf_counter()
+    if isinstance(engine, GivesUp):
+        engine.answer_within_s = config.execution.answer_within_s
     if isinstance(engine, Streams):
         engine.begin(make_sampling(config))
     elif isinstance(engine, Starts):

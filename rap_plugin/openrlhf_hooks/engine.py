@@ -11,6 +11,7 @@ from typing import Any
 
 from rap_plugin.engines.base import sample_all
 from rap_plugin.errors import RapError
+from rap_plugin.evidence.snapshots import live_file
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.executors.refs import finished
@@ -274,7 +275,7 @@ class RolloutEngine:
     def _gone(self, at: int, error: BaseException) -> RapError:
         assert self._actors is not None
         try:
-            with closing(EvidenceStore(self._run / files.EVIDENCE, read_only=True)) as store:
+            with closing(EvidenceStore(live_file(self._run / files.EVIDENCE), read_only=True)) as store:
                 kept = store.rollout_count()
         except RapError:
             kept = 0

@@ -8,9 +8,11 @@ import pytest
 
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
-from rap_plugin.config import RunConfig
+from rap_plugin.config import RunConfig, StorageConfig
 from rap_plugin.engines.base import require_attention
 from rap_plugin.errors import RapError
+from rap_plugin.evidence.records import ProbeKey
+from rap_plugin.evidence.snapshots import working_store
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS
 from rap_plugin.executors.batches import Batch, BatchItem
@@ -18,7 +20,7 @@ from rap_plugin.executors.feed import feed
 from rap_plugin.openrlhf_hooks import engine as engines
 from rap_plugin.openrlhf_hooks.engine import RolloutEngine, RolloutSettings
 from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
-from rap_plugin.rollout import ModelIdentity, Prompt, Request, Sampling, rollout_seed
+from rap_plugin.rollout import ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import Sample, sample_id
 from tests.executors.sources import ListSource
 
@@ -148,6 +150,16 @@ def test_an_engine_that_dies_is_one_line_that_says_what_is_kept(opened):
     assert "0 rollouts are kept in " in line
     assert line.endswith("start the same command again, it samples only what is missing")
     assert "\n" not in line
+
+
+def test_what_is_kept_is_counted_where_the_evidence_is_written(opened, tmp_path):
+    engine, _, requests = opened([{"die": range(12)}])
+    storage = StorageConfig(evidence="local", local_dir=str(tmp_path / "disk"))
+    with working_store(tmp_path / "evidence.sqlite", storage, print) as store:
+        probe = store.probe(ProbeKey("image", "prompt", "revision", "{}", 0))
+        store.add_rollouts(probe, [(1, [Response(0, "7"), Response(1, "8")])])
+        with pytest.raises(RapError, match="2 rollouts are kept in "):
+            engine.generate(requests, Sampling())
     engine.close()
 
 

@@ -62,6 +62,7 @@ def reward_func(queries, prompts, labels, **options):
 """
 
 AGENT = """
+import torch
 from openrlhf.utils.agent import AgentInstanceBase, MultiTurnAgentExecutor
 
 
@@ -76,7 +77,7 @@ class Twice(AgentInstanceBase):
         self.turn += 1
         right = float("<|image_pad|>" in states["observation_text"] and len(states["action_text"]) % 2)
         feedback = "" if self.turn > 1 else "<|im_end|>\\n<|im_start|>user\\nSure?<|im_end|>\\n<|im_start|>assistant\\n"
-        return {"rewards": right, "scores": right, "environment_feedback": feedback, "done": self.turn > 1}
+        return {"rewards": torch.tensor(right), "scores": right, "environment_feedback": feedback, "done": self.turn > 1}
 
 
 class AgentExecutor(MultiTurnAgentExecutor):

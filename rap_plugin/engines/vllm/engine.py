@@ -20,7 +20,7 @@ from rap_plugin.engines.turns import TurnQueue, VisionFacts
 from rap_plugin.engines.vllm.loading import load_vllm, needed_length
 from rap_plugin.engines.vllm.options import OPTIONS, known_dtype
 from rap_plugin.engines.vllm.reading import read_attention
-from rap_plugin.engines.vllm.running import RunningVLLM
+from rap_plugin.engines.vllm.running import ANSWER_WITHIN_S, RunningVLLM
 from rap_plugin.engines.vllm.sampling import RolloutStream
 from rap_plugin.engines.vllm.turns import continue_turns
 from rap_plugin.engines.weights import find_model, identify
@@ -60,6 +60,7 @@ class VLLMEngine:
         self._folder = find_model(config.id, config.revision, code=config.trust_remote_code)
         self.identity: ModelIdentity = replace(identify(config.id, self._folder), dtype=known_dtype(config))
         self.batch_size: int = config.batch_size or BATCH_SIZE
+        self.answer_within_s = ANSWER_WITHIN_S
         self._running: RunningVLLM | None = None
         self._stream: RolloutStream | None = None
         self._sampling = Sampling()
@@ -181,14 +182,13 @@ class VLLMEngine:
             return
         if not self._config.options.get("sleep"):
             raise RapError("engine vllm was opened without model.options.sleep=true; set it to let the engine sleep")
-        self._running.stop_capture()
-        self._running.llm.sleep(level=1)
+        self._running.sleep()
         self._asleep = True
 
     def wake(self) -> None:
         """Takes the GPU's memory back; without `sleep` before, nothing happens."""
         if self._running is not None and self._asleep:
-            self._running.llm.wake_up()
+            self._running.wake()
             self._asleep = False
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -205,6 +205,7 @@ class VLLMEngine:
             self._running = load_vllm(self._config, self._folder, length)
             if self._running.device == "cpu":
                 self.batch_size = self._config.batch_size or CPU_BATCH_SIZE
+        self._running.answer_within_s = self.answer_within_s
         return self._running
 
     def _second_copy(self) -> HFEngine:

@@ -9,6 +9,7 @@ from typing import Any
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.pixels import narrowed, pixel_bounds, processor_bounds
 from rap_plugin.engines.vllm.options import context_length, engine_arguments
+from rap_plugin.engines.vllm.processes import EngineProcesses, children
 from rap_plugin.engines.vllm.running import RunningVLLM
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Sampling
@@ -45,13 +46,15 @@ def load_vllm(config: ModelConfig, folder: Path, length: int) -> RunningVLLM:
             raise RapError(f"{config.id}: has no chat template; use an instruction-tuned model")
         bounds = processor_bounds(getattr(processor, "image_processor", None))
         pixels = None if bounds is None or pixel_bounds(config) is None else narrowed(bounds, config)
+        before = children()
         llm = LLM(**engine_arguments(config, str(folder), length, device, pixels))
     except RapError:
         raise
     except Exception as error:
         reason = one_line(first_cause(error))
         raise RapError(f"{config.id}: vLLM cannot start it ({reason}); see model.options, or engine hf") from error
-    return RunningVLLM(llm, config, device, length, processor, end_tokens(folder, processor))
+    processes = EngineProcesses([*(children() - before)])
+    return RunningVLLM(llm, processes, config, device, length, processor, end_tokens(folder, processor))
 
 
 def end_tokens(folder: Path, processor: Any) -> frozenset[int]:

@@ -15,10 +15,14 @@ from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
 from rap_plugin.engines.vllm.capture import REQUEST
 from rap_plugin.engines.vllm.options import KEPT_GB
+from rap_plugin.engines.vllm.processes import Answer, EngineProcesses, ProcessesGone
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Attention, Sampling
 
 log = logging.getLogger(__name__)
+
+ANSWER_WITHIN_S = 7200.0
+"""As `execution.answer_within_s`."""
 
 COLLECT = 64
 """Finished responses whose attention is reduced in one call, while others are still sampled."""
@@ -40,9 +44,17 @@ class RunningVLLM:
     """One started `LLM` with what is known about its model, and the capture in its workers."""
 
     def __init__(
-        self, llm: Any, config: ModelConfig, device: str, length: int, processor: Any, end_ids: frozenset[int]
+        self,
+        llm: Any,
+        processes: EngineProcesses,
+        config: ModelConfig,
+        device: str,
+        length: int,
+        processor: Any,
+        end_ids: frozenset[int],
     ) -> None:
         self.llm = llm
+        self._processes = processes
         self.device = device
         """cuda, rocm, cpu, .."""
         self.config = config
@@ -52,6 +64,8 @@ class RunningVLLM:
         self.end_ids = end_ids
         self.stopped = False
         """Whether its processes have been ended."""
+        self.answer_within_s = ANSWER_WITHIN_S
+        """A step that takes longer hangs."""
         self.unreadable = ""
         """Why attention cannot be read in vLLM; empty where it can, and before `start_capture`."""
         self.missed: Counter[str] = Counter()
@@ -110,7 +124,7 @@ class RunningVLLM:
     def step(self) -> list[FinishedRequest]:
         """One step of vLLM; the requests that have finished with it."""
         try:
-            outputs = self.llm.llm_engine.step()
+            outputs = self._call(self.llm.llm_engine.step)
         except Exception as error:
             raise self._broken(error) from error
         found = []
@@ -159,10 +173,10 @@ class RunningVLLM:
         gigabytes = float(self.config.options.get("attention_gb", KEPT_GB))
         try:
             # Keys of blocks that are cached already were never mirrored.
-            self.llm.reset_prefix_cache()
-            answers = self.llm.collective_rpc("rap_attention_start", args=(int(gigabytes * 2**30),))
+            self._call(self.llm.reset_prefix_cache)
+            answers = self._call(lambda: self.llm.collective_rpc("rap_attention_start", args=(int(gigabytes * 2**30),)))
         except Exception as error:
-            if type(error).__name__ == "EngineDeadError":
+            if isinstance(error, ProcessesGone) or type(error).__name__ == "EngineDeadError":
                 raise self._broken(error) from error
             # A name that moved is no reason to start the command again, which would fail in the same way for ever.
             self.unreadable = f"this vLLM is not as expected ({one_line(error)})"
@@ -209,9 +223,21 @@ class RunningVLLM:
     def _call_workers(self, method: str, *arguments: Any) -> list[Any]:
         """Calls a method of `CaptureExtension` on all workers."""
         try:
-            return list(self.llm.collective_rpc(method, args=arguments))
+            return list(self._call(lambda: self.llm.collective_rpc(method, args=arguments)))
         except Exception as error:
             raise self._broken(error) from error
+
+    def sleep(self) -> None:
+        """Moves the weights to the CPU and frees the GPU."""
+        self.stop_capture()
+        self._call(lambda: self.llm.sleep(level=1))
+
+    def wake(self) -> None:
+        """Takes the GPU's memory back."""
+        self._call(self.llm.wake_up)
+
+    def _call(self, function: Callable[[], Answer]) -> Answer:
+        return self._processes.call(function, self.answer_within_s)
 
     # -- the end --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,9 @@ runs in one, with VLLM_ENABLE_V1_MULTIPROCESSING=0, except where ranks are the p
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from PIL import Image
 from rap_plugin.config import ModelConfig, load_config
 from rap_plugin.engines.pixels import bound_processor
 from rap_plugin.engines.vllm.engine import open_vllm
+from rap_plugin.errors import RapError
 from rap_plugin.executors.batches import Batch, BatchItem
 from rap_plugin.executors.feed import feed
 from rap_plugin.rollout import Prompt, Request, Sampling
@@ -130,6 +134,21 @@ def faults(engine) -> dict:
     engine._running.missed.clear()
     after = engine.generate_with_attention(wanted, SAMPLING)
     return {"unseen": told(unseen), "after": told(after), "reasons": sorted(engine._running.missed)}
+
+
+def hang(engine) -> list[str]:
+    """What is said when vLLM's process stops to answer, and when it is killed, while responses are sampled."""
+    said = []
+    for what in (signal.SIGSTOP, signal.SIGKILL):
+        engine.begin(SAMPLING)
+        engine._running.answer_within_s = 3.0
+        (process,) = (child for child in multiprocessing.active_children() if "EngineCore" in child.name)
+        os.kill(process.pid, what)
+        try:
+            engine.generate(requests(), SAMPLING)
+        except RapError as error:
+            said.append(str(error))
+    return said
 
 
 def capture_of(engine):
@@ -267,6 +286,8 @@ def main() -> None:
                 pool = capture_of(engine).requests.pool
                 result["held"] = {"bytes": pool.held_bytes, "rows": pool.capacity - pool.room}
             result["missed"] = dict(engine._running.missed)
+            if step.get("hang"):
+                result["hang"] = hang(engine)
         elif "pixels" in step:
             result = pixels(engine)
         else:

@@ -320,17 +320,22 @@ def test_a_step_that_was_not_seen_gives_a_reason_and_never_a_number(ways):
 
 @needs_vllm
 @pytest.mark.slow
-def test_tensor_parallel_ranks_measure_what_one_rank_measures(ways, tmp_path):
+def test_tensor_parallel_ranks_measure_what_one_rank_measures_and_a_process_that_hangs_or_dies_is_one_line(
+    ways, tmp_path
+):
     folder, rows, found = ways
     cores = sorted(os.sched_getaffinity(0))
     environment = {"VLLM_CPU_OMP_THREADS_BIND": f"{cores[0]}|{cores[-1]}"}
-    step = {"dtype": "float32", "options": {"tensor_parallel_size": 2}, "rows": rows, "sample": True}
+    step = {"dtype": "float32", "options": {"tensor_parallel_size": 2}, "rows": rows, "sample": True, "hang": True}
     (result,) = run(folder, [step], tmp_path / "out.json", environment)
     worst, count = differences(statistics(result["passed"]), statistics(found["plain"]["passed"]))
     assert worst < FP32
     assert count == 12 * len(STATISTIC_COLUMNS)
     worst, _ = differences(statistics(result["pairs"]), statistics(found["plain"]["pairs"]))
     assert worst < FP32
+    hung, killed = result["hang"]
+    assert hung == "vLLM stopped (no answer of its process for 3 s); start the command again, stored rollouts are kept"
+    assert killed.startswith("vLLM stopped (its process has ended: killed, or out of memory)")
 
 
 @needs_vllm
