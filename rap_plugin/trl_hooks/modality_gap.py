@@ -103,13 +103,18 @@ def _train_stage(recipe: GapRecipe, run: TrainingRun, start: str) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end: Trainer writes its state last."""
-    found = {
+    """The newest whole checkpoint."""
+    found = whole_checkpoints(folder)
+    return found[max(found)] if found else None
+
+
+def whole_checkpoints(folder: Path) -> dict[int, Path]:
+    """By optimiser step, the checkpoints that were written to their end: Trainer writes its state last."""
+    return {
         int(number[1]): path
         for path in folder.glob("checkpoint-*")
         if (number := re.fullmatch(r"checkpoint-(\d+)", path.name)) and _whole(path / STATE)
     }
-    return found[max(found)] if found else None
 
 
 def _whole(state: Path) -> bool:

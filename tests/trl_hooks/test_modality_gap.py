@@ -18,7 +18,6 @@ from click.testing import CliRunner
 
 from rap_plugin.cli import cli
 from rap_plugin.errors import RapError
-from rap_plugin.modality_gap import make_pool
 from rap_plugin.modality_gap.recipes import RECIPES, GapRecipe, with_changes
 from rap_plugin.trl_hooks.modality_gap import (
     FINAL,
@@ -30,50 +29,17 @@ from rap_plugin.trl_hooks.modality_gap import (
     train,
 )
 from rap_plugin.trl_hooks.modality_gap_rows import find_pairs, read_pairs, rows_of
-from tests.engines.tiny_models import build
-
-SMALL = (
-    "training.prompts=4",
-    "training.mini_batch=2",
-    "training.rollouts=4",
-    "training.max_response_tokens=6",
-    "training.overlong_buffer=5",
-    "training.sampling_rounds=1",
-    "training.learning_rate=1e-3",
-    "steps=2",
-    "save_every=1",
-)
+from tests.trl_hooks.gap_training import SMALL, build_model, differ, weights, write_pairs
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pairs") / "train.parquet"
-    rows = [
-        {
-            "text": one.text_prompt,
-            "image": one.image_prompt,
-            "images": [{"bytes": png, "path": None}],
-            "answer": one.answer,
-        }
-        for one in make_pool(8, seed=3, renderings=("plain",))
-        for png in one.images.values()
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    return path
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "train.parquet")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model whose responses end early or late, so that the penalty for long ones differs within a group."""
-    import torch
-    from transformers import AutoModelForImageTextToText
-
-    folder = build("llava", tmp_path_factory.mktemp("model"), layers=1)
-    network = AutoModelForImageTextToText.from_pretrained(folder)
-    with torch.no_grad():
-        network.get_output_embeddings().weight[network.generation_config.eos_token_id[0]] *= 12
-    network.save_pretrained(folder)
-    return folder
+    return build_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
@@ -83,16 +49,6 @@ def run(pairs: Path, model: Path, tmp_path: Path) -> TrainingRun:
 
 def small(name: str, *changes: str) -> tuple[GapRecipe, dict[str, GapRecipe]]:
     return with_changes(RECIPES[name], [*SMALL, *changes])
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return any(not one[name].equal(other[name]) for name in one)
 
 
 def test_a_curriculum_trains_its_start_and_goes_on_from_the_step_that_it_names(run: TrainingRun, model: Path) -> None:

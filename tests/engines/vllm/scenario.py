@@ -139,9 +139,9 @@ def faults(engine) -> dict:
 def hang(engine) -> list[str]:
     """What is said when vLLM's process stops to answer, and when it is killed, while responses are sampled."""
     said = []
+    engine.answer_within_s = 3.0
     for what in (signal.SIGSTOP, signal.SIGKILL):
         engine.begin(SAMPLING)
-        engine._running.answer_within_s = 3.0
         (process,) = (child for child in multiprocessing.active_children() if "EngineCore" in child.name)
         os.kill(process.pid, what)
         try:
