@@ -133,6 +133,13 @@ def test_a_hostile_configuration_file_is_one_bounded_line(tmp_path: Path, text: 
     assert "\n" not in str(error.value)
 
 
+def test_an_option_that_a_file_names_twice_is_refused_and_not_the_last_one_taken(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("sampling:\n  rollouts: 2\n  seed: 1\n  rollouts: 3\n")
+    with pytest.raises(RapError, match=r"`rollouts` stands twice in one section \(line 4\)"):
+        load_config(path)
+
+
 @pytest.mark.parametrize("name", option_names())
 def test_no_value_of_any_option_is_a_traceback(name: str) -> None:
     for value in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -27,9 +28,9 @@ def prepare(name: str, origin: str, revision: str | None, out: str | None) -> No
     from rap_plugin.evaluation.prepared_data import data_dir
 
     benchmark = find_benchmark(name)
-    folder = Path(out).expanduser() if out else data_dir()
-    if Path(origin).expanduser().exists() or origin.startswith((".", "/", "~")):
-        done = prepare_from_folder(benchmark, Path(origin).expanduser(), folder)
+    folder = Path(os.path.expanduser(out)) if out else data_dir()
+    if Path(os.path.expanduser(origin)).exists() or origin.startswith((".", "/", "~")):
+        done = prepare_from_folder(benchmark, Path(os.path.expanduser(origin)), folder)
     else:
         known = {source.hub for source in benchmark.sources}
         done = prepare_from_hub(benchmark, folder, None if origin in known else origin, revision)
@@ -55,7 +56,7 @@ def list_(out: str | None, check: bool) -> None:
     from rap_plugin.evaluation.benchmarks import BENCHMARKS
     from rap_plugin.evaluation.prepared_data import content_hash, data_dir, part_file, read_manifests
 
-    folder = Path(out).expanduser() if out else data_dir()
+    folder = Path(os.path.expanduser(out)) if out else data_dir()
     found = read_manifests(folder)
     changed = []
     for name, benchmark in BENCHMARKS.items():

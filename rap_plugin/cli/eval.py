@@ -28,7 +28,7 @@ def compare(results: tuple[str, ...], against: str | None, out: str | None) -> N
     from rap_plugin.evaluation.results import read_results
     from rap_plugin.evaluation.tables import as_csv, markdown, page
 
-    paths = [Path(text).expanduser() for text in results]
+    paths = [Path(os.path.expanduser(text)) for text in results]
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise RapError(f"{missing[0]}: no such file or folder; give results of lmms-eval or rap-vlmeval")
@@ -42,7 +42,7 @@ def compare(results: tuple[str, ...], against: str | None, out: str | None) -> N
     text = markdown(comparison)
     click.echo(text)
     if out:
-        folder = Path(out).expanduser()
+        folder = Path(os.path.expanduser(out))
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in (
             ("compare.md", text),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -71,7 +72,7 @@ def report_command(runs: tuple[str, ...], out: str | None) -> None:
     from rap_plugin.modality_gap.host_results import read_all
     from rap_plugin.modality_gap.report import last_points, page, points_of
 
-    paths = [Path(run).expanduser() for run in runs]
+    paths = [Path(os.path.expanduser(run)) for run in runs]
     records, problems = read_all(paths)
     for problem in problems:
         click.echo(f"rap: left out: {problem}", err=True)
@@ -82,6 +83,6 @@ def report_command(runs: tuple[str, ...], out: str | None) -> None:
             f"{point.recipe}, step {point.step:,}: text {100 * gap.text:.1f} %, image {100 * gap.image:.1f} %, gap "
             f"{100 * gap.gap:+.1f} ({100 * gap.low:+.1f} .. {100 * gap.high:+.1f}, {p}), {gap.problems:,} problems"
         )
-    target = Path(out).expanduser() if out else (paths[0] if paths[0].is_dir() else paths[0].parent) / "gap.html"
+    target = Path(os.path.expanduser(out)) if out else (paths[0] if paths[0].is_dir() else paths[0].parent) / "gap.html"
     target.write_text(page(records, problems), encoding="utf-8")
     click.echo(f"written to {target}")

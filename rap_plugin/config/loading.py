@@ -105,16 +105,41 @@ def field_of(name: str) -> FieldInfo:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        twice = _repeated_key(text)
     except OSError as error:
         raise RapError(f"{path}: cannot read the configuration ({error.strerror}); check ", Option("config")) from None
     except UNREADABLE as error:
         raise RapError(f"{path}: not a YAML file ({one_line(error)})") from None
+    if twice is not None:
+        raise RapError(f"{path}: {twice}; say it once")
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise RapError(f"{path}: expected sections such as `sampling:` at the top, found {type(content).__name__}")
     return content
+
+
+def _repeated_key(text: str) -> str | None:
+    """The first key that a mapping holds twice, with its line; YAML would take the last one without a word."""
+    seen: set[int] = set()
+    waiting = [yaml.compose(text, Loader=yaml.SafeLoader)]
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue  # an alias leads back to a node
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            names: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in names:
+                    return f"`{key.value}` stands twice in one section (line {key.start_mark.line + 1})"
+                names.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+    return None
 
 
 def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:

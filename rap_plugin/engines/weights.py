@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,7 @@ def find_model(name: str, revision: str | None = None, *, code: bool = False) ->
     """
     if not name:
         raise RapError("no model given; name a hub id or a folder with ", Option("model.id"))
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise RapError(

@@ -52,9 +52,9 @@ def data_dir(environment: Mapping[str, str] | None = None) -> Path:
     """$RAP_DATA_DIR, else rap_plugin/benchmarks in the user's cache folder."""
     values = os.environ if environment is None else environment
     if values.get(VARIABLE):
-        return Path(values[VARIABLE]).expanduser()
+        return Path(os.path.expanduser(values[VARIABLE]))
     cache = values.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "rap_plugin" / "benchmarks"
+    return Path(os.path.expanduser(cache)) / "rap_plugin" / "benchmarks"
 
 
 def part_file(benchmark: Benchmark, part: str, folder: Path | None = None) -> Path:

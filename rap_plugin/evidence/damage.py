@@ -59,6 +59,9 @@ CHECKS = (
 )
 """Rows that cannot be: what to count, and what it means where there are some."""
 
+SAMPLES_AT_ONCE = 1_000
+"""Samples whose texts are held in memory at the same time."""
+
 
 def damaged(path: Path, error: BaseException | str) -> RapError:
     """The one line for evidence that cannot be read as what it was."""
@@ -123,7 +126,20 @@ def find_damage(store: Database) -> list[str]:
             return found or ["its tables cannot be read to their end"]
         if row[0]:
             found.append(meaning.format(count=row[0]))
-    return found
+    return found + _undecodable(store)
+
+
+def _undecodable(store: Database) -> list[str]:
+    """Texts whose bytes are no UTF-8: SQLite counts and compares them without a word, and only reading them tells."""
+    for table, columns in (("responses", "text"), ("samples", "question, gold")):
+        try:
+            (last,) = store.rows(f"SELECT max(sample) FROM {table}")
+            for start in range(0, int(last[0] or 0) + 1, SAMPLES_AT_ONCE):
+                end = start + SAMPLES_AT_ONCE
+                store.rows(f"SELECT {columns} FROM {table} WHERE sample >= ? AND sample < ?", (start, end))
+        except RapError:
+            return [f"{table} hold text that is not UTF-8"]
+    return []
 
 
 def require_whole(store: Database) -> None:

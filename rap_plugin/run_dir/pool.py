@@ -30,8 +30,8 @@ def place_of(run: Path, pool: Pool, image_root: str | None = None) -> dict[str, 
     """Where a pool and its images lie, for `run.json`: absolute, and relative to the run directory."""
     found = {"fingerprint": pool.fingerprint()}
     for name, text in (("path", pool.path), ("image_root", image_root)):
-        if text and Path(text).expanduser().exists():
-            absolute = os.path.abspath(Path(text).expanduser())
+        if text and Path(os.path.expanduser(text)).exists():
+            absolute = os.path.abspath(Path(os.path.expanduser(text)))
             found |= {name: absolute, f"{name}_from_run": os.path.relpath(absolute, os.path.abspath(run))}
     return found
 
@@ -152,7 +152,7 @@ def remember_fingerprint(store: EvidenceStore, pool: Pool) -> None:
 
 def _existing(run: Path, text: str, place: Mapping[str, str], name: str) -> list[Path]:
     """Where it was, where the same words lead from here, where it was as seen from the run, beside and in the run."""
-    candidates = [Path(text).expanduser(), run.absolute().parent / Path(text).name, run / Path(text).name]
+    candidates = [Path(os.path.expanduser(text)), run.absolute().parent / Path(text).name, run / Path(text).name]
     if name in place:
         candidates.insert(0, Path(place[name]))
         candidates.insert(2, run / place.get(f"{name}_from_run", Path(text).name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def find_facts(wanted: str, known: FactsOf | None, columns: Sequence[str], path:
         return facts_of_column(column)
     file, colon, function = wanted.rpartition(":")
     if colon and file.endswith(".py"):
-        return _checked(_load(Path(file).expanduser(), function))
+        return _checked(_load(Path(os.path.expanduser(file)), function))
     if wanted not in columns:
         raise RapError(f"{path}: no column {wanted!r} (", Option("pool.facts"), f"); columns: {', '.join(columns)}")
     return facts_of_column(wanted)

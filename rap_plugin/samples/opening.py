@@ -22,7 +22,7 @@ def open_pool(config: PoolConfig) -> Pool:
     """
     if not config.path:
         raise RapError(f"no pool given; name {READABLE}")
-    path = Path(config.path).expanduser()
+    path = Path(os.path.expanduser(config.path))
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError):
@@ -39,7 +39,7 @@ def open_pool(config: PoolConfig) -> Pool:
     else:
         pool = _open_elsewhere(config)
     if config.image_root is not None:
-        pool.root = Path(config.image_root).expanduser()
+        pool.root = Path(os.path.expanduser(config.image_root))
         if not pool.root.is_dir():
             raise RapError(
                 f"{config.image_root}: no such folder; ",

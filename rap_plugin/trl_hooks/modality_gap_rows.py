@@ -8,6 +8,7 @@ messages, `images`, and `answer` or `reward_model.ground_truth`.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ TRAINING_FILE = "train.parquet"
 
 def find_pairs(path: str | Path) -> Path:
     """The Parquet file: `path` itself, or the training file in a folder. Raises RapError where there is none."""
-    found = Path(path).expanduser()
+    found = Path(os.path.expanduser(path))
     if found.is_dir():
         found = found / TRAINING_FILE
     if not found.is_file():

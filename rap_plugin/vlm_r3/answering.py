@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ class RegionAnswerer:
         self.config = flat_config(pretrained, arguments)
         self._engine = get_plugins().registry().get("engines", self.config.model.engine)(self.config.model)
         self._frame = settings.make_frame(self.config, self._engine)
-        self._file = Path(traces).expanduser() if traces else None
+        self._file = Path(os.path.expanduser(traces)) if traces else None
         self.told: list[Trace] = []
         """Of all answers so far."""
 

@@ -124,6 +124,8 @@ EVIDENCE: dict[str, Damage] = {
     "an id of bytes": sql("UPDATE samples SET id = x'ff' WHERE sample = 1"),
     "questions of bytes": sql("UPDATE samples SET question = x'ff'"),
     "responses of bytes": sql("UPDATE responses SET text = x'ff00'"),
+    "a response that is no UTF-8": sql("UPDATE responses SET text = CAST(x'ff00' AS TEXT) WHERE sample = 1"),
+    "a question that is no UTF-8": sql("UPDATE samples SET question = CAST(x'fffe' AS TEXT) WHERE sample = 1"),
     "a later version": sql("PRAGMA user_version = 99"),
     "no version": sql("PRAGMA user_version = 0"),
     "a column of another name": sql("DROP VIEW evidence", "ALTER TABLE rollouts RENAME COLUMN verdict TO other"),

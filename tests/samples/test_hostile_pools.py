@@ -66,6 +66,12 @@ def test_what_is_neither_a_file_nor_a_folder_is_called_that(tmp_path: Path) -> N
         open_pool(PoolConfig(path=str(tmp_path / "lost.jsonl")))
 
 
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/pool.jsonl", "a\0b.jsonl", "x" * 5000, "~"])
+def test_a_path_that_no_system_takes_is_one_line(path: str) -> None:
+    with pytest.raises(RapError):
+        open_pool(PoolConfig(path=path))
+
+
 def test_a_confined_pool_quarantines_what_leads_out_and_tells_nothing_of_it(tmp_path: Path) -> None:
     (tmp_path / "pool").mkdir()
     (tmp_path / "secret.txt").write_text("the password is swordfish")
