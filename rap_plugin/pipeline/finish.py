@@ -34,7 +34,9 @@ def finish(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, *,
         mark_stale(run)
     get_plugins().tell("rap_selection_made", run=run, selection=selection)
     if not selection.decision.chosen.any():
-        raise _why_empty(selection)
+        empty = _why_empty(selection)
+        empty.selection = selection
+        raise empty
 
 
 def _why_empty(selection: Selection) -> EmptySelection:

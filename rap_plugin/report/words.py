@@ -12,29 +12,29 @@ class Word:
     title: str
     meaning: str
     short: str = ""
-    """The meaning in a few words, for a column of a terminal."""
+    """The meaning in at most 40 characters, for a column of a terminal."""
 
 
 VERDICT_WORDS = {
     "selected": Word(
         "Selected",
         "The image decides whether the model gets it right, and it does not always get it right.",
-        "the image decides, and there is something to learn",
+        "the image decides, more can be learnt",
     ),
     "hard_replacement": Word(
         "Hard replacement",
         "Hard but solvable; takes the place of an easy sample (DRM).",
-        "hard but solvable, in place of an easy one (DRM)",
+        "hard but solvable, for an easy one (DRM)",
     ),
     "filled_up": Word(
         "Filled up",
         "The next best of those left out: it brings the selection to a number of rows that every rank can share.",
-        "the next best, for a number of rows that fits",
+        "next best, for a fitting number of rows",
     ),
     "language_prior": Word(
         "Language prior",
         "Answered about as well without the image: training on it teaches reading, not seeing (CDE).",
-        "answered about as well without the image (CDE)",
+        "about as right without the image (CDE)",
     ),
     "attention_biased": Word(
         "Attention biased",
@@ -59,7 +59,7 @@ VERDICT_WORDS = {
     "cut_off": Word(
         "Cut off",
         "Never right with the image, and most responses ended at the token limit: more tokens may change that.",
-        "never right, mostly cut off at the token limit",
+        "never right, mostly cut at the limit",
     ),
     "too_few_graded": Word(
         "Too few graded",

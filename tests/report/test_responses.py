@@ -66,7 +66,7 @@ def test_cut_responses_are_shown_by_arm_and_verdict(
     result = select_run(cut, tmp_path / "run", quiet=True)
     print_summary(result)
     said = capsys.readouterr().out
-    assert "cut off with" in said
+    assert "cut off at the token limit, with the image / without: " in said
     assert said.count("20.0%") >= 2 * len(result.selection.decision.counts())
     assert "20% of the responses with the image and 20% of those without were cut off" in said
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

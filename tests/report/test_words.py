@@ -6,7 +6,7 @@ from rap_plugin.selectors.base import VERDICTS
 
 def test_every_verdict_has_words_long_and_short():
     assert tuple(VERDICT_WORDS) == VERDICTS
-    assert all(word.title and word.meaning and len(word.short) <= 50 for word in VERDICT_WORDS.values())
+    assert all(word.title and word.meaning and len(word.short) <= 40 for word in VERDICT_WORDS.values())
 
 
 def test_what_another_selector_chose_is_not_said_to_need_the_image():
