@@ -29,8 +29,10 @@ def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path: Path) -> N
     assert len(commands()) >= 6
     shutil.copy(POOL_PATH, tmp_path / "pool.parquet")
     for line in commands():
-        words = shlex.split(line)
+        words = shlex.split(line, comments=True)
         words = [str(MODEL_DIR) if word == "Qwen/Qwen2.5-VL-7B-Instruct" else word for word in words]
+        if words[1] == "demo":
+            words += ["--limit", "40", "--quiet"]
         if words[1] == "select":
             words += ["--instruction", "", "--limit", "60", "--max-new-tokens", "64", "--batch-size", "300", "--quiet"]
         done = subprocess.run(

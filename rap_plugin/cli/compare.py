@@ -82,6 +82,12 @@ def _show(comparison: Comparison) -> None:
             f"{view.stability.agreement:.1%} overlap with this selection on average",
             soft_wrap=True,
         )
+        if not low <= view.chosen <= high:
+            console.print(
+                f"  {view.chosen:,} lies outside: drawing few rollouts again adds noise to each accuracy, and more samples "
+                "fall below a threshold than rise above it, or the reverse",
+                soft_wrap=True,
+            )
         if view.stability.unfit:
             console.print(
                 f"  {view.stability.unfit} of the draws leave fewer samples than the training needs and count as empty",

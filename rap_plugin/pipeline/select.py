@@ -84,7 +84,8 @@ def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quie
     load_plugin_files(config.plugins)
     registry = get_plugins().registry()
     registry.get("selectors", config.selection.selector)
-    if not config.model.id:
+    # A server with one model names it itself.
+    if not config.model.id and config.model.engine != "openai":
         raise RapError("no model given; add ", Option("model.id"), " with a hub id or a folder")
     pool = open_pool(config.pool)
     engine = registry.get("engines", config.model.engine)(config.model)

@@ -451,3 +451,21 @@ def test_a_real_vllm_server_samples_both_arms(vllm_server):
     assert all(response.token_ids and response.text for row in rows[:2] for response in row)
     again = engine.generate([Request(requests[0].prompt, (2,))], sampling)
     assert again[0][0].token_ids == rows[0][2].token_ids
+
+
+def test_the_line_of_the_docs_runs_as_it_is_printed(serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from rap_plugin.cli import cli
+    from tests.fabricate import write_pool
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("rap select") and "--engine openai" in line)
+    server = serve(lambda body, times: answer("\\boxed{3}" if "image_url" in str(body["messages"]) else "\\boxed{4}"))
+    write_pool(tmp_path / "pool.parquet", 12)
+    monkeypatch.chdir(tmp_path)
+    words = line.replace("http://localhost:8000/v1", server.url).split()
+    result = CliRunner().invoke(cli, [*words[1:], "--json", "--quiet"])
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert sum(found["verdicts"].values()) == 12, result.output
+    assert (tmp_path / "run" / "report.html").is_file()
