@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "pipeline": WORDS
     | {"engines", "evidence", "executors", "grading", "plugins", "progress", "report", "run_dir", "samples"}
     | {"posterior", "selectors"},
-    "exports": WORDS | {"plugins", "run_dir", "samples"},
+    "exports": WORDS | {"pipeline", "plugins", "run_dir", "samples"},
     "evaluation": WORDS | {"grading", "progress", "samples"},
     "hosts": WORDS | {"evidence", "run_dir", "selectors"},
     "vlm_r3": WORDS

@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from rap_plugin.errors import Option, RapError
-from rap_plugin.exports.rows import SelectedPool, open_selected
+from rap_plugin.exports.rows import open_selected
 
 MARK = "rap_export.json"
 """In every export: what it is of. A folder without it is never replaced."""
@@ -26,6 +27,7 @@ TARGETS = {
     "verl": "Parquet as verl's RLHFDataset reads it",
     "easyr1": "Parquet with problem, answer, images",
     "jsonl": "JSONL with question, answer and image paths",
+    "hub-folder": "a folder for the hub: Parquet, card, on request scores and rollouts",
 }
 """Trainers and what they get."""
 
@@ -43,19 +45,33 @@ class Exported:
     """That the run's pool is another one now; empty where it is not."""
 
 
-def export_run(run: str | Path, to: str, out: str | Path | None = None, *, pool: str | None = None) -> Exported:
+def export_run(
+    run: str | Path,
+    to: str,
+    out: str | Path | None = None,
+    *,
+    pool: str | None = None,
+    scores: bool = False,
+    rollouts: bool = False,
+    license: str = "",
+) -> Exported:
     """Writes the selection of a finished run for a trainer, into `out` (default: a folder of RUN named after it).
 
     Prompts are those that the image arm was probed with: question, instruction and system message; image bytes stay as
     they are; the `rap_*` columns come along. Rows that only name image files need the run's pool, which `pool` says the
-    place of where it is neither at its old one nor beside the run. An earlier export in the same folder is replaced as a whole. Raises
-    RapError for an unknown target, a run without a selection, and a folder that holds something else.
+    place of where it is neither at its old one nor beside the run. An earlier export in the same folder is replaced as a whole. `scores`,
+    `rollouts` and `license` are for a hub-folder: what else it holds, and the licence of the pool. Raises RapError for an unknown target, a run without a selection, and a folder that holds something else.
     """
     if to not in TARGETS:
         raise RapError(f"--to {to}: unknown target; known: {', '.join(TARGETS)}")
     source = open_selected(Path(run), pool)
     folder = (Path(out) if out is not None else Path(run) / f"export-{to}").absolute()
-    write: Callable[[SelectedPool, Path, Path], Exported] = import_module(f"rap_plugin.exports.{to}").write
+    module = import_module(f"rap_plugin.exports.{to.replace('-', '_')}")
+    write: Callable[..., Exported] = module.write
+    if to == "hub-folder":
+        write = partial(write, sharing=module.Sharing(scores, rollouts, license))
+    elif scores or rollouts or license:
+        raise RapError(f"--to {to}: scores, rollouts and a licence go into a hub-folder only")
     with replacing_folder(folder) as draft:
         exported = write(source, draft, folder)
         mark = {"target": to, "run": str(Path(run).absolute()), "rows": exported.rows}

@@ -297,3 +297,22 @@ def test_image_files_get_the_ending_of_what_they_are(kind: str) -> None:
     Image.new("RGB", (4, 4)).save(buffer, kind)
     assert suffix_of(buffer.getvalue()) == {"JPEG": ".jpg"}.get(kind, f".{kind.lower()}")
     assert suffix_of(b"something else") == ".img"
+
+
+def test_a_folder_for_the_hub_loads_offline_with_images_scores_and_rollouts(
+    made: Fabricated, wanted: list[Any], tmp_path: Path, cache: dict[str, str]
+) -> None:
+    found = export_run(made.run, "hub-folder", tmp_path / "hub", scores=True, rollouts=True, license="cc-by-4.0")
+    rows = datasets.load_dataset(str(found.path), split="train", **cache)
+    assert rows["question"][:] == [sample.question for sample in wanted]
+    assert rows[0]["images"][0].size == (48, 48)
+    scores = datasets.load_dataset(str(found.path), "scores", split="train", **cache)
+    assert scores["rap_verdict"][:] == made.selection.decision.verdicts.tolist()
+    rollouts = datasets.load_dataset(str(found.path), "rollouts", split="train", **cache)
+    assert len(rollouts) == 10 * len(made.selection.table)
+    card = (found.path / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: cc-by-4.0\n")
+    assert "selected.parquet" not in card
+    assert "| **`selected`** |" in card
+    with pytest.raises(RapError, match="hub-folder only"):
+        export_run(made.run, "trl", tmp_path / "other", scores=True)
