@@ -23,6 +23,9 @@ from rap_plugin.samples.sample import IMAGE, ImageProblem, Quarantined, RawSampl
 CheckGold = Callable[[str, str], "str | None"]
 """`check_gold(gold, question)`: why the grader cannot use this gold answer, or None."""
 
+MAX_GOLD = 64_000
+"""Characters of a gold answer: of a response only so many are read, so that a longer one is never met."""
+
 READ_ROWS = 16
 """Rows read from the container at once."""
 
@@ -220,8 +223,13 @@ def _stream(
 
 def _load(reader: RowReader, row: Row, max_pixels: int) -> _Loaded:
     raw = reader.raw(row)
-    if not raw.gold:
+    if not any(character.isprintable() and not character.isspace() for character in raw.gold[:MAX_GOLD]):
         raise RowProblem("the gold answer is empty", "ungradable_gold")
+    if len(raw.gold) > MAX_GOLD:
+        reason = (
+            f"the gold answer is {len(raw.gold):,} characters long, more than {MAX_GOLD:,} (what is read of a response)"
+        )
+        raise RowProblem(reason, "ungradable_gold")
     images: list[bytes] = []
     sizes: list[tuple[int, int]] = []
     for position, reference in enumerate(raw.images):

@@ -35,6 +35,8 @@ def gold_text(value: Any) -> str:
     """A gold answer as text: numbers as they print, `<answer>` tags taken off, a list of one unpacked."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if isinstance(value, float) and math.isinf(value):
+        raise RowProblem(f"the gold answer is {value}, no number that a file meant", "ungradable_gold")
     if isinstance(value, str):
         tagged = _TAGGED.fullmatch(value)
         return (tagged[1] if tagged else value).strip()
