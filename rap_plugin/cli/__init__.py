@@ -17,6 +17,7 @@ COMMANDS = {
     "select": ("rap_plugin.cli.select", "Choose the samples of a pool that are worth training on."),
     "decide": ("rap_plugin.cli.decide", "Decide again over a run's evidence: new thresholds, no engine."),
     "report": ("rap_plugin.cli.report", "Write a run's report again."),
+    "view": ("rap_plugin.cli.view", "Look at every sample of a run, or of two side by side."),
     "compare": ("rap_plugin.cli.compare", "Compare selections: overlap, flows, stability."),
     "export": ("rap_plugin.cli.export", "Write a selection the way a trainer reads it."),
     "import": ("rap_plugin.cli.import_", "Make a run from the rollout dumps of other tools."),

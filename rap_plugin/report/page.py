@@ -114,9 +114,9 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
         .get_template("report.html.j2")
         .render(
             style=style,
-            style_hash=_hash(style),
+            style_hash=content_hash(style),
             script=script,
-            script_hash=_hash(script),
+            script_hash=content_hash(script),
             data=page_data(run, selection, joint, divisions),
             live=joint is not None,
             why_not=reason,
@@ -220,7 +220,8 @@ def flow_picture(selection: Selection) -> str:
     return drawn
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
+    """How a content security policy names a style sheet or script: SHA-256 in base64."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

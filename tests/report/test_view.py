@@ -1,0 +1,131 @@
+"""`rap view`: every sample of a run over HTTP, found, paged, side by side, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from html import unescape
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from rap_plugin.config import load_config
+from rap_plugin.errors import RapError
+from rap_plugin.pipeline.selection import load_selection
+from rap_plugin.report.view import Asked, View, Viewed, open_server
+from tests.fabricate import Fabricated
+from tests.report.browser import started
+from tests.report.conftest import HOSTILE
+
+
+@pytest.fixture(scope="module")
+def two(made: Fabricated) -> Iterator[list[Viewed]]:
+    """A run, and the same decided under another threshold."""
+    first = Viewed(made.run, made.selection, made.pool, made.store)
+    config = load_config(flags={"selection.lambda_c": 0.2}, base=made.config)
+    selection, store = load_selection(made.run, config)
+    with closing(store):
+        yield [first, Viewed(made.run, selection, made.pool, store)]
+
+
+@pytest.fixture(scope="module")
+def address(two: list[Viewed]) -> Iterator[str]:
+    server = open_server(View(two[:1]))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def ids(page: str) -> list[str]:
+    return re.findall(r"row \d+, <code>([0-9a-f]+)</code>", page)
+
+
+def test_the_pages_together_show_every_sample_once(two: list[Viewed]) -> None:
+    view, seen, number = View(two[:1]), [], 1
+    while found := ids(view.page(Asked(page=number))):
+        assert len(found) <= 20
+        seen += found
+        number += 1
+    assert seen == sorted(two[0].selection.table.ids.tolist())
+
+
+def test_a_verdict_and_a_text_are_found(two: list[Viewed]) -> None:
+    view, selection = View(two[:1]), two[0].selection
+    easy = selection.table.ids[selection.decision.verdicts == "easy"].tolist()
+    shown = ids(view.page(Asked(verdict="easy")))
+    assert shown == sorted(easy)[:20]
+    (one,) = ids(view.page(Asked(text="is NUMBER 17?")))
+    assert selection.table.rows[selection.table.ids.tolist().index(one)] == 17
+    assert ids(view.page(Asked(text=one[:15]))) == [one]
+    assert ids(view.page(Asked(text="100%_of nothing"))) == []
+
+
+def test_two_runs_stand_side_by_side_and_their_differences_alone(two: list[Viewed]) -> None:
+    page = View(two).page(Asked(verdict="differs"))
+    first, second = (run.selection.decision.verdicts for run in two)
+    differing = set(two[0].selection.table.ids[first != second].tolist())
+    shown = ids(page)
+    assert shown[::2] == shown[1::2]
+    assert 0 < len(set(shown)) == min(20, len(differing))
+    assert set(shown) <= differing
+
+
+def test_what_a_model_or_a_visitor_wrote_is_text(two: list[Viewed]) -> None:
+    page = View(two[:1]).page(Asked(text=HOSTILE))
+    assert "<script" not in page
+    assert HOSTILE in unescape(page)
+    assert len(ids(page)) == 20
+
+
+def test_the_server_answers_this_machine_alone_and_only_reads(address: str) -> None:
+    with urllib.request.urlopen(f"{address}/?text={quote('number 17?')}&page=1") as answer:
+        assert len(ids(answer.read().decode())) == 1
+        assert "script-src" not in answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    for request, status in (
+        (urllib.request.Request(address, headers={"Host": "evil.example"}), 403),
+        (urllib.request.Request(address, data=b"x"), 501),
+        (urllib.request.Request(f"{address}/../run.json"), 404),
+        (urllib.request.Request(f"{address}/report/7"), 404),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert refused.value.code == status
+
+
+@pytest.mark.parametrize("query", ["page=-1", "page=99999999999999", "order=x", "page=%00&verdict=%ff"])
+def test_a_query_without_sense_is_no_error(address: str, query: str) -> None:
+    with urllib.request.urlopen(f"{address}/?{query}") as answer:
+        assert answer.status == 200
+
+
+def test_a_port_that_is_taken_is_named(address: str, two: list[Viewed]) -> None:
+    with pytest.raises(RapError, match="choose another --port"):
+        open_server(View(two[:1]), port=int(address.rsplit(":", 1)[1]))
+
+
+def test_a_browser_searches_and_opens_the_report(address: str) -> None:
+    with started() as browser:
+        tab = browser.new_page()
+        complaints: list[str] = []
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.goto(address)
+        tab.fill("input[name=text]", "number 3")
+        tab.click("button[type=submit]")
+        assert all("number 3" in text for text in tab.locator("article").all_inner_texts())
+        tab.click("nav a")
+        tab.fill("#lambda-c-text", "0.3")
+        tab.press("#lambda-c-text", "Enter")
+        assert tab.inner_text("#change") != "as decided"
+        assert [text for text in complaints if "favicon" not in text and "404" not in text] == []
+
+
+def test_only_one_run_or_two_are_shown(two: list[Viewed], tmp_path: Path) -> None:
+    with pytest.raises(RapError, match="not 3"):
+        View([*two, two[0]])
