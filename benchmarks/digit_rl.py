@@ -17,12 +17,14 @@ needs more than a hundred runs.
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from digit_problems import Problem
 from PIL import Image
@@ -54,9 +56,13 @@ class Work:
 
     steps: int = 0
     responses: int = 0
+    prompt_tokens: int = 0
+    """Of prompts that were read to sample from, once a group."""
     sampled_tokens: int = 0
     learned_tokens: int = 0
     """Response tokens that went through the backward pass."""
+    learned_prompt_tokens: int = 0
+    """Prompt tokens that went through it with them, once a response."""
     idle_tokens: int = 0
     """Response tokens of groups whose rewards are all the same."""
     sampling_seconds: float = 0.0
@@ -177,38 +183,68 @@ def policy_loss(
     return -(picked * weights).sum() / tokens
 
 
-def train_step(
+@dataclass(frozen=True)
+class Group:
+    """One prompt with its responses and their rewards."""
+
+    at: int
+    """Number of the exercise in the pool."""
+    exercise: Exercise
+    responses: list[decoding.SampledResponse]
+    rewards: list[float]
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to learn from it."""
+        return len(set(self.rewards)) > 1
+
+
+def sample_groups(
     model: loading.LoadedModel,
     processor: Any,
-    batch: Sequence[Exercise],
+    pool: Sequence[Exercise],
+    rows: Sequence[int],
     seeds: Sequence[Sequence[int]],
+    work: Work,
+) -> list[Group]:
+    """Responses to these rows of the pool, graded; adds what that took to `work`."""
+    began = time.process_time()
+    drawn = respond(model, [pool[at] for at in rows], seeds)
+    groups = [
+        Group(at, pool[at], said, [reward(text_of(row, processor), pool[at].problem) for row in said])
+        for at, said in zip(rows, drawn, strict=True)
+    ]
+    work.responses += sum(len(group.responses) for group in groups)
+    work.prompt_tokens += sum(group.exercise.prompt.length for group in groups)
+    work.sampled_tokens += sum(len(row.token_ids) for group in groups for row in group.responses)
+    work.sampling_seconds += time.process_time() - began
+    return groups
+
+
+def learn(
+    model: loading.LoadedModel,
+    groups: Sequence[Group],
     optimiser: torch.optim.Optimizer,
     algorithm: Algorithm,
     work: Work,
 ) -> None:
-    """Samples, grades and learns from one batch; adds what that took to `work`."""
+    """One optimiser step on these groups, all of one size; adds what that took to `work`."""
     began = time.process_time()
-    drawn = respond(model, batch, seeds)
-    rewards = torch.tensor(
-        [[reward(text_of(row, processor), e.problem) for row in rows] for e, rows in zip(batch, drawn, strict=True)]
-    )
+    rewards = torch.tensor([group.rewards for group in groups])
     gains = advantages(rewards, algorithm)
-    informative = rewards.std(dim=1) > 0
     rows = [
-        (exercise, row, float(gains[b, g]))
-        for b, (exercise, responses) in enumerate(zip(batch, drawn, strict=True))
-        for g, row in enumerate(responses)
-        if informative[b]
+        (group.exercise, row, float(gains[b, g]))
+        for b, group in enumerate(groups)
+        for g, row in enumerate(group.responses)
+        if group.differs
     ]
-    every = sum(len(row.token_ids) for responses in drawn for row in responses)
+    every = sum(len(row.token_ids) for group in groups for row in group.responses)
     learned = sum(len(row.token_ids) for _, row, _ in rows)
     work.steps += 1
-    work.responses += rewards.numel()
-    work.sampled_tokens += every
     work.learned_tokens += learned
+    work.learned_prompt_tokens += sum(exercise.prompt.length for exercise, _, _ in rows)
     work.idle_tokens += every - learned
-    work.informative.append(float(informative.float().mean()))
-    sampled = time.process_time()
+    work.informative.append(float(np.mean([group.differs for group in groups])) if groups else 0.0)
     rows.sort(key=lambda row: row[0].prompt.length + len(row[1].token_ids))
     optimiser.zero_grad(set_to_none=True)
     for start in range(0, len(rows), 64):
@@ -216,14 +252,19 @@ def train_step(
     if rows:
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
         optimiser.step()
-    work.sampling_seconds += sampled - began
-    work.learning_seconds += time.process_time() - sampled
+    work.learning_seconds += time.process_time() - began
 
 
-def rollout_seeds(run_seed: int, step: int, prompts: int, rollouts: int) -> list[list[int]]:
-    """Distinct seeds for all responses of one step of one run."""
-    base = (run_seed * 1_000_003 + step) * prompts * rollouts
-    return [[base + b * rollouts + g for g in range(rollouts)] for b in range(prompts)]
+Sampler = Callable[[Sequence[int], int], list[Group]]
+"""Samples so many responses to each of these rows of the pool."""
+Rule = Callable[[int, Sampler], list[Group]]
+"""Makes the groups that a step learns from, with as many calls of the sampler as it wants."""
+
+
+def every_row(n: int, prompts: int, rollouts: int, seed: int) -> Rule:
+    """Epochs over the pool in random orders."""
+    batches = draw_batches(n, prompts, random.Random(f"training order {seed}"))
+    return lambda step, sample: sample(next(batches), rollouts)
 
 
 def train(
@@ -238,15 +279,20 @@ def train(
     rollouts: int,
     max_steps: int,
     after_step: Callable[[int, Work], bool],
+    rule: Rule | None = None,
 ) -> Work:
-    """Trains in place until `after_step(step, work)` says True or `max_steps` are done."""
-    rng = random.Random(f"training order {seed}")
+    """Trains in place until `after_step(step, work)` says True or `max_steps` are done. `rule` chooses the batches."""
+    rule = rule or every_row(len(pool), prompts, rollouts, seed)
     optimiser = torch.optim.AdamW(model.network.parameters(), lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
     work = Work()
-    batches = draw_batches(len(pool), prompts, rng)
+    seeds = itertools.count((seed * 1_000_003 + 1) * prompts * rollouts)
     for step in range(1, max_steps + 1):
-        batch = [pool[at] for at in next(batches)]
-        train_step(model, processor, batch, rollout_seeds(seed, step, prompts, rollouts), optimiser, algorithm, work)
+
+        def sample(rows: Sequence[int], responses: int) -> list[Group]:
+            wanted = [[next(seeds) for _ in range(responses)] for _ in rows]
+            return sample_groups(model, processor, pool, rows, wanted, work)
+
+        learn(model, rule(step, sample), optimiser, algorithm, work)
         if after_step(step, work):
             break
     return work

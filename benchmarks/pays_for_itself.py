@@ -95,6 +95,7 @@ def _replacing(path: Path) -> Path:
 
 def evidence_folder(out: Path, evidence: Evidence, seed: int) -> Path:
     part = "" if evidence.share == 1 else f"-{evidence.share:g}"
+    part += "" if evidence.budget is None else f"-budget-{evidence.budget:g}"
     return out / "evidence" / f"{evidence.blind}{part}-{seed}"
 
 
@@ -119,6 +120,9 @@ def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) ->
             "prompt.blind": evidence.blind,
             "sampling.seed": seed,
             "sampling.max_new_tokens": 48,
+            "sampling.budget_rollouts": evidence.budget,
+            # A budget is spent for the rule that is to be applied.
+            "selection.ace": evidence.budget is None,
         }
     )
     result = select_run(config, folder, quiet=True)
@@ -151,13 +155,15 @@ def choose(setting: Setting, out: Path, arm: Arm, seed: int) -> tuple[list[int],
     wanted = round(setting.pool * SHARE)
     lots = random.Random(f"{arm.name} {seed}")
     if arm.evidence is None:
-        rows = range(setting.pool) if arm.name == "full" else lots.sample(range(setting.pool), wanted)
+        rows = range(setting.pool) if arm.name == "full" or arm.rule else lots.sample(range(setting.pool), wanted)
         return sorted(rows), free
     from rap_plugin.pipeline.selection import load_selection
     from rap_plugin.run_dir.about import config_of, read_run
 
     ledger = make_evidence(setting, out, arm.evidence, seed)
     cost = {name: sum(ledger["arms"][a][name] for a in arm.evidence.arms) for name in free}
+    if arm.rule:
+        return list(range(setting.pool)), cost
     folder = evidence_folder(out, arm.evidence, seed)
     config = config_of(read_run(folder), folder)
     config.selection = config.selection.model_copy(update=arm.options or {})
@@ -216,6 +222,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     work = rl.train(
         model, processor, chosen, algorithm=run.algorithm, seed=run.seed, learning_rate=setting.learning_rate,
         prompts=setting.prompts, rollouts=setting.rollouts, max_steps=setting.max_steps if rows else 0, after_step=after_step,
+        rule=find_rule(setting, out, arm, run.seed, pool),
     )  # fmt: skip
     if best["weights"] is not None:
         model.network.load_state_dict(best["weights"])
@@ -240,6 +247,22 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     }
     _write_json(path, result)
     return result
+
+
+def find_rule(setting: Setting, out: Path, arm: Arm, seed: int, pool: Sequence[Any]) -> Any:
+    """What chooses the batches of an arm with a rule; None: epochs over its rows."""
+    if arm.rule is None:
+        return None
+    from pays_for_itself_rules import make_rule
+
+    blind = None
+    if arm.evidence is not None:
+        import pyarrow.parquet as pq
+
+        names = ["rap_row", "rap_right_blind", "rap_rollouts_blind"]
+        scores = pq.read_table(evidence_folder(out, arm.evidence, seed) / "scores.parquet", columns=names)
+        blind = {row: (right, asked) for row, right, asked in zip(*scores.to_pydict().values(), strict=True) if asked}
+    return make_rule(arm.rule, pool, setting.prompts, setting.rollouts, seed, blind)
 
 
 def _spent(work: Any) -> dict[str, float]:
@@ -319,7 +342,7 @@ def run_all(setting: Setting, out: Path, runs: Sequence[Run], jobs: int) -> None
 def _sampled(run: Run) -> Evidence | None:
     """The evidence behind a run, whatever is read of it."""
     found = ARMS[run.arm].evidence
-    return found and Evidence(found.blind, found.share)
+    return found and Evidence(found.blind, found.share, budget=found.budget)
 
 
 def _ready(out: Path, run: Run) -> bool:

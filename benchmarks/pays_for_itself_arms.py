@@ -45,6 +45,8 @@ class Evidence:
     share: float = 1.0
     arms: tuple[str, ...] = ("image", "blind")
     """Arms whose rollouts the rule reads; only these are charged."""
+    budget: float | None = None
+    """Share of all rollouts that scoring by instalments may spend."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Arm:
     options: dict[str, Any] | None = None
     """Selection options; None: no evidence is needed."""
     evidence: Evidence | None = None
+    rule: str | None = None
+    """Name of the rule that chooses batches from the whole pool while training goes on."""
 
 
 def _rap(name: str, says: str, evidence: Evidence | None = None, **options: Any) -> Arm:
@@ -93,6 +97,18 @@ ARMS: dict[str, Arm] = {
             lambda_c=0.2,
         ),
         _rap("quarter_scored", "the same, a quarter scored", Evidence(share=0.25), ace=False, lambda_c=0.2),
+        _rap("instalments", "RAP without ACE, 40 % of the rollouts, by instalments", Evidence(budget=0.4), ace=False),
+        Arm("dapo", "the whole pool, sampled again until informative (DAPO)", rule="dapo"),
+        Arm("greso", "the same, prompts skipped whose groups were all the same (after GRESO)", rule="greso"),
+        Arm("speed", "two screening responses, the rest where they differ (after SPEED-RL)", rule="speed"),
+        Arm("mopps", "Thompson sampling on success, every prompt for itself (after MoPPS)", rule="mopps"),
+        Arm("follow_success", "following without image term and without any scoring", rule="follow_success"),
+        Arm(
+            "follow",
+            "following; blind evidence from 5 % of the rollouts",
+            evidence=Evidence(budget=0.05),
+            rule="follow",
+        ),
     )
 }
 MAIN = ("full", "random", "rap_paper", "no_ace", "ace_core", "half_scored", "quarter_scored")

@@ -45,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
     | {"posterior", "selectors"},
     "exports": WORDS | {"pipeline", "plugins", "run_dir", "samples"},
     "evaluation": WORDS | {"grading", "progress", "samples"},
-    "hosts": WORDS | {"evidence", "run_dir", "selectors"},
+    "hosts": WORDS | {"evidence", "posterior", "run_dir", "selectors"},
     "vlm_r3": WORDS
     | {
         "engines",
@@ -84,6 +84,7 @@ ARROWS: dict[str, set[str]] = {
         "modality_gap",
         "pipeline",
         "plugins",
+        "posterior",
         "run_dir",
         "samples",
         "selectors",

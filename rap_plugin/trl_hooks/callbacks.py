@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
+
+from rap_plugin.hosts.follower import STATE, Follower
 
 if TYPE_CHECKING:
     from rap_plugin.trl_hooks.reselect import Reselection
@@ -51,6 +54,26 @@ class ReselectionCallback(TrainerCallback):  # type: ignore[misc]
     def _select(self, state: Any, model: Any, processing_class: Any, **kwargs: Any) -> None:
         made = self._reselection.select(model, state.global_step, processing_class)
         self._trainer.log(dict(made.metrics))
+
+
+class FollowCallback(TrainerCallback):  # type: ignore[misc]
+    """Saves what is followed with every checkpoint, and goes on from there."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step:
+            self._follower.load(_checkpoint(args, state) / STATE)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # Every process knows the same.
+        if state.is_world_process_zero:
+            self._follower.save(_checkpoint(args, state) / STATE)
+
+
+def _checkpoint(args: Any, state: Any) -> Path:
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
 def _steps_per_epoch(args: Any, train_dataloader: Any) -> int:

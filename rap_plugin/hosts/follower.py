@@ -1,0 +1,132 @@
+"""Following inside a trainer: batches are numbered, read ahead of their rewards, and go on after a checkpoint.
+
+A trainer reads batch k before the rewards of the batches right before it are known. So the rows of a batch come from the rewards of those that
+are at least `lag` behind it, however early it is read: every process, and a training that was interrupted, finds the same rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rap_plugin.errors import RapError, one_line
+from rap_plugin.posterior.following import Beliefs, FollowOptions, begin, choose, observe, step_metrics, with_evidence
+from rap_plugin.run_dir import files
+from rap_plugin.run_dir.files import replacing
+
+STATE = "rap_follow.parquet"
+"""The state's file, in a trainer's checkpoint."""
+
+COLUMNS = ("group", "right", "asked", "blind_right", "blind_asked", "seen")
+
+
+@dataclass(frozen=True)
+class Told:
+    """The rewards of one batch, summed by row."""
+
+    rows: list[int]
+    right: list[float]
+    asked: list[float]
+
+
+class Follower:
+    """Chooses the rows of numbered batches (0, 1, ..) and is told their rewards in that order."""
+
+    def __init__(self, beliefs: Beliefs, options: FollowOptions, size: int, lag: int = 1) -> None:
+        if size < 1 or lag < 1:
+            raise RapError(f"a batch of {size} prompts that lags {lag} batches behind its rewards cannot be followed")
+        self.options, self.size, self.lag = options, size, lag
+        self._base = beliefs
+        """Beliefs that know of the first `step` batches."""
+        self._told: list[Told] = []
+        """Those after them."""
+
+    @property
+    def batches(self) -> int:
+        """How many batches have told their rewards."""
+        return self._base.step + len(self._told)
+
+    def rows_of(self, batch: int) -> list[int]:
+        """The rows of a batch. Raises RapError where rewards that it follows from are not known yet, or forgotten."""
+        known = max(0, batch - self.lag + 1)
+        if known > self.batches:
+            raise RapError(
+                f"batch {batch} is read before batch {known - 1} has its rewards: data is read further ahead than "
+                f"{self.lag} batches; set the trainer's data loader workers to 0"
+            )
+        return choose(self.beliefs(known), self.options, self.size, batch).tolist()
+
+    def tell(self, rewards: Mapping[int, Sequence[float]]) -> dict[str, float]:
+        """The rewards of the next batch by row, 1 for a right response and 0 for a wrong one; returns the step's metrics."""
+        rows = sorted(rewards)
+        told = Told(rows, [float(sum(rewards[row])) for row in rows], [float(len(rewards[row])) for row in rows])
+        metrics = step_metrics(self.beliefs(self.batches), self.options, told.rows, told.right, told.asked)
+        self._told.append(told)
+        # A batch that is read again after a checkpoint follows from what was known so far back.
+        while len(self._told) > self.lag + 1:
+            self._base = self._after(self._base, self._told.pop(0))
+        return metrics
+
+    def beliefs(self, batches: int) -> Beliefs:
+        """What is believed after the rewards of so many batches."""
+        if not self._base.step <= batches <= self.batches:
+            raise RapError(f"the rewards of the first {batches} batches are not at hand any more")
+        found = self._base
+        for told in self._told[: batches - self._base.step]:
+            found = self._after(found, told)
+        return found
+
+    def save(self, path: Path) -> None:
+        """Writes the state as Parquet: a row per sample, the last batches and the options in the file's metadata."""
+        columns = {name: pa.array(getattr(self._base, name)) for name in COLUMNS}
+        about = {
+            "step": self._base.step,
+            "told": [asdict(told) for told in self._told],
+            "size": self.size,
+            "options": asdict(self.options),
+        }
+        table = pa.table(columns).replace_schema_metadata({"rap_follow": json.dumps(about)})
+        with replacing(path) as draft:
+            pq.write_table(table, draft, compression="zstd")
+
+    def load(self, path: Path) -> None:
+        """Goes on from a saved state. Raises RapError where it is of another pool or of other batches."""
+        try:
+            table = pq.read_table(path)
+            about: dict[str, Any] = json.loads((table.schema.metadata or {})[b"rap_follow"])
+            columns = {name: table.column(name).to_numpy() for name in COLUMNS}
+            told = [Told(**one) for one in about["told"]]
+            step, size = int(about["step"]), int(about["size"])
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            raise RapError(f"{path}: no state of following ({one_line(error)})") from None
+        same = len(table) == len(self._base) and np.array_equal(columns["group"], self._base.group)
+        if not same or size != self.size:
+            raise RapError(
+                f"{path}: followed {len(table)} rows in batches of {size}; this training has another pool or batch"
+            )
+        self._base, self._told = Beliefs(**columns, step=step), told
+
+    def _after(self, beliefs: Beliefs, told: Told) -> Beliefs:
+        return observe(beliefs, self.options, told.rows, told.right, told.asked)
+
+
+def beliefs_of_run(run: Path, groups: Sequence[int]) -> Beliefs:
+    """Beliefs from the evidence of a finished `rap select` over the same rows. Raises RapError where there is none."""
+    names = ["rap_row", *(f"rap_{what}_{arm}" for arm in ("image", "blind") for what in ("right", "rollouts"))]
+    try:
+        scores = pq.read_table(run / files.SCORES, columns=names)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RapError(f"{run}: no finished run of rap select to start from ({one_line(error)})") from None
+    columns = {name: np.nan_to_num(scores.column(name).to_numpy(zero_copy_only=False).astype(float)) for name in names}
+    rows = columns["rap_row"].astype(np.int64)
+    if len(rows) and rows.max() >= len(groups):
+        raise RapError(f"{run}: holds row {rows.max()} of another pool; this one has {len(groups)} rows")
+    arms = [(columns[f"rap_right_{arm}"], columns[f"rap_rollouts_{arm}"]) for arm in ("image", "blind")]
+    return with_evidence(begin(groups), rows.tolist(), arms[0], arms[1])

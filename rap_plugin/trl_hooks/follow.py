@@ -1,0 +1,178 @@
+"""Following under TRL: the rows of every batch are chosen by the rewards of the trainer's own groups.
+
+Trainer reads a data set of places, one for each prompt of the whole training, in their order. A place is filled when it is read, with a row that
+the rewards so far ask for. No response is sampled beside the trainer's own, in any number of processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rap_plugin.errors import RapError
+from rap_plugin.hosts.follower import Follower, beliefs_of_run
+from rap_plugin.posterior.following import FollowOptions, begin, group_numbers, wording_of
+from rap_plugin.trl_hooks.options import prompts_per_batch
+from rap_plugin.trl_hooks.rewards import Reward
+
+PLACE, ROW = "rap_place", "rap_row"
+"""Columns that a row gets on its way to the trainer; reward functions see them."""
+
+
+def follow(
+    dataset: Any,
+    *,
+    args: Any,
+    run: str | Path | None = None,
+    groups: str | Sequence[object] | None = None,
+    right_at: float = 0.5,
+    half_life: float = 100.0,
+    strength: float = 2.0,
+    explore: float = 0.1,
+    image_weight: float = 0.5,
+    seed: int | None = None,
+) -> Followed:
+    """A training that follows the model: its data set, its reward, and what attaches both to TRL's trainer.
+
+        followed = follow(dataset, args=args)
+        trainer = GRPOTrainer(model, reward_funcs=followed.watch(accuracy_reward), args=args, train_dataset=followed.dataset)
+        followed.attach(trainer)
+
+    `run` names a run of `select_dataset` or `rap select` over the same rows, whose evidence it starts from; without its blind
+    arm nothing is known of who needs the image. `groups` says which rows share strength: a column's name, or a label per row; by default the wording of
+    the prompt. A reward from `right_at` on counts as right. The other options are those of docs/following.md. Raises RapError.
+    """
+    if getattr(args, "max_steps", 0) <= 0:
+        raise RapError(
+            "following has no epochs: rows come as often as they teach something; set max_steps in the arguments"
+        )
+    size = prompts_per_batch(args)
+    if not size:
+        raise RapError("the arguments name no generation_batch_size and num_generations; give GRPOConfig or RLOOConfig")
+    if args.dataloader_num_workers:
+        raise RapError("data loader workers read rows before their rewards are known; set dataloader_num_workers=0")
+    labels = _labels(dataset, groups)
+    numbers = group_numbers(labels)
+    options = FollowOptions(
+        args.num_generations, half_life, strength, explore, image_weight, args.seed if seed is None else seed
+    )
+    repeats = getattr(args, "num_iterations", 1) * args.steps_per_generation
+    # Trainer reads the micro-batches of a step together, and accelerate one more.
+    lag = args.gradient_accumulation_steps // repeats + 1
+    batches = math.ceil(args.max_steps * args.gradient_accumulation_steps / repeats)
+    beliefs = begin(numbers) if run is None else beliefs_of_run(Path(run), numbers)
+    return Followed(dataset, Follower(beliefs, options, size, lag), batches, right_at)
+
+
+class Followed:
+    """What `follow` returns."""
+
+    def __init__(self, dataset: Any, follower: Follower, batches: int, right_at: float) -> None:
+        import datasets
+
+        self.follower, self.right_at = follower, right_at
+        places = datasets.Dataset.from_dict({PLACE: list(range(batches * follower.size))})
+        self.dataset = places.with_transform(_Filled(dataset, follower))
+        """For the trainer's `train_dataset`."""
+
+    def watch(self, reward: Reward) -> Reward:
+        """The same reward function, whose values are what is followed. One function of a trainer is watched."""
+        return _Watched(reward, self)
+
+    def attach(self, trainer: Any) -> None:
+        """Adds what saves and resumes the state to a trainer whose `train_dataset` is `dataset`. Raises RapError."""
+        from rap_plugin.trl_hooks.callbacks import FollowCallback
+
+        if trainer.train_dataset is not self.dataset:
+            raise RapError("the trainer reads another data set; give it train_dataset=followed.dataset")
+        if trainer.args.remove_unused_columns:
+            raise RapError("remove_unused_columns=True would take the only column away; leave it at TRL's False")
+        if not any(isinstance(reward, _Watched) for reward in trainer.reward_funcs):
+            raise RapError("no reward is watched; give reward_funcs=[followed.watch(your_reward), ..]")
+        # The order of places is the order of batches; rows are drawn anyway.
+        trainer.shuffle_dataset = False
+        trainer.add_callback(FollowCallback(self.follower))
+
+    def tell(self, places: Sequence[int], rows: Sequence[int], values: Sequence[float | None]) -> dict[str, float]:
+        """The rewards of this process's responses; those of all processes are gathered. Returns the metrics of the batch."""
+        from accelerate.utils import gather_object  # type: ignore[import-untyped]
+
+        told = gather_object(list(zip(places, rows, values, strict=True)))
+        batches = {place // self.follower.size for place, _, _ in told}
+        if batches != {self.follower.batches}:
+            raise RapError(
+                f"rewards of batch {sorted(batches)} came where those of batch {self.follower.batches} were due; was a "
+                "checkpoint of another training resumed?"
+            )
+        rewards: dict[int, list[float]] = {row: [] for _, row, _ in told}
+        for _, row, value in told:
+            if value is not None and math.isfinite(value):
+                rewards[row].append(float(value >= self.right_at))
+        return self.follower.tell(rewards)
+
+
+class _Filled:
+    """The data set's transform: places -> the rows that stand there."""
+
+    def __init__(self, dataset: Any, follower: Follower) -> None:
+        self._dataset, self._follower = dataset, follower
+        self._rows: tuple[int, list[int]] = (-1, [])
+
+    def __call__(self, batch: dict[str, list[int]]) -> dict[str, Any]:
+        rows = [self._row(place) for place in batch[PLACE]]
+        found: dict[str, Any] = self._dataset[rows]
+        return {**found, PLACE: batch[PLACE], ROW: rows}
+
+    def _row(self, place: int) -> int:
+        number, at = divmod(place, self._follower.size)
+        if self._rows[0] != number:
+            self._rows = number, self._follower.rows_of(number)
+        return self._rows[1][at]
+
+
+class _Watched:
+    """A reward function that is listened to."""
+
+    def __init__(self, reward: Reward, followed: Followed) -> None:
+        self._reward, self._followed = reward, followed
+        self.__name__ = getattr(reward, "__name__", type(reward).__name__)
+
+    def __call__(
+        self, prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Any = None, **columns: Any
+    ) -> list[float | None]:
+        values = self._reward(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
+        # Rows of an evaluation come from another data set.
+        if PLACE in columns:
+            metrics = self._followed.tell(columns[PLACE], columns[ROW], values)
+            if log := columns.get("log_metric"):
+                for name, value in metrics.items():
+                    log(name, value)
+        return values
+
+
+def _labels(dataset: Any, groups: str | Sequence[object] | None) -> list[object]:
+    if isinstance(groups, str):
+        if groups not in dataset.column_names:
+            raise RapError(
+                f"groups={groups!r}: the data set has no such column; columns: {', '.join(dataset.column_names)}"
+            )
+        return list(dataset[groups])
+    if groups is not None:
+        if len(groups) != len(dataset):
+            raise RapError(f"groups: {len(groups)} labels for {len(dataset)} rows")
+        return list(groups)
+    return [wording_of(_text(prompt)) for prompt in dataset["prompt"]]
+
+
+def _text(prompt: Any) -> str:
+    """The words of a prompt, a text or messages."""
+    if isinstance(prompt, str):
+        return prompt
+    parts = []
+    for message in prompt or ():
+        content = message.get("content")
+        content = content if isinstance(content, list) else [{"text": content}]
+        parts += [str(part.get("text") or "") for part in content]
+    return " ".join(parts)

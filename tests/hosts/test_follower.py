@@ -1,0 +1,82 @@
+"""The follower: rows of numbered batches, however early they are read, and its state on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rap_plugin.errors import RapError
+from rap_plugin.hosts.follower import Follower, beliefs_of_run
+from rap_plugin.posterior.following import FollowOptions, begin
+
+
+def make(n: int = 30, lag: int = 2, size: int = 4) -> Follower:
+    return Follower(begin([i % 3 for i in range(n)]), FollowOptions(4, seed=7), size, lag)
+
+
+def tell(follower: Follower, batch: int) -> dict[str, float]:
+    rows = follower.rows_of(batch)
+    return follower.tell({row: [float((row + k) % 3 == 0) for k in range(4)] for row in rows})
+
+
+def test_a_batch_has_the_same_rows_however_early_it_is_read() -> None:
+    early, late = make(), make()
+    read = {0: early.rows_of(0), 1: early.rows_of(1)}
+    for batch in range(8):
+        tell(early, batch)
+        read[batch + 2] = early.rows_of(batch + 2)
+        assert late.rows_of(batch) == read[batch]
+        tell(late, batch)
+    assert len({tuple(rows) for rows in read.values()}) > 5
+
+
+def test_a_batch_that_is_read_further_ahead_than_its_rewards_allow_is_refused() -> None:
+    follower = make(lag=1)
+    with pytest.raises(RapError, match="read further ahead"):
+        follower.rows_of(1)
+
+
+def test_a_saved_state_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    whole = make()
+    for batch in range(5):
+        tell(whole, batch)
+    whole.save(tmp_path / "state.parquet")
+    again = make()
+    again.load(tmp_path / "state.parquet")
+    for batch in range(5, 9):
+        assert again.rows_of(batch) == whole.rows_of(batch)
+        assert tell(again, batch) == tell(whole, batch)
+    np.testing.assert_array_equal(again.beliefs(9).right, whole.beliefs(9).right)
+
+
+@pytest.mark.parametrize("other", [make(n=31), make(size=5)])
+def test_a_state_of_another_training_is_refused(other: Follower, tmp_path: Path) -> None:
+    make().save(tmp_path / "state.parquet")
+    with pytest.raises(RapError, match="another pool or batch"):
+        other.load(tmp_path / "state.parquet")
+
+
+def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.parquet").write_text("no")
+    with pytest.raises(RapError, match="no state of following"):
+        make().load(tmp_path / "state.parquet")
+    pq.write_table(pa.table({"group": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(RapError, match="no state of following"):
+        make().load(tmp_path / "other.parquet")
+
+
+def test_evidence_of_a_run_is_what_following_begins_with(tmp_path: Path) -> None:
+    columns = {
+        "rap_row": [0, 2], "rap_right_image": [3, 1], "rap_rollouts_image": [5, 2],
+        "rap_right_blind": [0, None], "rap_rollouts_blind": [5, None],
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "scores.parquet")
+    beliefs = beliefs_of_run(tmp_path, [0, 0, 1])
+    assert beliefs.right.tolist() == [3, 0, 1]
+    assert beliefs.blind_asked.tolist() == [5, 0, 0]
+    with pytest.raises(RapError, match="another pool"):
+        beliefs_of_run(tmp_path, [0])

@@ -1,0 +1,92 @@
+"""A training that follows, as a script: what the tests start in several processes, kill and resume.
+
+python follow_script.py OUT STEPS [RESUME]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+
+def make_dataset(n: int = 40) -> Any:
+    import datasets
+    from digit_problems import make_problems
+
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": problem.question}],
+            "image": {"bytes": problem.image, "path": None},
+            "answer": problem.answer,
+        }
+        for problem in make_problems(n, "train", 3)
+    ]
+    features = datasets.Features(
+        {
+            "prompt": [{"role": datasets.Value("string"), "content": datasets.Value("string")}],
+            "image": datasets.Image(),
+            "answer": datasets.Value("string"),
+        }
+    )
+    return datasets.Dataset.from_list(rows, features=features)
+
+
+def main(out: Path, steps: int, resume: str | None = None) -> None:
+    import torch
+    import trl
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from rap_plugin.demo import MODEL_DIR
+    from rap_plugin.trl_hooks import accuracy_reward, follow
+
+    torch.set_num_threads(1)
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("RANK", "0")
+    args = trl.GRPOConfig(
+        str(out),
+        per_device_train_batch_size=16 // world,
+        num_generations=4,
+        max_completion_length=24,
+        learning_rate=1e-3,
+        max_steps=steps,
+        logging_steps=1,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        save_strategy="steps",
+        save_steps=3,
+        report_to="none",
+        disable_tqdm=True,
+        beta=0.0,
+    )
+    followed = follow(make_dataset(), args=args, half_life=4)
+    seen: list[list[int]] = []
+
+    def rows_seen(prompts: Any, rap_row: list[int], **columns: Any) -> list[float]:
+        seen.append(rap_row)
+        return [0.0] * len(prompts)
+
+    trainer = trl.GRPOTrainer(
+        model=AutoModelForImageTextToText.from_pretrained(str(MODEL_DIR)),
+        reward_funcs=[followed.watch(accuracy_reward), rows_seen],
+        args=args,
+        train_dataset=followed.dataset,
+        processing_class=AutoProcessor.from_pretrained(str(MODEL_DIR)),
+    )
+    followed.attach(trainer)
+    trainer.train(resume_from_checkpoint=resume)
+    follower = followed.follower
+    content = {
+        "rows": seen,
+        "right": follower.beliefs(follower.batches).right.tolist(),
+        "log": [entry for entry in trainer.state.log_history if "rap/follow/informative" in entry],
+    }
+    (out / f"seen-{rank}.json").write_text(json.dumps(content))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,104 @@
+"""Following under TRL's real trainer: in one process and in two, interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trl
+
+from rap_plugin.errors import RapError
+from rap_plugin.trl_hooks import accuracy_reward, follow
+from tests.trl_hooks.follow_script import make_dataset
+
+SCRIPT = Path(__file__).with_name("follow_script.py")
+
+
+def train(out: Path, steps: int, resume: str = "", processes: int = 1) -> list[dict[str, Any]]:
+    """What each process saw of a training."""
+    out.mkdir(exist_ok=True)
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    command = [sys.executable, "-W", "ignore", *launch, str(SCRIPT), str(out), str(steps), *filter(None, [resume])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=SCRIPT.parents[2], check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((out / f"seen-{rank}.json").read_text()) for rank in range(processes)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Six steps of four prompts, not interrupted."""
+    return train(tmp_path_factory.mktemp("follow") / "whole", 6)[0]
+
+
+def test_rows_are_chosen_by_the_trainers_own_groups_and_nothing_else_is_sampled(whole: dict[str, Any]) -> None:
+    assert len(whole["rows"]) == 6
+    for rows in whole["rows"]:
+        assert len(rows) == 16
+        assert len(set(rows)) == 4
+        assert rows == [row for row in rows[::4] for _ in range(4)]
+    asked = [row for rows in whole["rows"] for row in rows[::4]]
+    assert len(set(asked)) > 12
+    assert [entry["step"] for entry in whole["log"]] == [1, 2, 3, 4, 5, 6]
+    assert all(0 <= entry["rap/follow/informative"] <= 1 for entry in whole["log"])
+    assert whole["log"][-1]["rap/follow/rollouts"] == 16
+    assert sum(whole["right"]) > 0
+
+
+def test_a_resumed_training_reads_the_rows_that_an_undisturbed_one_reads(whole: dict[str, Any], tmp_path: Path) -> None:
+    train(tmp_path / "out", 3)
+    # Three steps more: places of a longer training go on behind those of a shorter one.
+    resumed = train(tmp_path / "out", 6, str(tmp_path / "out" / "checkpoint-3"))[0]
+    # The rows of the next two batches follow from rewards that the checkpoint holds.
+    assert [sorted(rows) for rows in resumed["rows"][:2]] == [sorted(rows) for rows in whole["rows"][3:5]]
+    assert len(resumed["rows"]) == 3
+
+
+def test_two_processes_follow_as_one(tmp_path: Path) -> None:
+    one, other = train(tmp_path / "out", 4, processes=2)
+    assert one["right"] == other["right"]
+    for mine, theirs in zip(one["rows"], other["rows"], strict=True):
+        assert len(mine) == len(theirs) == 8
+        assert len(set(mine + theirs)) == 4
+    assert one["log"][-1]["rap/follow/rollouts"] == 16
+
+
+def arguments(tmp_path: Path, **changed: Any) -> Any:
+    common = {"use_cpu": True, "bf16": False, "report_to": "none", "num_generations": 4, "max_steps": 4}
+    return trl.GRPOConfig(str(tmp_path), **{**common, "per_device_train_batch_size": 16, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "said"),
+    [
+        ({"max_steps": -1}, {}, "max_steps"),
+        ({"dataloader_num_workers": 2}, {}, "dataloader_num_workers=0"),
+        ({}, {"groups": "kind"}, "no such column"),
+        ({}, {"groups": [1, 2]}, "2 labels for 40 rows"),
+        ({}, {"run": "missing"}, "no finished run"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_in_one_line(
+    changed: dict[str, Any], options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RapError, match=said):
+        follow(make_dataset(), args=arguments(tmp_path, **changed), **options)
+
+
+@pytest.mark.parametrize(("accumulated", "per_generation", "lag"), [(1, 1, 2), (4, 4, 2), (4, 1, 5), (2, 8, 1)])
+def test_the_lag_is_how_far_the_trainer_reads_ahead(
+    accumulated: int, per_generation: int, lag: int, tmp_path: Path
+) -> None:
+    args = arguments(tmp_path, gradient_accumulation_steps=accumulated, steps_per_generation=per_generation)
+    assert follow(make_dataset(), args=args).follower.lag == lag
+
+
+def test_a_trainer_without_a_watched_reward_is_refused(make_trainer: Callable[..., Any], tmp_path: Path) -> None:
+    followed = follow(make_dataset(), args=arguments(tmp_path))
+    with pytest.raises(RapError, match="no reward is watched"):
+        followed.attach(make_trainer(followed.dataset, max_steps=4))
+    assert followed.watch(accuracy_reward).__name__ == "accuracy_reward"
