@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rap_plugin.trl_hooks.contrastive_trainer import ContrastiveGRPOTrainer
     from rap_plugin.trl_hooks.dapo_trainer import DapoTrainer
-    from rap_plugin.trl_hooks.follow import follow
+    from rap_plugin.trl_hooks.following import follow
     from rap_plugin.trl_hooks.reselect import Reselection, log_selection
     from rap_plugin.trl_hooks.rewards import accuracy_reward, format_reward, make_reward, modality_gap_reward
     from rap_plugin.trl_hooks.select import select_dataset
@@ -22,7 +22,7 @@ _HOMES = {
     "DapoTrainer": "rap_plugin.trl_hooks.dapo_trainer",
     "Reselection": "rap_plugin.trl_hooks.reselect",
     "accuracy_reward": "rap_plugin.trl_hooks.rewards",
-    "follow": "rap_plugin.trl_hooks.follow",
+    "follow": "rap_plugin.trl_hooks.following",
     "format_reward": "rap_plugin.trl_hooks.rewards",
     "log_selection": "rap_plugin.trl_hooks.reselect",
     "make_reward": "rap_plugin.trl_hooks.rewards",
