@@ -83,10 +83,21 @@ def load_plugin_commands() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """The entry point: a RapError is one line and status 1; Ctrl-C and SIGTERM say how to go on, status 130 and 143."""
     stopped = _heed_termination()
+    _print_whatever_is_said()
     try:
         return cli.main(args=arguments, prog_name="rap", standalone_mode=False)
     except RapError as error:
         click.echo(f"rap: {error}", err=True)
+        sys.exit(1)
+    except UnicodeEncodeError as error:
+        if not any("\ud800" <= character <= "\udfff" for character in error.object):
+            raise
+        shown = error.object[:200].encode("ascii", "backslashreplace").decode()
+        click.echo(
+            f"rap: {shown}: a name that is no text in {sys.getfilesystemencoding()}, which not every library can open; "
+            "rename it, or set LC_ALL=C.UTF-8 where names are UTF-8",
+            err=True,
+        )
         sys.exit(1)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -96,6 +107,13 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("rap: stopped; finished batches are stored, the same command goes on from there", err=True)
         sys.exit(128 + (stopped[0] if stopped else signal.SIGINT))
+
+
+def _print_whatever_is_said() -> None:
+    """A terminal that cannot show a character gets a question mark, and no command ends for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _heed_termination() -> list[int]:

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
+from rap_plugin.cli import main
 
 PLUGIN = Path(__file__).parents[1] / "ability_engine.py"
 
@@ -119,3 +123,24 @@ def test_two_processes_in_one_run_directory(tmp_path: Path, write_pool) -> None:
     (tmp_path / "run").mkdir()
     with locked(tmp_path / "run"):
         refused(select(write_pool(4), "--model", "m", "--out", tmp_path / "run"), "another rap process is working here")
+
+
+def test_a_name_that_is_no_text_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = os.fsencode(tmp_path) + b"/l\xf6l"
+    os.mkdir(folder)
+    pool = Path(os.fsdecode(folder)) / "pool.parquet"
+    pq.write_table(pa.table({"question": ["Q?"], "answer": ["1"]}), tmp_path / "pool.parquet")
+    (tmp_path / "pool.parquet").rename(pool)
+    with pytest.raises(SystemExit):
+        main(["select", str(pool), "--model", "none", "--out", str(tmp_path / "run")])
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "l\\udcf6l/pool.parquet: a name that is no text in utf-8" in said[0]
+
+
+def test_a_terminal_without_the_characters_gets_question_marks() -> None:
+    prints = "import sys, rap_plugin.cli as c; c._print_whatever_is_said(); print('é ∠ 2'); print('ö', file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", prints], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True
+    )
+    assert (done.stdout.strip(), done.stderr.strip()) == (b"? ? 2", b"?")

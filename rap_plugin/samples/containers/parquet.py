@@ -63,6 +63,8 @@ class ParquetPool(Pool):
                     schemas.append(opened.schema_arrow)
                     # Decoded when asked for; a damaged name is found here (UnicodeDecodeError is a ValueError).
                     _ = schemas[-1].names
+            except UnicodeEncodeError:
+                raise  # the name, not the file: told at the end of the command
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise RapError(
                     f"{file}: not a whole Parquet file ({one_line(error)}); download or write it again"
