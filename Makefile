@@ -6,13 +6,14 @@
 # make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
 # make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job: about half an hour
 # make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
+# make site   the documentation site, into site/
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl r3 test lint gpu families generated cluster release clean
+.PHONY: demo trl r3 test lint gpu families generated cluster release site clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -32,6 +33,9 @@ gpu:
 cluster: $(VENV)/.hosts
 	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/executors/test_ray_job.py \
 	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py
+
+site: $(VENV)/.hosts
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 release:
 	PYTHON=$(PYTHON) scripts/release_check.sh

@@ -28,6 +28,7 @@ $pip -c $constraints hydra-core codetiming tensordict orjson msgspec pyzmq
 $pip --no-deps verl==0.9.1 TransferQueue==0.1.11
 # The tests of pages drive a Chromium that the machine has (apt-get install chromium); without one they skip.
 $pip -c $constraints playwright axe-playwright-python
+$pip -c $constraints mkdocs-material mkdocstrings-python
 # Some of the above pull these back in; the same for the CUDA-only parts of torchvision's wheel.
 "$venv/bin/python" -m pip uninstall -q -y torchaudio torchcodec || true
 $pip --no-deps torchvision==0.28.0

@@ -1,0 +1,66 @@
+"""The documentation site: built without a warning, every page in it, every error findable; the tutorial runs as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from rap_plugin.cli import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+HOOKS = runpy.run_path(str(ROOT / "scripts" / "site_hooks.py"))
+
+
+def pages(entries: object) -> list[str]:
+    if isinstance(entries, str):
+        return [entries]
+    values = entries.values() if isinstance(entries, dict) else entries
+    return [name for entry in values for name in pages(entry)]  # type: ignore[attr-defined]
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    found = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
+    assert sorted(found) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+def test_errors_are_listed_with_their_constant_words() -> None:
+    listed = HOOKS["errors"]()
+    assert "no model given; add model.id with a hub id or a folder" in listed
+    assert "there is no ..; `rap decide ..` writes it".replace("`", "") in listed
+    assert listed.count("\n- ") > 150
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("material", reason="mkdocs-material is not installed (scripts/setup_hosts.sh)")
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed (scripts/setup_hosts.sh)")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert "open_run" in (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
+    assert "no model given" in (tmp_path / "site" / "troubleshooting" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_tutorial_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason="the embedded model needs the extra hf")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) == 6
+    for line in lines:
+        words = shlex.split(line)[1:]
+        result = CliRunner().invoke(cli, words + (["--limit", "40", "--quiet"] if words[0] == "demo" else []))
+        assert result.exit_code == 0, f"{line}\n{result.output}{result.exception!r}"
+    assert (tmp_path / "demo-run" / "export-trl").is_dir()
