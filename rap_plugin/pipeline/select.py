@@ -277,9 +277,11 @@ def _require_same(run: Path, config: RunConfig, pool: Pool, extend: bool) -> Non
     now = config.model_dump()
     here = place_of(run, pool, config.pool.image_root)
     before_place = about.get("pool") or {}
+    both_copies = all(files.in_job_copy(place.get("image_root", "/")) for place in (here, before_place))
     same_place = {
         "path": "fingerprint" in before_place and here["fingerprint"] == before_place["fingerprint"],
-        "image_root": "image_root" in here and here["image_root"] == before_place.get("image_root"),
+        # A job that is submitted again gets its images under another name; samples are known by their images' content.
+        "image_root": "image_root" in here and (here["image_root"] == before_place.get("image_root") or both_copies),
     }
     for section in IDENTITY:
         for name, value in now[section].items():

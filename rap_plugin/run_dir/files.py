@@ -73,9 +73,14 @@ def locked(run: Path) -> Iterator[None]:
         yield
 
 
+def in_job_copy(path: str | Path) -> bool:
+    """Whether a path lies in Ray's copy of a job's working directory, whose name changes with the folder's content."""
+    return COPY_OF_WORKING_DIR.search(f"{Path(path).absolute().as_posix()}/") is not None
+
+
 def require_lasting(run: Path) -> None:
     """Raises RapError where a run directory would go with the Ray job that makes it."""
-    if COPY_OF_WORKING_DIR.search(run.absolute().as_posix()):
+    if in_job_copy(run):
         raise RapError(
             f"{run}: lies in Ray's copy of the job's working directory, which Ray deletes and a resubmitted job does not see; "
             "choose another ",

@@ -305,7 +305,7 @@ class _little_memory:
 
 def grpo(keep: Keep, small: bool) -> None:
     """A selection and GRPO of the embedded model with TRL."""
-    size = (80, 10, 2, 2) if small else (300, 120, 12, 16)
+    size = (24, 6, 2, 2) if small else (300, 120, 12, 16)
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,

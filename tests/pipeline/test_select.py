@@ -97,6 +97,19 @@ def test_a_run_in_rays_copy_of_the_working_directory_is_refused(tmp_path: Path, 
     assert not copy.exists()
 
 
+def test_a_job_that_is_submitted_again_finds_its_images_under_another_name_and_goes_on(
+    tmp_path: Path, write_pool
+) -> None:
+    pool, log = write_pool(12), tmp_path / "log"
+    copies = tmp_path / "session_1" / "runtime_resources" / "working_dir_files"
+    for name in ("_ray_pkg_0123456789abcdef", "_ray_pkg_fedcba9876543210"):
+        (copies / name).mkdir(parents=True)
+        result = select_run(make_config(pool, log, pool__image_root=str(copies / name)), tmp_path / "run", quiet=True)
+    assert result.sampled == 0
+    with pytest.raises(RapError, match="holds a run with --image-root"):
+        select_run(make_config(pool, log, pool__image_root=str(tmp_path)), tmp_path / "run", quiet=True)
+
+
 def test_shuffled_rows_keep_their_verdicts_and_their_evidence(tmp_path: Path, write_pool) -> None:
     order = list(range(40))
     random.Random(1).shuffle(order)

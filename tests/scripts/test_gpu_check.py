@@ -23,26 +23,30 @@ def in_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_the_small_mode_runs_on_a_cpu_and_leaves_the_page_in_docs_alone(tmp_path: Path) -> None:
+def test_the_small_mode_runs_whole_on_a_cpu_and_leaves_the_page_in_docs_alone(tmp_path: Path) -> None:
     before = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
     (tmp_path / "wheels").mkdir()
-    steps = ["machine", "attention-3b", "shrink", "select"]
     command = [str(SCRIPT), "--small", "--out", str(tmp_path / "out"), "--wheels", str(tmp_path / "wheels")]
     done = subprocess.run(
-        [*command, "--steps", ",".join(steps)],
+        command,
         env={**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert {name: result["status"] for name, result in results.items()} == dict.fromkeys(steps, "done")
+    assert {name: result["status"] for name, result in results.items()} == dict.fromkeys(LIMITS, "done")
     found = {name: result["found"] for name, result in results.items()}
-    assert [row["mode"] for row in found["attention-3b"]["passes"]] == ["plain", "measured", "eager"] * 2
-    assert found["attention-3b"]["difference"] < 0.05
+    assert found["tests"]["skipped"] == found["tests"]["tests"] > 5, "all of them need a GPU"
+    for name in ("attention-3b", "attention-7b"):
+        assert [row["mode"] for row in found[name]["passes"]] == ["plain", "measured", "eager"] * 2
+        assert found[name]["difference"] < 0.05
     assert found["shrink"]["widest_without"] < found["shrink"]["widest_with_room"] == found["shrink"]["finished"]
     assert [run["rollouts"] for run in found["select"]["runs"]] == [60]
-    assert "Small mode" in (tmp_path / "out" / "gpu.md").read_text()
+    assert any(line.startswith("a training step: ") for line in found["grpo"]["said"])
+    page = (tmp_path / "out" / "gpu.md").read_text()
+    assert "Small mode" in page
+    assert "Not run yet" not in page
     assert (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8") == before
 
 
