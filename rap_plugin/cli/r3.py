@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rap_plugin.cli import r3_build_data
+from rap_plugin.cli import r3_build_data, r3_train
 from rap_plugin.cli.options import config_options, flag_values
 from rap_plugin.config import RunConfig, load_config
 
@@ -22,6 +22,7 @@ def command() -> None:
 
 
 command.add_command(r3_build_data.command)
+command.add_command(r3_train.command)
 
 
 @command.command("run")

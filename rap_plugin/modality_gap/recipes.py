@@ -75,7 +75,7 @@ class GapRecipe(Section):
         """This recipe with `NAME=VALUE` put in, names dotted, values YAML. Raises RapError for what cannot be."""
         tree = self.model_dump()
         for assignment in assignments:
-            _assign(tree, assignment)
+            assign(tree, assignment)
         return read_recipe(tree, f"recipe {self.name}")
 
 
@@ -157,7 +157,8 @@ def with_changes(recipe: GapRecipe, assignments: Iterable[str]) -> tuple[GapReci
     return changed, {**known, changed.name: changed}
 
 
-def _assign(tree: dict[str, Any], assignment: str) -> None:
+def assign(tree: dict[str, Any], assignment: str) -> None:
+    """Puts `NAME=VALUE` into a tree of sections, in place: names dotted, values YAML. Raises RapError where it cannot."""
     name, sign, text = assignment.partition("=")
     if not sign:
         raise RapError(f"--set {assignment}: expected NAME=VALUE, for example --set training.prompts=64")

@@ -80,12 +80,13 @@ def _train_stage(recipe: GapRecipe, run: TrainingRun, start: str) -> None:
         "seed": run.seed,
         "data": file_hash(data),
     }
-    _keep_settings(folder / SETTINGS, settings)
+    keep_settings(folder / SETTINGS, settings)
     if (folder / FINAL).is_dir():
         run.say(f"{recipe.name} (seed {run.seed}): done before")
         return
     checkpoint = last_checkpoint(folder)
-    trainer = make_trainer(recipe, data, start, folder, run)
+    # From the checkpoint, where there is one: Trainer itself passes over weights that were saved under other names.
+    trainer = make_trainer(recipe, data, str(checkpoint or start), folder, run)
     main = trainer.is_world_process_zero()
     if main:
         at = f"from {checkpoint.name}" if checkpoint else f"from {start}"
@@ -124,7 +125,7 @@ def _whole(state: Path) -> bool:
         return False
 
 
-def _keep_settings(path: Path, settings: dict[str, Any]) -> None:
+def keep_settings(path: Path, settings: dict[str, Any]) -> None:
     """Writes the settings once; raises RapError where others are there."""
     text = json.dumps(settings, indent=1, sort_keys=True)
     if path.is_file():
@@ -150,8 +151,8 @@ def make_trainer(recipe: GapRecipe, data: Path, start: str, folder: Path, run: T
     from rap_plugin.trl_hooks.rewards import modality_gap_reward
 
     cuda = torch.cuda.is_available()
-    devices = _devices()
-    args = GRPOConfig(**arguments(recipe, folder, run.seed, devices, run.per_device, cuda))
+    count = devices()
+    args = GRPOConfig(**arguments(recipe, folder, run.seed, count, run.per_device, cuda))
     rewards: list[Any] = [modality_gap_reward(recipe.tolerance, answer="answer")]
     if recipe.training.overlong_buffer and recipe.training.overlong_factor:
         longest, buffer = recipe.training.max_response_tokens, recipe.training.overlong_buffer
@@ -224,6 +225,6 @@ def arguments(
     }
 
 
-def _devices() -> int:
+def devices() -> int:
     """Processes of this training, as torchrun and `accelerate launch` tell them."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -105,7 +105,7 @@ class RegionGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
                         frame,
                         self.loop,
                         seed=rollout_seed(
-                            self.args.seed, f"{self._step} {self.accelerator.process_index}", "image", at
+                            self.args.seed, f"{self._go()} {self.accelerator.process_index}", "image", at
                         ),
                     )
                     for at, chat in enumerate(prompts)
@@ -116,6 +116,11 @@ class RegionGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
                 engine.close()
                 network.train(trained)
         return rows, turns
+
+    def _go(self) -> int:
+        """Number of the micro-batch since the beginning of the training: TRL's own counter starts anew after a resume."""
+        micros = self.args.gradient_accumulation_steps
+        return int(self.state.global_step * micros + self._step % micros)
 
     def _sampling(self) -> Sampling:
         return Sampling(

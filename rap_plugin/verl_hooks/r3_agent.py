@@ -1,19 +1,26 @@
 """The region loop as verl's agent loop: `actor_rollout_ref.rollout.agent.agent_loop_config_path="$(rap path verl-r3-agent)"`,
 and `agent_name: rap_r3` in the rows, or `agent.default_agent_loop=rap_r3`.
 
-verl imports this file itself. Options are environment variables: RAP_R3_MAX_CROPS, RAP_R3_COORDINATES, .. (section `r3`).
+With RAP_R3_REWARD=released or paper the row's reward is R-GRPO's, in place of verl's reward function. verl imports this file
+itself. Options are environment variables: RAP_R3_MAX_CROPS, RAP_R3_COORDINATES, .. (section `r3`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, register
 from verl.utils.profiler import simple_timer
 
+from rap_plugin.errors import RapError
+from rap_plugin.verl_hooks.reward import open_grader_for
 from rap_plugin.vlm_r3.hosted import HostedRow, sampling_changes
+from rap_plugin.vlm_r3.hosted_reward import PRESET, hosted_reward
+from rap_plugin.vlm_r3.trace import Trace
 
 
 @register("rap_r3")
@@ -53,13 +60,34 @@ class RegionAgentLoop(AgentLoopBase):  # type: ignore[misc]
             else:
                 logprobs = None
         trace = hosted.row.trace()
+        reward = None
+        if PRESET in os.environ:
+            reward = await asyncio.to_thread(_reward, trace, messages, kwargs)
         return AgentLoopOutput(
             prompt_ids=ids,
             response_ids=hosted.response_ids[: self.response_length],
             response_mask=hosted.response_mask[: self.response_length],
             response_logprobs=logprobs[: self.response_length] if logprobs else None,
             multi_modal_data={**data, "images": hosted.images} if hosted.images else data,
+            reward_score=reward,
             num_turns=2 + 2 * len(trace.looks),
             metrics=AgentLoopMetrics(generate_sequences=timing.get("generate_sequences", 0.0)),
             extra_fields={"turn_scores": [], "tool_rewards": [], "rap_r3_trace": trace.to_json()},
         )
+
+
+def _reward(trace: Trace, messages: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> float:
+    """R-GRPO's reward of one response; the gold answer stands where verl's rows have it."""
+    gold = (row.get("reward_model") or {}).get("ground_truth")
+    if gold is None:
+        raise RapError("rows need reward_model.ground_truth for RAP_R3_REWARD, as verl's own rewards do")
+    question = (row.get("extra_info") or {}).get("question") or _text_of(messages)
+    reward, _ = hosted_reward(trace, str(question), str(gold), open_grader_for(None))
+    return reward
+
+
+def _text_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    content = next((one["content"] for one in reversed(messages) if one.get("role") == "user"), "")
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text", "")) for part in content)

@@ -123,8 +123,8 @@ def write_rows(
 ) -> BuildCounts:
     """Writes sft.jsonl, rl.jsonl, images/ and refused.jsonl below `out`, from a pool's rows and what ingest made of them.
 
-    sft.jsonl has VLIR's columns (image_path, question, response_list, img_crop_list), rl.jsonl image_path, question, answer and
-    source; paths are below `out`. A row that cannot be used is refused with its reason, never the end of the run.
+    sft.jsonl has VLIR's columns (image_path, question, response_list, img_crop_list), rl.jsonl image_path, question, answer,
+    source and evidence_boxes; paths are below `out`. A row that cannot be used is refused with its reason, never the end of the run.
     """
     (out / "images").mkdir(parents=True, exist_ok=True)
     counts = BuildCounts()
@@ -150,7 +150,8 @@ def write_rows(
                 (out / name).write_bytes(_png(crop(image, region, limits, frame.factor)))
             base = {"image_path": whole, "question": question}
             sft.write(json.dumps({**base, "response_list": built.segments, "img_crop_list": crops}) + "\n")
-            rl.write(json.dumps({**base, "answer": answer, "source": row.get("source") or ""}) + "\n")
+            known = {"answer": answer, "source": row.get("source") or "", "evidence_boxes": built.regions}
+            rl.write(json.dumps({**base, **known}) + "\n")
             counts.kept += 1
     return counts
 

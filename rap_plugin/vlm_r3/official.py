@@ -1,6 +1,6 @@
 """A benchmark's own measures over the answers of a run: MMVP's pairs, CV-Bench's mean over its sources, and so on.
 
-The answers are scored as in the evaluation hosts, by the benchmark's rules, from the prepared file that the run was made from.
+The answers are scored as in the evaluation hosts, by the benchmark's rules (and by a judge where RAP_JUDGE names one), from the prepared file that the run was made from.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation import score_response
 from rap_plugin.evaluation.benchmarks import BENCHMARKS, Benchmark
+from rap_plugin.evaluation.judge import judge_from_environment
 from rap_plugin.evaluation.measures import COMMON, record_of
 from rap_plugin.evaluation.prepared_data import read_items
 from rap_plugin.evidence.store import EvidenceStore
@@ -40,8 +41,9 @@ def official_measures(
     answers: dict[int, list[str]] = {}
     for (sample, _), row in sorted(rows.items()):
         answers.setdefault(sample, []).append(row.trace.answer)
+    judge = judge_from_environment()
     records = [
-        record_of(items[sample.row], [score_response(items[sample.row], one) for one in answers[sample.sample]])
+        record_of(items[sample.row], [score_response(items[sample.row], one, judge) for one in answers[sample.sample]])
         for sample in store.samples()
         if sample.sample in answers
     ]

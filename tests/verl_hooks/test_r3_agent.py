@@ -53,6 +53,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
             said = out[0, len(prompt_ids) :].tolist()
             return TokenOutput(token_ids=said, log_probs=[-0.5] * len(said))
 
+    monkeypatch.setenv("RAP_R3_REWARD", "paper")
     monkeypatch.setenv("RAP_R3_MIN_CROP_PIXELS", "784")
     monkeypatch.setenv("RAP_R3_MAX_CROP_PIXELS", "3136")
     config = OmegaConf.create(
@@ -75,7 +76,8 @@ def answered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
             dataset_cls=RLHFDataset,
             data_config=DictConfigWrap(config.data),
         )
-        return await loop.run({"temperature": 0.0}, raw_prompt=[{"role": "user", "content": content}])
+        row = {"raw_prompt": [{"role": "user", "content": content}], "reward_model": {"ground_truth": "C"}}
+        return await loop.run({"temperature": 0.0}, **row)
 
     return SimpleNamespace(output=asyncio.run(run()), calls=calls, processor=processor, entry=entry)
 
@@ -100,6 +102,12 @@ def test_crops_are_in_the_response_masked_and_in_the_images(answered) -> None:
     assert len(output.response_logprobs) == len(output.response_ids)
     assert json.loads(output.extra_fields["rap_r3_trace"])["ended"] == "answer"
     assert output.as_dict()["response_mask"].sum() == len(kept)
+
+
+def test_the_reward_is_that_of_the_preset(answered) -> None:
+    # Right, closed, two different regions; the shortest reasoning segment is the answer's, which has no character of its own.
+    assert answered.output.reward_score == 1 + 1 + 0.5
+    assert answered.output.as_dict()["rm_scores"].sum() == 2.5
 
 
 def test_every_segment_goes_to_the_same_server_with_the_images_so_far(answered) -> None:
