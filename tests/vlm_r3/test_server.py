@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+import runpy
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +98,16 @@ def test_a_streamed_answer_tells_what_the_loop_says_to_a_bad_box(client) -> None
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
     first, again, answer = script.said(15)
     assert text == f"{first}{again}\n[no crop: this region was shown already]\n{answer}"
+
+
+def test_the_client_of_the_examples_prints_what_is_written(served, tmp_path, monkeypatch, capsys) -> None:
+    script.picture(2).save(tmp_path / "a.png")
+    client = Path(__file__).parents[2] / "examples" / "vlm_r3" / "client.py"
+    monkeypatch.setattr(
+        "sys.argv", [str(client), str(tmp_path / "a.png"), script.question(2), "--url", f"{served[1]}/v1"]
+    )
+    runpy.run_path(str(client), run_name="__main__")
+    assert capsys.readouterr().out == "".join(script.said(2)) + "\n"
 
 
 def test_the_models_and_the_looks_are_told(served) -> None:
