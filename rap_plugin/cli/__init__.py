@@ -15,6 +15,7 @@ from rap_plugin.errors import RapError
 
 COMMANDS = {
     "select": ("rap_plugin.cli.select", "Choose the samples of a pool that are worth training on."),
+    "plan": ("rap_plugin.cli.plan", "What each way to choose training rows would cost."),
     "decide": ("rap_plugin.cli.decide", "Decide again over a run's evidence: new thresholds, no engine."),
     "report": ("rap_plugin.cli.report", "Write a run's report again."),
     "view": ("rap_plugin.cli.view", "Look at every sample of a run, or of two side by side."),

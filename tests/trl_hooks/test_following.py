@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ SCRIPT = Path(__file__).with_name("follow_script.py")
 
 def train(out: Path, steps: int, resume: str = "", processes: int = 1) -> list[dict[str, Any]]:
     """What each process saw of a training."""
-    out.mkdir(exist_ok=True)
+    out.mkdir(exist_ok=True, parents=True)
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     command = [sys.executable, "-W", "ignore", *launch, str(SCRIPT), str(out), str(steps), *filter(None, [resume])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=SCRIPT.parents[2], check=False)
@@ -30,9 +31,14 @@ def train(out: Path, steps: int, resume: str = "", processes: int = 1) -> list[d
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("follow") / "whole"
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> dict[str, Any]:
     """Six steps of four prompts, not interrupted."""
-    return train(tmp_path_factory.mktemp("follow") / "whole", 6)[0]
+    return train(folder, 6)[0]
 
 
 def test_rows_are_chosen_by_the_trainers_own_groups_and_nothing_else_is_sampled(whole: dict[str, Any]) -> None:
@@ -49,9 +55,11 @@ def test_rows_are_chosen_by_the_trainers_own_groups_and_nothing_else_is_sampled(
     assert sum(whole["right"]) > 0
 
 
-def test_a_resumed_training_reads_the_rows_that_an_undisturbed_one_reads(whole: dict[str, Any], tmp_path: Path) -> None:
-    train(tmp_path / "out", 3)
-    # Three steps more: places of a longer training go on behind those of a shorter one.
+def test_a_resumed_training_reads_the_rows_that_an_undisturbed_one_reads(
+    whole: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    # What a training that was killed after three steps leaves behind.
+    shutil.copytree(folder / "checkpoint-3", tmp_path / "out" / "checkpoint-3")
     resumed = train(tmp_path / "out", 6, str(tmp_path / "out" / "checkpoint-3"))[0]
     # The rows of the next two batches follow from rewards that the checkpoint holds.
     assert [sorted(rows) for rows in resumed["rows"][:2]] == [sorted(rows) for rows in whole["rows"][3:5]]

@@ -1,0 +1,67 @@
+"""`rap plan`: costs follow from the pilot's counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from rap_plugin.cli import cli
+from rap_plugin.pipeline.planning import Pilot, Training, plan_modes
+from tests.pipeline.test_select import PLUGIN
+
+
+def pilot(share: float = 0.2, price: float = 1.0) -> Pilot:
+    """A fifth of the rows is informative in 9 groups of 10, the others in 1 of 20; the selection is that fifth."""
+    differs = np.where(np.arange(100) < 100 * share, 0.9, 0.05)
+    chosen = differs > 0.5
+    return Pilot(differs, chosen, np.where(chosen, 0.1, 0.4), 5, {"image": price, "blind": price})
+
+
+def test_costs_are_those_of_the_same_number_of_informative_groups() -> None:
+    training = Training(pool=1000, steps=100, prompts=10, group=5, learning=2.0)
+    modes = {mode.name: mode for mode in plan_modes(pilot(), training)}
+    share = 0.2 * 0.9 + 0.8 * 0.05
+    whole = modes["whole pool"]
+    assert whole.training[0] == pytest.approx(5000)
+    assert whole.seconds[0] == pytest.approx(5000 * 3)
+    assert modes["whole pool, zero-variance filter"].seconds[0] == pytest.approx(5000 + 2 * 5000 * share)
+    rap = modes["rap select"]
+    assert rap.scoring == 2 * 5 * 1000
+    assert rap.training[0] == pytest.approx(5000 * share / 0.9)
+    assert rap.seconds[0] == pytest.approx(10_000 + 3 * 5000 * share / 0.9)
+    assert modes["rap select by instalments"].seconds[0] == pytest.approx(rap.seconds[0] - 5000)
+    assert modes["band"].scoring == 5000
+    assert all(mode.seconds[1] <= mode.seconds[0] <= mode.seconds[2] for mode in modes.values())
+    assert whole.share == (1.0, 1.0, 1.0)
+
+
+def test_a_longer_training_makes_scoring_pay() -> None:
+    def share(steps: int) -> float:
+        modes = plan_modes(pilot(), Training(pool=1000, steps=steps, prompts=10, group=5))
+        return next(mode.share[0] for mode in modes if mode.name == "rap select")
+
+    assert share(30) > 1 > share(2000)
+    assert share(2000) > 0.2
+
+
+def test_a_selection_that_is_used_up_is_said_to_be() -> None:
+    modes = plan_modes(pilot(), Training(pool=100, steps=2000, prompts=10, group=5))
+    assert "used up" in next(mode.note for mode in modes if mode.name == "rap select")
+
+
+def test_the_command_samples_a_pilot_once_and_prints_every_mode(tmp_path: Path, write_pool) -> None:
+    pool, run = write_pool(40), tmp_path / "pilot"
+    command = ["plan", str(pool), "--out", str(run), "--steps", "50", "--prompts", "8", "--pilot", "20", "--quiet"]
+    command += ["--model", "m", "--engine", "ability", "--plugin", PLUGIN, "--grader", "text"]
+    said = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert said.exit_code == 0
+    assert "whole pool, zero-variance filter" in said.output
+    assert "40 usable samples" in said.output
+    again = CliRunner().invoke(cli, [*command, "--json"], catch_exceptions=False)
+    modes = json.loads(again.output)
+    assert modes[0]["name"] == "whole pool"
+    assert json.loads((run / "cost.json").read_text())["total"]["rollouts"] == 200
