@@ -72,8 +72,13 @@ class Database:
             return
         if tables and version < SCHEMA_VERSION:
             migrate(self._db, version)
-        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self._db.executescript(SCHEMA)
+        # All tables or none: a process killed between two of them would leave a store that looks damaged.
+        begin = "BEGIN" if tables else f"BEGIN IMMEDIATE; PRAGMA user_version = {SCHEMA_VERSION}"
+        try:
+            self._db.executescript(f"{begin}; {SCHEMA}; COMMIT;")
+        except sqlite3.Error:
+            self._db.rollback()
+            raise
 
     def close(self) -> None:
         """Ends the connection; stored rows stay."""

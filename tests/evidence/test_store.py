@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from rap_plugin.errors import RapError
+from rap_plugin.evidence import database
 from rap_plugin.evidence.records import LedgerEntry, ProbeKey
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.grading import Grade
@@ -104,6 +106,21 @@ def test_evidence_of_another_version_is_refused_in_one_line(store: EvidenceStore
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(RapError, match="schema version 99"):
         EvidenceStore(tmp_path / "evidence.sqlite")
+
+
+def test_a_store_that_dies_while_its_tables_are_made_has_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new.sqlite"
+    head, table, rest = database.SCHEMA.partition("CREATE TABLE IF NOT EXISTS rollouts")
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "SCHEMA", f"{head} no statement; {table} {rest}")
+        with pytest.raises(RapError):
+            EvidenceStore(path, create=True)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    with closing(EvidenceStore(path, create=True)) as store:
+        assert store.pool_counts() == (0, 0, 0)
 
 
 def test_the_view_for_people_names_every_part_of_the_key(store: EvidenceStore) -> None:
