@@ -62,8 +62,12 @@ def train(settings: argparse.Namespace) -> None:
     from rap_plugin.trl_hooks import log_selection, make_reward
 
     rows = settings.rows or Path(settings.run) / "export-trl"
+    last = get_last_checkpoint(settings.out) if Path(settings.out).is_dir() else None
+    # From the checkpoint, where there is one: Trainer itself passes over weights that were saved under other names.
+    model = AutoModelForImageTextToText.from_pretrained(last or settings.model, dtype="auto")
+    model.config._name_or_path = settings.model  # what TRL loads as the reference of the KL
     trainer = GRPOTrainer(
-        model=AutoModelForImageTextToText.from_pretrained(settings.model, dtype="auto"),
+        model=model,
         processing_class=AutoProcessor.from_pretrained(settings.model),
         reward_funcs=[make_reward("auto", answer="solution", format_weight=0.1)],
         args=config(settings),
@@ -72,7 +76,6 @@ def train(settings: argparse.Namespace) -> None:
     )
     if trainer.is_world_process_zero():
         log_selection(trainer, settings.run)
-    last = get_last_checkpoint(settings.out) if Path(settings.out).is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     trainer.save_model(str(Path(settings.out) / "model"))
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForImageTextToText
 
 from rap_plugin import load_config, select_run
 from rap_plugin.demo import MODEL_DIR, POOL_PATH
@@ -70,6 +71,12 @@ def test_the_launch_script_trains_as_many_steps_as_its_plan_says_and_goes_on(
     ]
     script = ["train_selected.py", "--run", str(run), "--model", str(MODEL_DIR), "--out", str(out), *sizes]
     main = runpy.run_path(str(EXAMPLES / "train_selected.py"))["main"]
+    load, loaded = AutoModelForImageTextToText.from_pretrained, []
+    monkeypatch.setattr(
+        AutoModelForImageTextToText,
+        "from_pretrained",
+        lambda path, **more: loaded.append(str(path)) or load(path, **more),
+    )
 
     def steps(epochs: int) -> tuple[int, list[float]]:
         monkeypatch.setattr(sys, "argv", [*script, "--epochs", str(epochs), "--dry-run"])
@@ -85,4 +92,7 @@ def test_the_launch_script_trains_as_many_steps_as_its_plan_says_and_goes_on(
 
     assert steps(1) == (4, [9.0])
     assert steps(2) == (8, [9.0]), "from the checkpoint on, and the selection is logged once"
+    # Trainer passes over a checkpoint whose weights have other names than the modules: they are loaded as a model is.
+    assert loaded[0] == str(MODEL_DIR)
+    assert loaded[-1] == str(out / "checkpoint-4")
     assert len(list(out.glob("checkpoint-*"))) == 3
