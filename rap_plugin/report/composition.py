@@ -89,12 +89,12 @@ def divide(store: EvidenceStore, selection: Selection, pool: Pool, joint: Joint 
         values = _column(pool, column, selection.table.rows.tolist())
         if 1 < len(set(values)) <= MOST_VALUES and len(named) < MOST_COLUMNS:
             named.append((column, f"column {column}", values, None))
-    sources = [shorten(text, 60) for text in texts.source.tolist()]
+    sources = _each(texts.source, lambda text: shorten(text, 60))
     known = any(list(values) == sources for _, _, values, _ in named)
     if 1 < len(set(sources)) <= MOST_VALUES and not known:
         named.append(("of", "source", sources, None))
     named.append(("length", "length of the question", *_in_steps(texts.length, LENGTHS, "characters", str)))
-    named.append(("answer", "kind of answer", [kind_of_answer(gold) for gold in texts.gold.tolist()], None))
+    named.append(("answer", "kind of answer", _each(texts.gold, kind_of_answer), None))
     million = texts.pixels / 1e6
     named.append(("pixels", "size of the images", *_in_steps(million, MEGAPIXELS, "megapixels", lambda v: f"{v:g}")))
     made = [_division(name, title, values, order, selection, joint) for name, title, values, order in named]
@@ -131,6 +131,12 @@ def as_json(divisions: Sequence[Division]) -> list[dict[str, Any]]:
         }
         for division in divisions
     ]
+
+
+def _each(texts: NDArray[np.object_], name: Callable[[str], str]) -> list[str]:
+    """A name for every text; equal texts are named once."""
+    known: dict[str, str] = {}
+    return [known[text] if text in known else known.setdefault(text, name(text)) for text in texts.tolist()]
 
 
 def _column(pool: Pool, name: str, rows: Sequence[int]) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,18 +89,24 @@ def why_not(selection: Selection) -> str:
     return ""
 
 
-def build_joint(store: EvidenceStore, selection: Selection) -> Joint:
-    """Counts the samples; one scan over the stored attention statistics."""
+def with_variants(store: EvidenceStore, selection: Selection) -> Selection:
+    """The selection with the attention statistics of every ACE variant at hand: one scan for all that asks for them."""
+    if not np.isfinite(selection.scores["log_psi"]).any():
+        return selection
+    over = selection.config.ace.over_rollouts
+    names = [(variant.column, over) for variant in _variants(selection.config)]
+    return replace(selection, table=with_statistics(store, selection.table, names))
+
+
+def build_joint(selection: Selection) -> Joint:
+    """Counts the samples of a selection `with_variants`."""
     table, config = selection.table, selection.config
-    settings = [_with_variant(config, variant) for variant in _variants(config)]
-    measured = bool(np.isfinite(selection.scores["log_psi"]).any())
-    if measured:
-        names = [(Variant(s.ace.reduction, s.ace.heads, s.ace.window).column, s.ace.over_rollouts) for s in settings]
-        table = with_statistics(store, table, names)
     there = np.flatnonzero(judged(table, config))
     there = there[np.argsort(table.ids[there], kind="stable")]
     gain, hard = discrepancy(table, config)[there], difficulty(table, config)[there]
     cell, rank, values = _cells(gain, hard)
+    measured = bool(np.isfinite(selection.scores["log_psi"]).any())
+    settings = [_with_variant(config, variant) for variant in _variants(config)]
     variants = _binned(table, settings, there, cell, config) if measured else ()
     return Joint(there, cell, rank, values, mostly_cut(table)[there], variants)
 

@@ -21,7 +21,7 @@ from rap_plugin.report.composition import divide, moved_most
 from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
 from rap_plugin.report.gallery import SAMPLES, choose_samples, places
-from rap_plugin.report.joint import build_joint, why_not
+from rap_plugin.report.joint import build_joint, why_not, with_variants
 from rap_plugin.report.known import ARM_WORDS, known_rows
 from rap_plugin.report.places import without_folders
 from rap_plugin.report.responses import CutShares, cut_by_verdict, cut_shares
@@ -100,7 +100,9 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
     style, script = stylesheet(), page_script()
     formats = get_plugins().registry().things["formats"]
     reason = why_not(selection)
-    joint = None if reason else build_joint(store, selection)
+    if not reason:
+        selection = with_variants(store, selection)
+    joint = None if reason else build_joint(selection)
     wanted = choose_samples(selection, joint, samples)
     where = places(joint, wanted)
     divisions = divide(store, selection, pool, joint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from rap_plugin.evidence.variants import SIGMA, VARIANTS, Variant
 from rap_plugin.scorers import accuracy_blind, accuracy_image, difficulty, discrepancy, log_psi
 from rap_plugin.selectors.base import Decision, Selection
 from rap_plugin.selectors.curtailed import count_open, decide
-from rap_plugin.selectors.rap import select_rap
+from rap_plugin.selectors.rap import select_paper
 
 NEEDED = {score.name: score for score in (accuracy_image, accuracy_blind, discrepancy, difficulty, log_psi)}
 """The scores that the paper's rule looks at."""
@@ -142,7 +143,7 @@ def _outcomes(
             left_out.append(f"{name}{setting.label}")
         else:
             try:
-                decision, scores = decide(table, setting.config, NEEDED, select_rap)
+                decision, scores = decide(table, setting.config, NEEDED, partial(select_paper, explained=False))
             except NoFittingSize:
                 left_out.append(f"{name}{setting.label}")
                 continue

@@ -76,13 +76,14 @@ class _Choice:
         return int(self.core.sum() + self.hard.sum())
 
 
-def select_paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decision:
+def select_paper(table: EvidenceTable, scores: Scores, config: RunConfig, *, explained: bool = True) -> Decision:
     """Keeps D > lambda_c with psi <= lambda_a, then swaps the easy samples for the hardest candidates.
 
     Core = CDE and ACE passed and solved at least once. Easy = core with difficulty 0: removed. Candidates =
     not core, ACE passed (unless `hard_requires_confidence` is off), difficulty strictly between 0 and 1; the k
     hardest replace the k easy ones (ties: higher D, then id). A sample whose psi was not measured passes ACE, which the
-    notes count, or is discarded (`unmeasured`). A budget thins or widens this, see `_choose`.
+    notes count, or is discarded (`unmeasured`). A budget thins or widens this, see `_choose`. Without `explained` the
+    reasons are empty, which saves more than half of the time.
     """
     options = config.selection
     log_lambda_a = _log_threshold(options, scores["log_psi"])
@@ -103,7 +104,8 @@ def select_paper(table: EvidenceTable, scores: Scores, config: RunConfig) -> Dec
     verdicts[choice.core] = "selected"
     verdicts[choice.hard] = "hard_replacement"
     verdicts[choice.surplus] = "not_chosen"
-    _explain(reasons, verdicts, scores, choice, math.exp(log_lambda_a))
+    if explained:
+        _explain(reasons, verdicts, scores, choice, math.exp(log_lambda_a))
 
     thresholds = {"lambda_c": choice.lambda_c, "lambda_a": math.exp(log_lambda_a)}
     notes = [*_ace_notes(options, evidence), *_choice_notes(options, choice, wanted)]

@@ -24,13 +24,13 @@ from rap_plugin.report.examples import (
     thumbnail,
 )
 from rap_plugin.report.gallery import BORDERLINE, SAMPLES, choose_samples
-from rap_plugin.report.joint import build_joint
+from rap_plugin.report.joint import build_joint, with_variants
 from tests.fabricate import Fabricated, fabricate
 
 
 def examples_of(made: Fabricated, most: int = SAMPLES, room: int = ALL_THUMBNAILS) -> list[Example]:
     formats = get_plugins().registry().things["formats"]
-    wanted = choose_samples(made.selection, build_joint(made.store, made.selection), most)
+    wanted = choose_samples(made.selection, build_joint(with_variants(made.store, made.selection)), most)
     return find_examples(made.store, made.selection, made.pool, formats, wanted, room)
 
 

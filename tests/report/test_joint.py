@@ -116,7 +116,7 @@ def test_every_setting_gives_the_counts_of_deciding_again(rule: Any, rollouts: i
     for seed, samples in enumerate((400, 90)):
         table = table_of(seed, samples, rollouts)
         selection = decided(table, base)
-        data = joint.as_json(joint.build_joint(None, selection), selection)  # type: ignore[arg-type]
+        data = joint.as_json(joint.build_joint(selection), selection)
         draws = random.Random(seed)
         settings = [data["own"], *(drawn_setting(draws, data) for _ in range(SETTINGS))]
         found = rule(data, settings)

@@ -17,7 +17,15 @@ import pytest
 
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.report import write_report
-from rap_plugin.report.page import cross_table, duration, flow_picture, percent, quarantine_groups, render_page
+from rap_plugin.report.page import (
+    TEMPLATES,
+    cross_table,
+    duration,
+    flow_picture,
+    percent,
+    quarantine_groups,
+    render_page,
+)
 from rap_plugin.samples.sample import Quarantined
 from tests.fabricate import Fabricated, fabricate, write_pool
 from tests.report.conftest import HOSTILE
@@ -253,3 +261,12 @@ def test_provenance_names_model_weights_pool_prompt_and_grader(made: Fabricated,
         assert fact in text, fact
     for stage in ("ingest", "sample image", "sample blind", "grade"):
         assert f'<td class="word">{stage}</td>' in page
+
+
+def test_every_template_keeps_tables_reachable_by_keyboard_and_by_ear() -> None:
+    for path in TEMPLATES.glob("*.html.j2"):
+        text = path.read_text(encoding="utf-8")
+        assert '<div class="scroll">' not in text, (
+            f"{path.name}: a region that scrolls takes the focus (tabindex, role, name)"
+        )
+        assert not re.search(r"<th(?! scope)[ >]", text), f"{path.name}: a head says of what (scope)"
