@@ -106,10 +106,13 @@ def agrees(reader: Reader, case: Any) -> bool:
 COST = """
 import time
 from rap_plugin.grading import GradeItem, GradingOptions, open_grader
-question = "What is it made of?\\n(A) rubber\\n(B) cotton\\n(C) kevlar\\n(D) leather"
 texts = ("B", "(C)", "The answer is C.", r"\\boxed{C}", "<think>hm</think>Answer: C", "C. kevlar", "Option B is correct.", "It is kevlar.")
-items = [GradeItem(text, "C", question) for text in texts] * 600
-items += [GradeItem(text, "42") for text in ("42", r"\\boxed{42}", "The answer is 42.", "Answer: 41")] * 600
+items = []
+for number in range(600):  # every problem is another one, so that nothing is remembered
+    question = f"What is thing {number} made of?\\n(A) rubber\\n(B) cotton\\n(C) kevlar {number}\\n(D) leather"
+    items += [GradeItem(text.replace("kevlar", f"kevlar {number}"), "C", question) for text in texts]
+    value = str(42 + number)
+    items += [GradeItem(text.replace("42", value), value) for text in ("42", r"\\boxed{42}", "The answer is 42.", "Answer: 41")]
 graders = [open_grader("auto", options=GradingOptions())]
 start = time.process_time()
 for grader in graders:
@@ -123,7 +126,9 @@ def cost(checkout: Path) -> float:
     runs = []
     for _ in range(3):
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
-        done = subprocess.run([sys.executable, "-c", COST], env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", COST], cwd=checkout, env=environment, capture_output=True, text=True, check=True
+        )
         count, seconds = done.stdout.split()
         runs.append(float(seconds))
     print(f"{checkout}: {min(runs):.2f} s for {count} responses")

@@ -46,6 +46,8 @@ _SAYING = frozenset(_SAYING_WORDS.split())
 _THING_WORDS = "point angle line side vertex vitamin plan grade class group type hepatitis section segment arc circle triangle plane figure part"
 _THINGS = frozenset(_THING_WORDS.split()) - {"figure"}
 _THING_BEFORE = re.compile(rf"\b(?:{'|'.join(sorted(_THINGS))})s?\s*$", re.IGNORECASE)
+MAX_LETTER = 12
+"""Characters of a response that is looked at as a letter before anything else, since most short ones are."""
 MAX_SHORT = 160
 """Characters of a response in which the only letter is taken for its choice."""
 MAX_CLAIM_SENTENCES = 400
@@ -133,6 +135,10 @@ def _read_body(
     response: str, plain: str, body: tuple[int, int], options: Mapping[str, str], letters: str, question: str
 ) -> Reading[str]:
     start, end = body
+    alone = plain[start:end].strip() if end - start <= MAX_LETTER else ""
+    if alone and "\n" not in alone and (exact := letters_only(alone, letters)) and not _is_segment(alone, options):
+        begin = plain.index(alone, start)
+        return read(exact, (begin, begin + len(alone)), "the letter alone")
     parts = without_listing(list(sentences(plain[start:end], start)), options, letters)
     own = [part for part in parts if not is_invented(part, options)] if options else parts
     if parts and not own:

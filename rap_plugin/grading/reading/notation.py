@@ -7,6 +7,7 @@ Pure text, linear time, no evaluation. `clean_math` is enough to compare strings
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _CHARS = str.maketrans(
     {
@@ -45,9 +46,23 @@ _DOLLARS = re.compile(r"\$\$|(?<!\\)\\[()\[\]]")
 _PAIR = re.compile(r"(?<!\\)\$([^$]{1,2000})(?<!\\)\$")
 
 
+SHORT = 200
+"""Characters of a text that is worth keeping in its one spelling."""
+
+
 def clean_math(text: str) -> str:
     """One spelling for the same thing: unicode to LaTeX, spacing commands and math delimiters out, fraction
     kinds to \\frac, text commands opened, degrees as "°", single spaces, no full stop at the end."""
+    return _clean_short(text) if len(text) <= SHORT else _clean(text)
+
+
+@lru_cache(maxsize=2048)
+def _clean_short(text: str) -> str:
+    # An answer and its gold are cleaned again by every comparison.
+    return _clean(text)
+
+
+def _clean(text: str) -> str:
     text = text.translate(_FULLWIDTH).translate(_CHARS)
     text = _SUPER.sub(lambda m: "^{" + "".join(_SUPERSCRIPTS[c] for c in m.group()) + "}", text)
     text = _SUB.sub(lambda m: "_{" + "".join(_SUBSCRIPTS[c] for c in m.group()) + "}", text)

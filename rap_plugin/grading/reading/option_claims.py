@@ -208,7 +208,7 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
     """The claims of one sentence, the strongest pattern for each place. `labels`: the letters are all that is known of
     the options, so that "box E" names one."""
     text = sentence.text
-    if not re.search(r"[A-J]", text) or len(text) > 4_000:
+    if len(text) > 4_000 or not _WHOLE_GROUP.search(text):
         return []
     premise = PREMISE.match(text)
     if premise and not _COUNTERFACTUAL.search(premise.group()):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from rap_plugin.grading.reading.normalised import unwrap_text_commands
 from rap_plugin.grading.reading.question_options import LETTERS
+
+MAX_ALONE = 200
+"""Characters of a text that can be letters and nothing else, with what is written around them."""
 
 _WRAPPING = re.compile(r"\\(?:boxed|fbox)\b|\\[()\[\]]|\\(?:left|right)\b|[$*_`{}\"“”]")
 _LABEL = re.compile(
@@ -51,6 +55,12 @@ _AFTER_ARTICLE = re.compile(
 def letters_only(text: str, letters: str = LETTERS) -> str | None:
     """The letters of a text that holds nothing but letters: "C", "(C)", "c", "Option C.", "B, D", "BD".
     Sorted, without separators; None for anything else."""
+    return _letters_only(text, letters) if len(text) <= MAX_ALONE else None
+
+
+@lru_cache(maxsize=1024)
+def _letters_only(text: str, letters: str) -> str | None:
+    # Asked several times about the same line of one response.
     bare = " ".join(_WRAPPING.sub(" ", unwrap_text_commands(text.translate(_WIDE).replace("\\ ", " "))).split())
     if _LISTS.match(bare):
         return None

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 
 from rap_plugin.grading.reading.base import Reading, read
 
-_MARK = r"(?P<good>✓|✔|✅|☑|yes\b|correct\b|right\b|true\b|fits\b)|(?P<bad>✗|✘|❌|✖|☒|no\b(?!\.)|no(?=\.|$)|incorrect\b|wrong\b|false\b)"
+_RIGHT = r"✓|✔|✅|☑|yes\b|correct\b|right\b|true\b|fits\b"
+_WRONG = r"✗|✘|❌|✖|☒|no\b(?!\.)|no(?=\.|$)|incorrect\b|wrong\b|false\b"
+_MARK = rf"(?P<good>{_RIGHT})|(?P<bad>{_WRONG})"
+# Most texts hold no marks, and a pattern with the options' names in it is dear to make.
+_GOOD = re.compile(_RIGHT, re.IGNORECASE)
+_BAD = re.compile(_WRONG, re.IGNORECASE)
 _BETWEEN = r"\W{0,3}[?:|\-–—\s(]{1,6}[*_]{0,2}"
 MAX_CHARS = 4_000
 """Characters of a response in which marks are looked for."""
@@ -15,7 +20,7 @@ MAX_CHARS = 4_000
 
 def marked_option(text: str, start: int, options: Mapping[str, str], letters: str) -> Reading[str] | None:
     """The one option that a text marks as right while it marks others as wrong; None where it marks none so."""
-    if len(text) > MAX_CHARS:
+    if len(text) > MAX_CHARS or not (_GOOD.search(text) and _BAD.search(text)):
         return None
     names = {re.escape(option.casefold()): letter for letter, option in options.items() if len(option) > 1}
     named = "|".join(sorted(names, key=len, reverse=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 LETTERS = "ABCDEFGHIJ"
 """Option letters of the benchmarks and pools that we know."""
@@ -43,7 +44,12 @@ def parse_options(question: str) -> dict[str, str]:
     "A: .." or "(a) ..". The letters are upper case and run from A without a gap; texts can be empty when
     the options are in the image. {} when the question lists fewer than two.
     """
-    text = question[-MAX_QUESTION:]
+    return dict(_options_of(question[-MAX_QUESTION:]))
+
+
+@lru_cache(maxsize=256)
+def _options_of(text: str) -> tuple[tuple[str, str], ...]:
+    # Every response to a problem asks for them again.
     best: list[re.Match[str]] = []
     for style in _STYLES:
         run = _longest_run(list(style.finditer(text)))
@@ -58,7 +64,7 @@ def parse_options(question: str) -> dict[str, str]:
             # What follows the last option on its own line is an instruction, not the option.
             body = body.split("\n", 1)[0]
         options[match.group(1).upper()] = body.strip().rstrip(",;").strip()
-    return options
+    return tuple(options.items())
 
 
 def mentions_letters(question: str) -> bool:
