@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from rap_plugin.cli import cli
 from rap_plugin.cli.path import PATHS
 from rap_plugin.evaluation.benchmarks import find_task
 from rap_plugin.evaluation.grade import SCORER
@@ -25,10 +27,11 @@ SIX = ("mathvista", "mmstar", "wemath", "mmvet", "logicvista", "mathverse_vision
 
 @pytest.fixture(scope="module")
 def reported(lmms_eval: Lmms, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One run of the six benchmarks of the RAP table, with and without images."""
+    """One run of the six benchmarks of the RAP table, with and without images, and of PGPS9K in its two tasks."""
     out = tmp_path_factory.mktemp("out")
+    tasks = "rap_reported,rap_reported_blind,rap_pgps9k"
     done = lmms_eval(
-        *("--model", "rap", "--model_args", MODEL, "--tasks", "rap_reported,rap_reported_blind", "--device", "cpu"),
+        *("--model", "rap", "--model_args", MODEL, "--tasks", tasks, "--device", "cpu"),
         *("--batch_size", "32", "--gen_kwargs", "max_new_tokens=24", "--limit", "20"),
         *("--output_path", str(out), "--log_samples"),
     )
@@ -64,6 +67,18 @@ def test_logged_records_are_what_the_scorer_says_of_the_logged_responses(reporte
             record = row["accuracy"]
             grade = score_response(items[record["id"]], row["filtered_resps"])
             assert (record.get("score"), record["status"]) == (grade.score, grade.verdict)
+
+
+def test_the_gap_report_reads_the_sample_files_as_they_are(reported: Path, tmp_path: Path) -> None:
+    line = ["modality-gap", "report", str(reported), "--out", str(tmp_path / "gap.html")]
+    done = CliRunner().invoke(cli, line, catch_exceptions=False)
+    (said,) = (text for text in done.output.splitlines() if "PGPS9K" in text)
+    rows = {side: read(reported, f"rap_pgps9k_{side}") for side in ("text", "image")}
+    score = {side: sum(row["accuracy"]["score"] for row in some) / len(some) for side, some in rows.items()}
+    assert len(rows["text"]) == len(rows["image"]) == 2
+    assert f"text {100 * score['text']:.1f} %, image {100 * score['image']:.1f} %" in said
+    assert said.endswith(", 2 problems")
+    assert "PGPS9K" in (tmp_path / "gap.html").read_text("utf-8")
 
 
 def test_rap_eval_read_shows_the_logged_responses_with_their_records(reported: Path) -> None:

@@ -54,6 +54,7 @@ def two_nodes(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     environment["RAY_raylet_start_wait_time_s"] = "300"  # 30 s are not enough on a busy machine
     environment["RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT"] = "300"
+    environment["RAY_worker_niceness"] = "0"  # at 15, as Ray has it, workers stand still beside other work
     with_dashboard = [f"--dashboard-port={board}"] if dashboard else []
     first = [
         RAY,
