@@ -7,13 +7,14 @@
 # make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job: about half an hour
 # make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
 # make site   the documentation site, into site/
+# make faults   kills, cuts, full disks and damage by the hundred (half an hour); writes docs/reliability.md
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl r3 test lint gpu families generated cluster release site clean
+.PHONY: demo trl r3 test lint gpu families generated cluster release faults site clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -36,6 +37,9 @@ cluster: $(VENV)/.hosts
 
 site: $(VENV)/.hosts
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+faults: $(VENV)/.core
+	$(BIN)/python -m tests.faults
 
 release:
 	PYTHON=$(PYTHON) scripts/release_check.sh

@@ -1,0 +1,34 @@
+"""Each fault once; `make faults` does all of them as often as docs/reliability.md says."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kinds import FAULTS, Fault, Skipped
+from tests.faults.world import ROOT, World, make_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("faults") / "world")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: re.sub(r"\W+", "-", fault.name).strip("-"))
+def test_after_a_fault_what_is_promised_holds(fault: Fault, world: World, tmp_path: Path) -> None:
+    try:
+        fault.do(world, tmp_path, random.Random(fault.name))
+    except Skipped as why:
+        pytest.skip(str(why))
+
+
+def test_the_page_tells_of_every_fault_and_nothing_broke() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    for fault in FAULTS:
+        row = next(line for line in text.splitlines() if line.startswith(f"| {fault.name} |"))
+        times, held = (cell.strip() for cell in row.split("|")[2:4])
+        assert times == held or times == "not done here", row
