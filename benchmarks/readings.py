@@ -1,7 +1,8 @@
 """How many of the responses in tests/evaluation/responses.py each scorer reads right: ours beside lmms-eval's own.
 
 python benchmarks/readings.py        (needs lmms-eval; calls its tasks' own functions, no key, no network)
-python benchmarks/readings.py --cost [OTHER]   CPU time of grading 7,200 short responses; beside another checkout, the ratio
+python benchmarks/readings.py --cost [OTHER [RUN]]   CPU time of grading 7,200 short responses, or those of a finished run by
+                                      the grader `math`; beside another checkout, the ratio
 """
 
 from __future__ import annotations
@@ -103,6 +104,19 @@ def agrees(reader: Reader, case: Any) -> bool:
     return found == case.reading
 
 
+RUN_COST = """
+import sqlite3, sys, time
+from contextlib import closing
+from rap_plugin.grading import GradeItem, GradingOptions, open_grader
+with closing(sqlite3.connect(f"file:{sys.argv[1]}/evidence.sqlite?mode=ro", uri=True)) as db:
+    found = "SELECT text, gold, question FROM evidence JOIN samples ON samples.id = sample_id"
+    items = [GradeItem(*row) for row in db.execute(found)]
+grader = open_grader("math", options=GradingOptions())
+start = time.process_time()
+grader.grade(items)
+print(len(items), time.process_time() - start)
+"""
+
 COST = """
 import time
 from rap_plugin.grading import GradeItem, GradingOptions, open_grader
@@ -121,13 +135,18 @@ print(len(items), time.process_time() - start)
 """
 
 
-def cost(checkout: Path) -> float:
+def cost(checkout: Path, run: str | None) -> float:
     """CPU seconds of the calling process, the best of three runs."""
     runs = []
     for _ in range(3):
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
         done = subprocess.run(
-            [sys.executable, "-c", COST], cwd=checkout, env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", *([RUN_COST, run] if run else [COST])],
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         count, seconds = done.stdout.split()
         runs.append(float(seconds))
@@ -135,16 +154,16 @@ def cost(checkout: Path) -> float:
     return min(runs)
 
 
-def compare_cost(other: Path | None) -> None:
-    ours = cost(Path(__file__).resolve().parent.parent)
+def compare_cost(other: Path | None, run: str | None) -> None:
+    ours = cost(Path(__file__).resolve().parent.parent, run)
     if other is not None:
-        print(f"ratio {ours / cost(other):.2f}")
+        print(f"ratio {ours / cost(other, run):.2f}")
 
 
 def main() -> None:
     if "--cost" in sys.argv:
         rest = sys.argv[sys.argv.index("--cost") + 1 :]
-        compare_cost(Path(rest[0]).resolve() if rest else None)
+        compare_cost(Path(rest[0]).resolve() if rest else None, str(Path(rest[1]).resolve()) if rest[1:] else None)
         return
     readers = built_in_readers()
     held = defaultdict(list)

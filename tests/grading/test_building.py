@@ -43,6 +43,25 @@ def test_a_bug_in_a_rule_makes_one_response_ungradable_and_ends_no_run() -> None
     assert fine.verdict == "right"
 
 
+def test_equal_responses_to_one_problem_are_read_once() -> None:
+    read = []
+
+    @grader("counts", version=1)
+    def counts(item: GradeItem, options: GradingOptions) -> Opinion:
+        read.append(item)
+        return Opinion("right" if item.response == item.gold else "wrong", item.response)
+
+    items = [GradeItem("3", "3"), GradeItem("4", "3"), GradeItem("3", "3"), GradeItem("3", "4"), GradeItem("3", "3")]
+    assert [grade.verdict for grade in counts(GradingOptions()).grade(items)] == [
+        "right",
+        "wrong",
+        "right",
+        "wrong",
+        "right",
+    ]
+    assert read == [GradeItem("3", "3"), GradeItem("4", "3"), GradeItem("3", "4")]
+
+
 def test_a_grader_that_asks_workers_has_to_name_them() -> None:
     @grader("asks", version=1)
     def asks(item: GradeItem, options: GradingOptions) -> Ask:
