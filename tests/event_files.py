@@ -24,8 +24,11 @@ FULL, LAST = 1, 4
 
 def history_of(folder: Path) -> list[dict[str, Any]]:
     """The logged rows of the one offline run of W&B below a folder, in order."""
+    import wandb
     from wandb.proto import wandb_internal_pb2
 
+    # A process of W&B's own writes the file, and is not always done with it when the run has finished.
+    wandb.teardown()
     (file,) = folder.rglob("run-*.wandb")
     rows = []
     for data in _records(file.read_bytes()):
