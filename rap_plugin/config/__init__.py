@@ -1,6 +1,6 @@
 """The configuration of a run: one YAML file = the command line flags."""
 
-from rap_plugin.config.loading import field_of, given_options, load_config, option_names
+from rap_plugin.config.loading import UNREADABLE, field_of, given_options, load_config, option_names, read_yaml
 from rap_plugin.config.sections import (
     AceConfig,
     ExecutionConfig,
@@ -17,6 +17,7 @@ from rap_plugin.config.sections import (
 )
 
 __all__ = [
+    "UNREADABLE",
     "AceConfig",
     "ExecutionConfig",
     "GradingConfig",
@@ -33,4 +34,5 @@ __all__ = [
     "given_options",
     "load_config",
     "option_names",
+    "read_yaml",
 ]

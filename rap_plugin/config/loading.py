@@ -33,7 +33,7 @@ def load_config(
     `flags` maps dotted names to values; None means "not given".
     """
     tree: dict[str, Any] = base.model_dump() if base else {}
-    in_file: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
+    in_file: dict[str, Any] = {} if path is None else read_yaml(Path(path))
     _merge(tree, in_file)
     assigned: dict[str, Any] = {}
     for name, value in _read_assignments(assignments):
@@ -52,7 +52,7 @@ def given_options(
     path: str | Path | None = None, flags: Mapping[str, Any] | None = None, assignments: Iterable[str] = ()
 ) -> set[str]:
     """The dotted names of the options that a call of `load_config` is given."""
-    tree: dict[str, Any] = {} if path is None else _read_yaml(Path(path))
+    tree: dict[str, Any] = {} if path is None else read_yaml(Path(path))
     given_flags = [(name, value) for name, value in (flags or {}).items() if value is not None]
     for name, value in (*_read_assignments(assignments), *given_flags):
         _assign(tree, name, value)
@@ -103,7 +103,8 @@ def field_of(name: str) -> FieldInfo:
     return kind.model_fields[field]
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, sections: str = "`sampling:`") -> dict[str, Any]:
+    """The sections of a YAML file; {} for an empty one. Raises RapError, one line, for all that is none, however deep."""
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
@@ -117,7 +118,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise RapError(f"{path}: expected sections such as `sampling:` at the top, found {type(content).__name__}")
+        raise RapError(f"{path}: expected sections such as {sections} at the top, found {type(content).__name__}")
     return content
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from rap_plugin.config import Section
+from rap_plugin.config import UNREADABLE, Section, read_yaml
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.modality_gap.contrastive import ContrastiveLoss, Form, Sampler
 from rap_plugin.modality_gap.reward import Tolerance
@@ -106,13 +106,7 @@ def load_recipe(name_or_file: str) -> GapRecipe:
     path = Path(name_or_file)
     if not path.is_file():
         raise RapError(f"no recipe and no file {name_or_file!r}; recipes: {', '.join(RECIPES)}")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RapError(f"{path}: no readable YAML ({one_line(error)})") from None
-    if not isinstance(tree, dict):
-        raise RapError(f"{path}: expected `name:`, `condition:`, .. at the top, found {type(tree).__name__}")
-    return read_recipe(tree, str(path))
+    return read_recipe(read_yaml(path, "`name:`, `condition:`"), str(path))
 
 
 def chain_of(recipe: GapRecipe, known: Mapping[str, GapRecipe]) -> list[GapRecipe]:
@@ -164,7 +158,7 @@ def assign(tree: dict[str, Any], assignment: str) -> None:
         raise RapError(f"--set {assignment}: expected NAME=VALUE, for example --set training.prompts=64")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except UNREADABLE as error:
         raise RapError(f"--set {assignment}: the value is not YAML ({one_line(error)})") from None
     # YAML 1.1 takes 1e-6 for a text, since it has no point.
     if isinstance(value, str):

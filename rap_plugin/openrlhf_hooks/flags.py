@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from rap_plugin.config import RunConfig, field_of, load_config, option_names
+from rap_plugin.config import UNREADABLE, RunConfig, field_of, load_config, option_names
 from rap_plugin.errors import Spelling
 from rap_plugin.hosts.options import short_names, spelled, spelling_of
 
@@ -148,7 +148,7 @@ def read_config(selector: str, given: Mapping[str, Any], defaults: Mapping[str, 
 def _value(text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except UNREADABLE:
         return text
 
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
-from rap_plugin.config import Section
+from rap_plugin.config import Section, read_yaml
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.modality_gap.recipes import assign
 
@@ -89,10 +88,4 @@ def load_region_recipe(path: Path | None) -> RegionRecipe:
     """The recipe of a YAML file; the published one where none is given. Raises RapError for no such file."""
     if path is None:
         return RegionRecipe()
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RapError(f"{path}: no readable YAML ({one_line(error)})") from None
-    if not isinstance(tree, dict):
-        raise RapError(f"{path}: expected `sft:` and `rl:` at the top, found {type(tree).__name__}")
-    return read_region_recipe(tree, str(path))
+    return read_region_recipe(read_yaml(path, "`sft:` and `rl:`"), str(path))

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from rap_plugin.errors import RapError
+from rap_plugin.config import UNREADABLE, read_yaml
+from rap_plugin.errors import RapError, one_line
 from rap_plugin.hosts.epochs import EpochPlan, describe_plan
 
 NAMES = {
@@ -60,9 +61,12 @@ def read_plan(names: Mapping[str, str], words: Sequence[str]) -> EpochPlan:
     for word in words:
         key, _, text = word.partition("=")
         if key == "config":
-            given.update(_flat(_read(Path(text))))
+            given.update(_flat(read_yaml(Path(text), "`data:`")))
         else:
-            given[key.lstrip("+")] = yaml.safe_load(text) if text else None
+            try:
+                given[key.lstrip("+")] = yaml.safe_load(text) if text else None
+            except UNREADABLE as error:
+                raise RapError(f"{key}: the value is not YAML ({one_line(error)})") from None
     numbers: dict[str, int] = {}
     for field, name in names.items():
         value = given.get(name)
@@ -72,13 +76,6 @@ def read_plan(names: Mapping[str, str], words: Sequence[str]) -> EpochPlan:
             raise RapError(f"{name}: {'is missing' if value is None else f'{value!r} is no number of at least 1'}")
         numbers[field] = value
     return EpochPlan(**numbers)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RapError(f"{path}: cannot be read ({error})") from None
 
 
 def _flat(content: Any, prefix: str = "") -> dict[str, Any]:

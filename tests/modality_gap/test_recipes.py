@@ -93,7 +93,8 @@ def test_what_cannot_be_is_one_line(changes: list[str], said: str) -> None:
         ("name: x\ncondition: text\nstart: mix\nstart_step: 900", "keeps every 50th"),
         ("name: ../x\ncondition: text", "name"),
         ("- text", "at the top"),
-        ("name: [", "no readable YAML"),
+        ("name: [", "not a YAML file"),
+        ("name: " + "[" * 20_000, "not a YAML file"),
     ],
 )
 def test_a_file_that_cannot_be_trained_is_one_line(content: str, said: str, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from rap_plugin import select_run
 from tests.executors.test_feed import FILES, make_config
+from tests.faults.world import stored
 
 PLUGIN = Path(__file__).parents[1] / "ability_engine.py"
 MOMENTS = 20
@@ -33,17 +33,6 @@ def start(pool: Path, run: Path, log: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "rap_plugin.cli", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-
-
-def stored(run: Path) -> set[str]:
-    if not (run / "evidence.sqlite").exists():
-        return set()
-    try:
-        with sqlite3.connect(run / "evidence.sqlite") as db:
-            found = db.execute("SELECT sample_id || ' ' || arm || ' ' || rollout FROM evidence").fetchall()
-    except sqlite3.OperationalError:  # killed before the tables were made
-        return set()
-    return {row[0] for row in found}
 
 
 @pytest.mark.slow
