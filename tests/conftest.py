@@ -35,6 +35,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
+@pytest.fixture(autouse=True)
+def _one_environment() -> Iterator[None]:
+    """`datasets` puts a copy into `os.environ` after work in several processes; rich and others keep the first one."""
+    first = os.environ
+    yield
+    if os.environ is not first:
+        changed = dict(os.environ)
+        os.environ = first  # noqa: B003 - the very object is what is put back
+        os.environ.clear()
+        os.environ.update(changed)
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
