@@ -13,13 +13,24 @@ PLAIN_SECONDS = 10.0
 Advance = Callable[[int], None]
 
 
+Line = Callable[[], str]
+
+
+def draws_bars() -> bool:
+    """Whether progress is a bar here: standard error is a terminal."""
+    return sys.stderr.isatty()
+
+
 @contextmanager
-def step(name: str, total: int, unit: str, *, quiet: bool = False) -> Iterator[Advance]:
-    """Shows one long step; the yielded function takes how many units are newly done."""
+def step(name: str, total: int, unit: str, *, quiet: bool = False, below: Line = str) -> Iterator[Advance]:
+    """Shows one long step; the yielded function takes how many units are newly done.
+
+    `below` gives a line that stands under the bar, again whenever the bar is drawn; it must be quick. Only bars have it.
+    """
     if quiet or total == 0:
         yield lambda done: None
-    elif sys.stderr.isatty():
-        with _bar(name, total, unit) as advance:
+    elif draws_bars():
+        with _bar(name, total, unit, below) as advance:
             yield advance
     else:
         with _lines(name, total, unit) as advance:
@@ -27,8 +38,8 @@ def step(name: str, total: int, unit: str, *, quiet: bool = False) -> Iterator[A
 
 
 @contextmanager
-def _bar(name: str, total: int, unit: str) -> Iterator[Advance]:
-    from rich.console import Console
+def _bar(name: str, total: int, unit: str, below: Line) -> Iterator[Advance]:
+    from rich.console import Console, RenderableType
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -37,16 +48,24 @@ def _bar(name: str, total: int, unit: str) -> Iterator[Advance]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
+    class Bar(Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            if line := below():
+                yield Text(line, style="dim")
+
+    console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(bar_width=30),
+        TextColumn("{task.description:<15}"),
+        BarColumn(bar_width=max(8, min(30, console.width - 62))),
         MofNCompleteColumn(),
         TextColumn(unit + " {task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Bar(*columns, console=console) as progress:
         task = progress.add_task(name, total=total, rate="")
         started, count = time.monotonic(), 0
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import select
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,3 +103,31 @@ def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     yield
     wandb.teardown()
+
+
+@pytest.fixture
+def on_a_terminal() -> Callable[[str], str]:
+    """Runs code with its standard error on a pseudo terminal and gives back what was drawn there."""
+    pty = pytest.importorskip("pty", reason="pseudo terminals are a Unix thing")
+
+    def run(code: str) -> str:
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=theirs, env=environment
+        )
+        os.close(theirs)
+        drawn = b""
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux's way to say that the other side is closed
+                break
+            if not part:
+                break
+            drawn += part
+        os.close(ours)
+        assert process.wait(timeout=60) == 0
+        return drawn.decode()
+
+    return run

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import select
 import subprocess
 import sys
 from collections.abc import Callable
-
-import pytest
 
 LONG_STEP = """
 import time
@@ -31,40 +27,17 @@ def in_a_pipe(quiet: bool) -> str:
     return done.stderr
 
 
-@pytest.fixture
-def on_a_terminal() -> Callable[[str], str]:
-    """Runs code with its standard error on a pseudo terminal and gives back what was drawn there."""
-    pty = pytest.importorskip("pty", reason="pseudo terminals are a Unix thing")
-
-    def run(code: str) -> str:
-        ours, theirs = pty.openpty()
-        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=theirs, env=environment
-        )
-        os.close(theirs)
-        drawn = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # Linux's way to say that the other side is closed
-                break
-            if not part:
-                break
-            drawn += part
-        os.close(ours)
-        assert process.wait(timeout=60) == 0
-        return drawn.decode()
-
-    return run
-
-
 def test_a_terminal_gets_a_bar_with_count_rate_and_times(on_a_terminal: Callable[[str], str]) -> None:
     drawn = on_a_terminal(LONG_STEP.format(quiet=False))
     assert "\x1b[" in drawn, "a bar is drawn over itself"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
     last = [line for line in re.split(r"[\r\n]+", plain) if "sample rollouts" in line][-1]
     assert re.search(r"1200/1200 rollouts [\d,]+/s 0:00:\d\d", last), last
+
+
+def test_a_terminal_shows_a_line_below_the_bar(on_a_terminal: Callable[[str], str]) -> None:
+    code = LONG_STEP.replace("quiet={quiet}", "below=lambda: 'of 12 samples done: 3 selected'")
+    assert "of 12 samples done: 3 selected" in on_a_terminal(code)
 
 
 def test_a_pipe_gets_whole_lines_with_rate_and_time_left() -> None:

@@ -25,8 +25,9 @@ from rap_plugin.pipeline.behind import Behind
 from rap_plugin.pipeline.failures import FailureWatch
 from rap_plugin.pipeline.grading import grade_pending
 from rap_plugin.pipeline.plan import plan_measuring, plan_sampling, shared_images
+from rap_plugin.pipeline.running import RunningVerdicts
 from rap_plugin.plugins import get_plugins
-from rap_plugin.progress import Advance, step
+from rap_plugin.progress import Advance, draws_bars, step
 from rap_plugin.rollout import ARMS, Arm, Attention, ModelIdentity, Response
 
 GRADED_TOGETHER = 10_000
@@ -190,8 +191,9 @@ def _probe(prober: Prober, probes: Mapping[Arm, int], goals: Goals, asked: Goals
     if missing:
         _start(prober, probes)
     plan = plan_sampling(prober.store, prober.config, prober.executor, samples, wanted, asked)
-    with step(name, missing, "rollouts", quiet=prober.quiet) as advance:
-        _sample(prober, probes, plan, advance)
+    running = RunningVerdicts(prober.store, prober.config, probes)
+    with step(name, missing, "rollouts", quiet=prober.quiet, below=running.line) as advance:
+        _sample(prober, probes, plan, advance, running if draws_bars() and not prober.quiet else None)
     if prober.config.measures_attention and prober.executor.measures_attention:
         _measure(prober, probes["image"], samples)
     return missing
@@ -225,12 +227,20 @@ def _start(prober: Prober, probes: Mapping[Arm, int]) -> None:
         prober.store.learn(probe, dtype=dtype)
 
 
-def _sample(prober: Prober, probes: Mapping[Arm, int], plan: Iterator[Batch], advance: Advance) -> None:
+def _sample(
+    prober: Prober,
+    probes: Mapping[Arm, int],
+    plan: Iterator[Batch],
+    advance: Advance,
+    running: RunningVerdicts | None,
+) -> None:
     watch = _watch(prober.store, probes)
     graded: SimpleQueue[list[BatchItem]] = SimpleQueue()
 
     def grade(results: list[BatchResult]) -> None:
         graded.put(_grade_now(prober, probes, results))
+        if running:
+            running.update()
 
     def keep(results: list[BatchResult]) -> None:
         _keep(prober, probes, results)
