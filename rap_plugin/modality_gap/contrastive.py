@@ -16,7 +16,7 @@ samples whose score is exactly 1 and that have the other prompt; 0 where there i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rap_plugin.errors import RapError
 
@@ -72,6 +72,35 @@ def forward_kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Te
 def nll(student: Tensor) -> Tensor:
     """Log-probabilities (batch, tokens) of the response -> the negative log-likelihood of every token."""
     return -student
+
+
+class Branches(Protocol):
+    """A host's chosen responses, read behind either prompt of their rows: the sampled one, or the other one.
+
+    `learns` asks for a gradient. Results are aligned token by token, whatever the lengths of the prompts.
+    """
+
+    def logps(self, *, other: bool, learns: bool) -> Tensor:
+        """Log-probabilities of the responses (rows, tokens) at the rollout's temperature."""
+        ...
+
+    def logits(self, *, other: bool, learns: bool) -> Tensor:
+        """Logits that gave the responses' tokens (rows, tokens, vocabulary), divided by the rollout's temperature."""
+        ...
+
+
+def token_losses(contrastive: ContrastiveLoss, branches: Branches) -> Tensor:
+    """The loss of every response token (rows, tokens). A branch that the form does not need is not read."""
+    teacher_is_other = contrastive.sampled_by == "student"
+    if contrastive.form == "forward_kl":
+        return forward_kl(
+            branches.logits(other=teacher_is_other, learns=False),
+            branches.logits(other=not teacher_is_other, learns=True),
+        )
+    student = branches.logps(other=not teacher_is_other, learns=True)
+    if contrastive.form == "nll":
+        return nll(student)
+    return k3(branches.logps(other=teacher_is_other, learns=False), student)
 
 
 def chosen_rows(scores: Tensor, has_other_prompt: Tensor) -> Tensor:

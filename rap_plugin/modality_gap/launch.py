@@ -1,7 +1,7 @@
 """Launch scripts of the recipes for verl and OpenRLHF: bash, one block a stage, each from the weights of the one before.
 
-The contrastive loss has no place in these hosts (docs/modality_gap.md says what is missing), so a contrastive stage is trained
-with TRL in the same script, and the host goes on from its weights.
+OpenRLHF trains a contrastive stage with `--rap.contrastive`. verl has no place for that loss (docs/modality_gap.md says what is
+missing): there the stage is trained with TRL in the same script, and verl goes on from its weights.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def launch_script(
     for number, stage in enumerate(chain):
         later = chain[number + 1] if number + 1 < len(chain) else None
         step = (later.start_step if later else None) or stage.steps
-        if stage.contrastive is not None:
+        if stage.contrastive is not None and host == "verl":
             words, after = _with_trl(stage, start, seed, step)
         else:
             words, after = (_with_verl if host == "verl" else _with_openrlhf)(stage, start, seed, step)
@@ -159,6 +159,8 @@ def _with_openrlhf(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[
     shares = ",".join(str(1 / len(files)) for _ in files)
     mixed = [f'--data.prompt_probs "{shares}"'] if len(files) > 1 else []
     reward = "openrlhf-modality-gap-reward" + ("-exact" if stage.tolerance == "exact" else "")
+    by_student = stage.contrastive is not None and stage.contrastive.sampled_by == "student"
+    asked, other = ("contrastive_prompt", "prompt") if by_student else ("prompt", "contrastive_prompt")
     folder = f"$OUT/{stage.name}"
     counted = " ".join(f'"{name}"' for name in files)
     # Filtered prompts are read, too: with a third of them left, this many passes make the steps.
@@ -168,7 +170,7 @@ def _with_openrlhf(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[
         "python -m openrlhf.cli.train_ppo_ray",
         f'--actor.model_name_or_path {start} --data.prompt_dataset "{",".join(files)}"',
         *mixed,
-        "--data.input_key prompt --data.label_key label --data.apply_chat_template",
+        f"--data.input_key {asked} --data.label_key label --data.apply_chat_template",
         "--data.image_key images --data.max_images_per_prompt 1",
         f"--data.max_len {t.max_prompt_tokens + t.max_response_tokens} --rollout.max_new_tokens {t.max_response_tokens}",
         f'--reward.remote_url "$(rap path {reward})"',
@@ -188,6 +190,11 @@ def _with_openrlhf(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[
     ]
     if t.sampling_rounds > 1:
         words.append("--algo.dynamic_filtering_enable --algo.dynamic_filtering_range 0 1")
+    if (loss := stage.contrastive) is not None:
+        words.append(
+            f"--rap.contrastive {loss.form} --rap.contrastive_coefficient {loss.coefficient} "
+            f"--rap.contrastive_sampled_by {loss.sampled_by} --rap.contrastive_key {other}"
+        )
     if t.overlong_buffer and t.overlong_factor:
         words.append(
             f"--reward.overlong_buffer_len {t.overlong_buffer} --reward.overlong_penalty_factor {t.overlong_factor}"

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from rap_plugin.errors import RapError
 from rap_plugin.hosts import contract
 from rap_plugin.hosts.contract import Host, Requirements, check_function, refuse
 
@@ -22,6 +23,11 @@ ENGINES = "openrlhf.trainer.ray.vllm_engine"
 TRAINER = "openrlhf.trainer.ppo_trainer:PPOTrainer"
 ASYNC_TRAINER = "openrlhf.trainer.ppo_trainer_async:PPOTrainerAsync"
 ASYNC_TRAINING = "openrlhf.trainer.ppo_trainer_async:TrainingActor"
+ASYNC_GENERATOR = "openrlhf.trainer.ppo_trainer_async:GenerateSamplesActor"
+
+POLICY_ACTOR = "openrlhf.trainer.ray.ppo_actor:PolicyModelActor"
+ACTOR_TRAINER = "openrlhf.trainer.ray.ppo_actor:ActorPPOTrainer"
+WINDOWS = "openrlhf.trainer.ray.ppo_actor:iter_grad_accum_global_norm"
 
 ARGUMENTS = (
     "actor.model_name_or_path",
@@ -105,6 +111,20 @@ LOGGING: Requirements = {
 }
 """What the selection's numbers in the trainer's logs need. Without them a training goes on, and logs what it always did."""
 
+CONTRASTIVE: Requirements = {
+    f"{ACTOR_TRAINER}.__init__": ((), ("actor_loss_fn",)),
+    f"{ACTOR_TRAINER}.ppo_train": (("kl_ctl",), ("iter_grad_accum_global_norm", "training_step")),
+    f"{ACTOR_TRAINER}.training_step": (("experience", "loss_batch_info"), ("actor_loss_fn", "info")),
+    WINDOWS: (("data_iter", "strategy", "accumulated_gradient", "mask_fn"), ()),
+    "openrlhf.models:Actor.forward": (
+        ("sequences", "action_mask", "attention_mask", "return_output", "allgather_logits", "ring_attn_group"),
+        (),
+    ),
+    "openrlhf.utils.loss_utils:_get_dp_group": (("strategy",), ()),
+    "openrlhf.utils.vlm_utils:merge_mm_train_inputs": (("mm_train_inputs_list", "device"), ()),
+}
+"""What the contrastive loss needs, asked for with it alone."""
+
 ACTOR: Requirements = {
     "__init__": (("args", "kwargs", "agent_func_path", "remote_rm_url"), ("executor", "llm")),
     "generate": (("prompt_token_ids", "sampling_params", "multi_modal_data"), ()),
@@ -119,10 +139,15 @@ def actor_class() -> type:
     return plain_class(f"{ENGINES}:RolloutRayActor")
 
 
+def named(name: str) -> Any:
+    """What stands at `module:NAME`. Raises AttributeError where nothing does."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 def plain_class(name: str) -> type:
     """The Python class behind a Ray actor `module:NAME`. Raises AttributeError where there is none."""
-    module, _, actor = name.partition(":")
-    found: type = getattr(importlib.import_module(module), actor).__ray_metadata__.modified_class.__ray_actor_class__
+    found: type = named(name).__ray_metadata__.modified_class.__ray_actor_class__
     return found
 
 
@@ -143,12 +168,28 @@ def unmet() -> list[str]:
 def not_logged() -> str:
     """The first thing that logging a selection needs and the installed OpenRLHF no longer has; empty where all is there."""
     problems = contract.unmet(LOGGING)
-    for name in (TRAINER, ASYNC_TRAINER, ASYNC_TRAINING):
+    problems += _no_actors(TRAINER, ASYNC_TRAINER, ASYNC_TRAINING)
+    return next(iter(problems), "")
+
+
+def _no_actors(*names: str) -> list[str]:
+    problems = []
+    for name in names:
         try:
             plain_class(name)
         except (ImportError, AttributeError) as error:
             problems.append(f"{name.replace(':', '.')} is not a Ray actor class ({error})")
-    return next(iter(problems), "")
+    return problems
+
+
+def require_contrastive() -> None:
+    """Raises RapError, one line, where the installed OpenRLHF has no place for the contrastive loss any more."""
+    problems = contract.unmet(CONTRASTIVE) + _no_actors(TRAINER, ASYNC_TRAINER, ASYNC_GENERATOR, POLICY_ACTOR)
+    if problems:
+        raise RapError(
+            f"--rap.contrastive: {problems[0]} in the installed OpenRLHF (tested: {', '.join(OPENRLHF.tested)}); train this "
+            "stage with `rap modality-gap train contrastive_kl`"
+        )
 
 
 def require(command: Mapping[str, Any]) -> None:

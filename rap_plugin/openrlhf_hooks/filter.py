@@ -45,6 +45,8 @@ class Filter:
     def __init__(self, args: SimpleNamespace, given: Mapping[str, Any]) -> None:
         contract.require_arguments(args)
         self.args, self.given = args, given
+        self.metrics: dict[str, float] = {}
+        """Of the selection, once it is made."""
         self.run_dir = Path(given["run_dir"] or Path(args.ckpt.output_dir) / "rap").resolve()
         self.rows_dir = Path(given["rows_dir"] or self.run_dir).resolve()
         self.counts = fitting_rows(args)
@@ -78,7 +80,7 @@ class Filter:
         if self.given["select_only"]:
             print("rap-plugin: selected; --rap.select_only ends the program before training", flush=True)
             raise SystemExit(0)
-        self._log(result.selection)
+        self.metrics = selection_metrics(result.selection, self.run_dir)
         return engine.actors() or start()
 
     def plan(self) -> list[str]:
@@ -209,18 +211,6 @@ class Filter:
                 file=sys.stderr,
                 flush=True,
             )
-
-    def _log(self, selection: Selection) -> None:
-        """Has the trainer log the selection, where it logs at all; without a logger OpenRLHF's own class stays."""
-        args = self.args
-        if not (args.logger.wandb.key or args.logger.tensorboard_dir):
-            return
-        if moved := contract.not_logged():
-            print(f"rap-plugin: the selection is not in the trainer's logs: {moved}", file=sys.stderr, flush=True)
-            return
-        from rap_plugin.openrlhf_hooks import trainer
-
-        trainer.install(selection_metrics(selection, self.run_dir), asynchronous=args.train.async_enable)
 
     def _fitting(self, numbers: list[int]) -> list[int]:
         """The rows, some of them more often where their number does not fit: `repeat`, or the copies of a blend."""

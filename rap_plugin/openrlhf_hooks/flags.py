@@ -30,6 +30,9 @@ OTHERS = (
     "storage.snapshot_s",
 )
 
+OF_TRAINING = ("contrastive", "contrastive_coefficient", "contrastive_sampled_by", "contrastive_key")
+"""Flags that change the training and not its rows, with a data filter or without."""
+
 LEFT_OUT = {"selection.selector"}
 """The selector is the value of `--data_filter` itself."""
 
@@ -112,6 +115,27 @@ def add_flags(parser: argparse.ArgumentParser, selectors: Mapping[str, Any]) -> 
     )
     group.add_argument(
         f"--{PREFIX}plugin", default=None, nargs="+", metavar="FILE", help="plugin files, as in my_selector.py"
+    )
+    group.add_argument(
+        f"--{PREFIX}contrastive",
+        default=None,
+        metavar="FORM",
+        help="add the contrastive loss of the modality-gap work to the policy loss: k3, forward_kl or nll",
+    )
+    group.add_argument(
+        f"--{PREFIX}contrastive_coefficient", type=float, default=None, metavar="WEIGHT", help="weight of it [0.01]"
+    )
+    group.add_argument(
+        f"--{PREFIX}contrastive_sampled_by",
+        default=None,
+        metavar="WHO",
+        help="whose prompt responses are sampled on: teacher (the facts in words) or student [teacher]",
+    )
+    group.add_argument(
+        f"--{PREFIX}contrastive_key",
+        default=None,
+        metavar="COLUMN",
+        help="column of the other prompt; rows without one are no part of the loss [contrastive_prompt]",
     )
     for name, flag in option_flags().items():
         info = field_of(name)

@@ -3,7 +3,7 @@
 OpenRLHF has no plugin mechanism, and its files stay as they are. Its command builds an argparse parser under
 `if __name__ == "__main__"`, calls `train(args)`, and `train` calls `create_vllm_engines`. So `parse_args` is
 wrapped once: it adds the flags to that parser alone and, if `--data_filter` was given, wraps `train` and
-`create_vllm_engines` in the module that called it. Without the flag nothing is wrapped and the arguments are as ever.
+`create_vllm_engines` in the module that called it. `--rap.contrastive` alone does the same without a selection. Without our flags nothing is wrapped and the arguments are as ever.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,11 +59,11 @@ def _parse_args(parser: argparse.ArgumentParser, args: Sequence[str] | None = No
 
 
 def take_flags(parsed: argparse.Namespace) -> dict[str, Any] | None:
-    """The values of our flags by name; None, and the namespace as if we were not there, without `--data_filter`.
+    """The values of our flags by name; None, and the namespace as if we were not there, where none asks for anything.
 
-    Raises RapError for an unknown selector and for `--rap.*` flags without a filter.
+    Raises RapError for an unknown selector, and for `--rap.*` flags of a filter without a filter.
     """
-    from rap_plugin.openrlhf_hooks.flags import PREFIX, given_flags
+    from rap_plugin.openrlhf_hooks.flags import OF_TRAINING, PREFIX, given_flags
     from rap_plugin.plugins import get_plugins, load_plugin_files
 
     values = vars(parsed)
@@ -72,8 +73,12 @@ def take_flags(parsed: argparse.Namespace) -> dict[str, Any] | None:
         load_plugin_files(ours["plugin"] or [])
         get_plugins().registry().get("selectors", selector)
         return {**ours, "data_filter": selector}
-    if extra := given_flags(values):
+    given = given_flags(values)
+    of_training = [f"--{PREFIX}{name}" for name in OF_TRAINING]
+    if extra := [flag for flag in given if flag not in of_training]:
         raise RapError(f"{extra[0]} needs --data_filter NAME; leave it out to train on the whole dataset")
+    if given:
+        return {**ours, "data_filter": None}
     for name in [name for name in values if name == "data_filter" or name.startswith(PREFIX)]:
         delattr(parsed, name)
     return None
@@ -88,17 +93,28 @@ def wrap_command(command: dict[str, Any], given: dict[str, Any]) -> None:
 
     @functools.wraps(train)
     def filtered_train(args: SimpleNamespace) -> Any:
+        from rap_plugin.openrlhf_hooks import additions
         from rap_plugin.openrlhf_hooks.filter import Filter
 
         with errors_in_one_line():
-            chosen = Filter(args, given)
-            if given["dry_run"]:
+            added = additions.require_additions(args, given)
+            chosen = Filter(args, given) if given["data_filter"] is not None else None
+            if chosen and given["dry_run"]:
                 print("\n".join(f"rap-plugin: {line}" for line in chosen.plan()), flush=True)
                 return None
 
             @functools.wraps(create_engines)
             def filtered_engines(*arguments: Any, **options: Any) -> Any:
-                return chosen.run(functools.partial(create_engines, *arguments, **options))
+                start = functools.partial(create_engines, *arguments, **options)
+                engines = chosen.run(start) if chosen else start()
+                metrics = additions.metrics_for(args, chosen.metrics) if chosen else {}
+                whole = replace(added, metrics=metrics)
+                if whole != additions.Additions():
+                    # Imports OpenRLHF's trainers; without an addition they stay as they are.
+                    from rap_plugin.openrlhf_hooks import trainer
+
+                    trainer.install(command, args, whole)
+                return engines
 
             command["create_vllm_engines"] = filtered_engines
             return train(args)

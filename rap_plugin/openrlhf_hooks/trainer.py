@@ -1,42 +1,44 @@
-"""OpenRLHF's trainers with the selection in their logs: its own classes, and its own W&B and TensorBoard loggers.
+"""OpenRLHF's trainers with the selection in their logs, and prompts that know their row: its own classes and loggers.
 
-Imported by the driver, to put the classes in their place, and by Ray in the trainer's process. Nothing else of a training
+Imported by the driver, to put the classes in their place, and by Ray in the trainer's processes. Nothing else of a training
 is touched: what is logged is added to what OpenRLHF logs.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from rap_plugin.openrlhf_hooks import contract
+from rap_plugin.openrlhf_hooks.additions import Additions
+from rap_plugin.openrlhf_hooks.replacing import replaced
+from rap_plugin.openrlhf_hooks.row_prompts import mark_prompts
 
 Metrics = dict[str, float]
 
 
-class WithMetrics:
-    """A trainer's class as OpenRLHF starts it, by `.remote(..)`, with the metrics as one argument more."""
+class Started:
+    """A class as OpenRLHF starts it, by `.remote(..)`, with the additions as one argument more."""
 
-    def __init__(self, kind: type, metrics: Metrics) -> None:
-        self._kind, self._metrics = kind, metrics
+    def __init__(self, kind: type, additions: Additions) -> None:
+        self.kind, self.additions = kind, additions
 
     def remote(self, *arguments: Any, **options: Any) -> Any:
         """Starts the Ray actor."""
         import ray
 
-        return ray.remote(self._kind).remote(self._metrics, *arguments, **options)
+        return ray.remote(self.kind).remote(self.additions, *arguments, **options)
 
 
 class _LogsSelection:
     """What both trainers that hold loggers get: the selection at step 0, and a number more for every step."""
 
-    def __init__(self, metrics: Metrics, *arguments: Any, **options: Any) -> None:
+    def __init__(self, additions: Additions, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         this: Any = self
         for logger in (this.wandb_logger, this.tensorboard_logger):
-            log_selection(logger, metrics)
+            log_selection(logger, additions.metrics)
 
     def _compute_rollout_stats(self, experiences: Any) -> dict[str, float]:
         this: Any = super()
@@ -46,7 +48,7 @@ class _LogsSelection:
 
 def log_selection(logger: Any, metrics: Metrics) -> None:
     """Logs a selection at step 0; does nothing where there is no logger."""
-    if logger is not None:
+    if logger is not None and metrics:
         logger.log_train(0, metrics)
 
 
@@ -62,41 +64,60 @@ def informative_groups(experiences: Any) -> dict[str, float]:
     return {"rap/informative_groups": sum(int((spread > 0).sum()) for spread in spreads) / responses}
 
 
+def read_rows(reader: Any, additions: Additions) -> None:
+    """Has the prompts of whoever holds the loader know their rows, where something asks for it."""
+    if additions.other_key is not None:
+        generator = reader.samples_generator
+        mark_prompts(reader.prompts_dataloader.dataset, reader.args, generator.tokenizer, additions.other_key)
+
+
 Trainer: Any = contract.plain_class(contract.TRAINER)
 TrainerAsync: Any = contract.plain_class(contract.ASYNC_TRAINER)
 TrainingActor: Any = contract.plain_class(contract.ASYNC_TRAINING)
+Generator: Any = contract.plain_class(contract.ASYNC_GENERATOR)
 
 
-class LoggingTrainer(_LogsSelection, Trainer):  # type: ignore[misc]
+class RapTrainer(_LogsSelection, Trainer):  # type: ignore[misc]
     """`PPOTrainer`."""
 
+    def __init__(self, additions: Additions, *arguments: Any, **options: Any) -> None:
+        super().__init__(additions, *arguments, **options)
+        read_rows(self, additions)
 
-class LoggingTrainingActor(_LogsSelection, TrainingActor):  # type: ignore[misc]
+
+class RapTrainingActor(_LogsSelection, TrainingActor):  # type: ignore[misc]
     """`TrainingActor`, the part of the asynchronous trainer that trains and logs."""
 
 
-class LoggingTrainerAsync(TrainerAsync):  # type: ignore[misc]
-    """`PPOTrainerAsync`, which starts our training actor."""
+class RapGenerator(Generator):  # type: ignore[misc]
+    """`GenerateSamplesActor`, the part of the asynchronous trainer that reads rows and samples."""
 
-    def __init__(self, metrics: Metrics, *arguments: Any, **options: Any) -> None:
-        with _replaced(contract.ASYNC_TRAINING, WithMetrics(LoggingTrainingActor, metrics)):
+    def __init__(self, additions: Additions, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        read_rows(self, additions)
+
+
+class RapTrainerAsync(TrainerAsync):  # type: ignore[misc]
+    """`PPOTrainerAsync`, which starts our training actor and our generator."""
+
+    def __init__(self, additions: Additions, *arguments: Any, **options: Any) -> None:
+        training, generator = Started(RapTrainingActor, additions), Started(RapGenerator, additions)
+        with replaced(contract.ASYNC_TRAINING, training), replaced(contract.ASYNC_GENERATOR, generator):
             super().__init__(*arguments, **options)
 
 
-def install(metrics: Metrics, *, asynchronous: bool) -> None:
-    """Puts our class in the place where OpenRLHF's command looks for its trainer next, for the rest of the process."""
-    kind = LoggingTrainerAsync if asynchronous else LoggingTrainer
+def install(command: dict[str, Any], args: SimpleNamespace, additions: Additions) -> None:
+    """Puts our classes in the places where the running PPO command looks next, for the rest of the process.
+
+    `command` are its globals.
+    """
+    asynchronous = args.train.async_enable
+    kind = RapTrainerAsync if asynchronous else RapTrainer
     module, _, name = (contract.ASYNC_TRAINER if asynchronous else contract.TRAINER).partition(":")
-    setattr(importlib.import_module(module), name, WithMetrics(kind, metrics))
+    setattr(importlib.import_module(module), name, Started(kind, additions))
+    if additions.other_key is not None:
+        import ray
 
+        from rap_plugin.openrlhf_hooks.contrastive_actor import ContrastivePolicyActor
 
-@contextmanager
-def _replaced(place: str, thing: Any) -> Iterator[None]:
-    module, _, name = place.partition(":")
-    home = importlib.import_module(module)
-    before = getattr(home, name)
-    setattr(home, name, thing)
-    try:
-        yield
-    finally:
-        setattr(home, name, before)
+        command["PolicyModelActor"] = ray.remote(num_gpus=1)(ContrastivePolicyActor)

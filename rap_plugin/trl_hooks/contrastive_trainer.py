@@ -15,7 +15,7 @@ import torch
 from trl.trainer.utils import pad, split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
 from rap_plugin.errors import RapError
-from rap_plugin.modality_gap.contrastive import ContrastiveLoss, chosen_rows, forward_kl, k3, nll, token_mean
+from rap_plugin.modality_gap.contrastive import ContrastiveLoss, chosen_rows, token_losses, token_mean
 from rap_plugin.trl_hooks.dapo_trainer import DapoTrainer
 from rap_plugin.trl_hooks.prompting import IMAGE_COLUMNS, chat_of
 
@@ -133,23 +133,8 @@ class ContrastiveGRPOTrainer(DapoTrainer):
         if not len(rows):
             # Processes that share weights (FSDP, ZeRO-3) must all run the model: this one does, for nothing.
             rows, weight = rows.new_zeros(1), 0.0
-        mask = _mask(inputs)[rows]
-        other = self._branch(inputs, rows, other=weight > 0)
-        student = self.contrastive.sampled_by == "student"
-        if self.contrastive.form == "forward_kl":
-            own = self._branch(inputs, rows, other=False)
-            teacher, learner = (other, own) if student else (own, other)
-            losses = forward_kl(
-                self._logits(model, teacher, learns=False), self._logits(model, learner, learns=True), self.temperature
-            )
-        elif student:
-            losses = nll(sampled[rows])
-            if self.contrastive.form == "k3":
-                losses = k3(self._logps(model, other, learns=False), sampled[rows])
-        else:
-            learner_logps = self._logps(model, other, learns=True)
-            losses = k3(sampled[rows], learner_logps) if self.contrastive.form == "k3" else nll(learner_logps)
-        return weight * token_mean(losses, mask, inputs["contrastive_total"])
+        losses = token_losses(self.contrastive, _Branches(self, model, inputs, rows, sampled, there=weight > 0))
+        return weight * token_mean(losses, _mask(inputs)[rows], inputs["contrastive_total"])
 
     def _branch(self, inputs: dict[str, Any], rows: torch.Tensor, other: bool) -> dict[str, Any]:
         """What the model reads for some rows behind one of their prompts."""
@@ -194,6 +179,33 @@ class ContrastiveGRPOTrainer(DapoTrainer):
         share = float(self.accelerator.gather(term[None]).mean()) * self.args.gradient_accumulation_steps
         metrics["contrastive/loss"].append(share)
         metrics["contrastive/chosen"].append(float(self.accelerator.gather(chosen.float()).mean()))
+
+
+class _Branches:
+    """Rows of a micro-batch behind either prompt; `sampled` (batch, tokens) are the policy loss's own log-probabilities."""
+
+    def __init__(
+        self,
+        trainer: ContrastiveGRPOTrainer,
+        model: Any,
+        inputs: dict[str, Any],
+        rows: torch.Tensor,
+        sampled: torch.Tensor,
+        there: bool,
+    ) -> None:
+        self._trainer, self._model, self._inputs, self._rows = trainer, model, inputs, rows
+        self._sampled, self._there = sampled, there
+
+    def logps(self, *, other: bool, learns: bool) -> torch.Tensor:
+        if not other:
+            return self._sampled[self._rows]
+        return self._trainer._logps(self._model, self._branch(other), learns)
+
+    def logits(self, *, other: bool, learns: bool) -> torch.Tensor:
+        return self._trainer._logits(self._model, self._branch(other), learns) / self._trainer.temperature
+
+    def _branch(self, other: bool) -> dict[str, Any]:
+        return self._trainer._branch(self._inputs, self._rows, other=other and self._there)
 
 
 def _left(parts: Sequence[torch.Tensor]) -> torch.Tensor:

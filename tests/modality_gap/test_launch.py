@@ -19,7 +19,7 @@ from rap_plugin.modality_gap.recipes import RECIPES, with_changes
 def commands(host: Any, name: str, folder: Path, *changes: str) -> list[list[str]]:
     """The commands of a script, word by word, as bash reads them; the data has 100 rows a condition."""
     data = folder / "the data"
-    for condition in ("text", "image"):
+    for condition in ("text", "image", "contrastive"):
         rows = data / condition / "openrlhf" / "train.jsonl"
         rows.parent.mkdir(parents=True, exist_ok=True)
         rows.write_text("{}\n" * 100)
@@ -117,7 +117,7 @@ def test_openrlhf_takes_every_flag_with_the_published_numbers(name: str, tmp_pat
             assert args.data.prompt_dataset.count("train.jsonl") == 2
 
 
-def test_a_contrastive_stage_is_trained_with_trl_and_the_host_goes_on(tmp_path: Path) -> None:
+def test_a_contrastive_stage_is_trained_with_trl_and_verl_goes_on(tmp_path: Path) -> None:
     changes = ("contrastive.form=forward_kl", "steps=60", "start_step=50", "save_every=10")
     first, second = commands("verl", "kl_curriculum", tmp_path, *changes)
     assert first[:2] == ["accelerate", "launch"]
@@ -129,6 +129,35 @@ def test_a_contrastive_stage_is_trained_with_trl_and_the_host_goes_on(tmp_path: 
     assert start.endswith("/out/contrastive_kl/seed-3/checkpoint-200")
     changed, _ = with_changes(RECIPES["contrastive_kl"], given)
     assert changed == with_changes(RECIPES["kl_curriculum"], changes)[1]["contrastive_kl"]
+
+
+@pytest.mark.parametrize(
+    ("who", "asked", "other"),
+    [("teacher", "prompt", "contrastive_prompt"), ("student", "contrastive_prompt", "prompt")],
+)
+def test_openrlhf_trains_a_contrastive_stage_itself(who: str, asked: str, other: str, tmp_path: Path) -> None:
+    pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
+    from rap_plugin.openrlhf_hooks import launch
+    from rap_plugin.openrlhf_hooks.additions import contrastive_of
+    from tests.openrlhf_hooks.command import run_command
+
+    first, second = commands(
+        "openrlhf", "kl_curriculum", tmp_path, "contrastive.form=forward_kl", f"contrastive.sampled_by={who}"
+    )
+    launch.install()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(launch, "wrap_command", lambda command, given: None)
+            args = run_command(first[3:])
+    finally:
+        launch.uninstall()
+    loss = contrastive_of(vars(args.rap))
+    assert loss is not None
+    assert (loss.form, loss.coefficient, loss.sampled_by) == ("forward_kl", 0.01, who)
+    assert (args.data.input_key, args.rap.contrastive_key) == (asked, other)
+    assert args.data.prompt_dataset.endswith("/contrastive/openrlhf/train.jsonl")
+    start = second[second.index("--actor.model_name_or_path") + 1]
+    assert start.endswith("/out/contrastive_kl/checkpoints/global_step200_hf")
 
 
 def test_another_host_is_one_line() -> None:

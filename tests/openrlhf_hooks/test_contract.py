@@ -20,6 +20,17 @@ def test_the_installed_version_has_everything():
     assert contract.unmet() == []
 
 
+def test_the_installed_version_has_a_place_for_the_contrastive_loss():
+    contract.require_contrastive()
+
+
+def test_a_training_step_that_moved_is_named_with_the_way_around_it(monkeypatch):
+    module, _, name = contract.ACTOR_TRAINER.partition(":")
+    monkeypatch.delattr(f"{module}.{name}.training_step")
+    with pytest.raises(RapError, match=r"training_step is gone .*rap modality-gap train contrastive_kl"):
+        contract.require_contrastive()
+
+
 def test_the_installed_version_is_one_that_is_tested():
     assert installed(contract.OPENRLHF) in contract.OPENRLHF.tested
 

@@ -116,6 +116,59 @@ def test_a_flag_of_the_filter_without_the_filter_is_an_error(capsys):
     assert line == "rap-plugin: --rap.rollouts needs --data_filter NAME; leave it out to train on the whole dataset"
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--rap.contrastive", "k4"], "rap-plugin: contrastive form 'k4'; there are k3, forward_kl, nll"),
+        (["--rap.contrastive_key", "other"], "rap-plugin: --rap.contrastive_key needs --rap.contrastive FORM"),
+        (
+            ["--rap.contrastive", "k3", "--train.dynamic_batch_enable"],
+            "rap-plugin: --rap.contrastive counts the chosen tokens of an optimizer step by micro-batches of "
+            "--train.micro_batch_size; leave out --train.dynamic_batch_enable",
+        ),
+        (
+            ["--rap.contrastive", "k3"],
+            "rap-plugin: --rap.contrastive: no column 'contrastive_prompt' in --data.prompt_dataset; columns: ",
+        ),
+    ],
+)
+def test_a_contrastive_loss_that_cannot_be_is_one_line(capsys, write_chat_pool, argv, said):
+    def train(args):
+        raise AssertionError("must not start")
+
+    pool = write_chat_pool(2)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        with_hook(arguments("model", pool, *argv), train)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("rap-plugin: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith(said)
+
+
+def test_the_contrastive_loss_needs_no_filter_and_puts_our_classes_in_place(monkeypatch, write_chat_pool):
+    from openrlhf.trainer import ppo_trainer
+
+    from rap_plugin.openrlhf_hooks.contrastive_actor import ContrastivePolicyActor
+    from rap_plugin.openrlhf_hooks.trainer import RapTrainer
+
+    pool = write_chat_pool(2, contrastive_prompt=[{"role": "user", "content": "<image>Look."}])
+    args = with_filter(monkeypatch, arguments("model", pool, "--rap.contrastive", "nll"))
+    monkeypatch.undo()
+    monkeypatch.setattr(ppo_trainer, "PPOTrainer", ppo_trainer.PPOTrainer)  # put back at the end
+    seen = []
+    command = {"create_vllm_engines": lambda: ["engine"]}
+    command["train"] = lambda args: seen.append(command["create_vllm_engines"]())
+    launch.wrap_command(command, {**vars(args.rap), "data_filter": None})
+    command["train"](args)
+    assert seen == [["engine"]]
+    assert command["PolicyModelActor"].__ray_metadata__.modified_class.__ray_actor_class__ is ContrastivePolicyActor
+    assert (ppo_trainer.PPOTrainer.kind, ppo_trainer.PPOTrainer.additions.other_key) == (
+        RapTrainer,
+        "contrastive_prompt",
+    )
+    assert args.rap_contrastive == {"form": "nll", "coefficient": 0.01, "sampled_by": "teacher"}
+
+
 def test_a_users_selector_is_known_by_its_file(monkeypatch, tmp_path):
     from rap_plugin.plugins import get_plugins
 
