@@ -133,7 +133,7 @@ class ContrastiveGRPOTrainer(DapoTrainer):
         if not len(rows):
             # Processes that share weights (FSDP, ZeRO-3) must all run the model: this one does, for nothing.
             rows, weight = rows.new_zeros(1), 0.0
-        losses = token_losses(self.contrastive, _Branches(self, model, inputs, rows, sampled, there=weight > 0))
+        losses = token_losses(self.contrastive, _BothPrompts(self, model, inputs, rows, sampled, there=weight > 0))
         return weight * token_mean(losses, _mask(inputs)[rows], inputs["contrastive_total"])
 
     def _branch(self, inputs: dict[str, Any], rows: torch.Tensor, other: bool) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class ContrastiveGRPOTrainer(DapoTrainer):
         metrics["contrastive/chosen"].append(float(self.accelerator.gather(chosen.float()).mean()))
 
 
-class _Branches:
+class _BothPrompts:
     """Rows of a micro-batch behind either prompt; `sampled` (batch, tokens) are the policy loss's own log-probabilities."""
 
     def __init__(
