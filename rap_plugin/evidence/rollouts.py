@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ COUNTED = {
 """What a single rollout adds to each field of ArmCounts, in SQL."""
 
 
+LOOKED_UP = 20_000
+"""Samples up to which each is looked up, instead of reading all rollouts of the store."""
+
+
 @dataclass(frozen=True)
 class RolloutColumns:
     """The M rollouts of one arm, one row per sample of the table, (N, M) each; 0 or NaN where one is not stored."""
@@ -41,15 +46,20 @@ class RolloutColumns:
 def read_rollouts(
     store: EvidenceStore, table: EvidenceTable, arm: Arm, statistics: Sequence[str] = ()
 ) -> RolloutColumns:
-    """Reads one arm's rollouts; `statistics` names columns of attention statistics."""
+    """Reads one arm's rollouts; `statistics` names columns of attention statistics.
+
+    Cost: those of the table where it is small, else one scan over all.
+    """
     shape = (len(table), table.rollouts)
     counts = {name: np.zeros(shape, dtype=np.int64) for name in COUNTED}
     measured = {name: np.full(shape, np.nan) for name in statistics}
     by_number = np.argsort(table.sample)
     numbers: Counts = table.sample[by_number]
+    few = len(table) <= LOOKED_UP
     found = store.query(
-        f"SELECT sample, rollout, {', '.join((*COUNTED.values(), *statistics))} FROM rollouts WHERE probe = ? AND rollout < ?",
-        (table.probes[arm], table.rollouts),
+        f"SELECT sample, rollout, {', '.join((*COUNTED.values(), *statistics))} FROM rollouts WHERE probe = ? AND rollout < ?"
+        + (" AND sample IN (SELECT value FROM json_each(?))" if few else ""),
+        (table.probes[arm], table.rollouts, *([json.dumps(table.sample.tolist())] if few else ())),
     )
     while chunk := found.fetchmany(65536):
         values = np.array(chunk, dtype=np.float64)

@@ -96,6 +96,27 @@ class EvidenceTable:
             raise KeyError(f"{over} of {column} was not read with this table (evidence.table.with_statistics reads it)")
         return self.statistics[column, over]
 
+    def only(self, here: NDArray[np.bool_]) -> EvidenceTable:
+        """The table of the samples that the (N,) mask names, as if they were the whole pool."""
+        arms = {
+            arm: ArmCounts(*(getattr(counts, name)[here] for name in ArmCounts.__dataclass_fields__))
+            for arm, counts in self.arms.items()
+        }
+        images = self.images[here]
+        lacking = np.logical_or.reduce([counts.stored < self.rollouts for counts in arms.values()]) & (images > 0)
+        return replace(
+            self,
+            sample=self.sample[here],
+            ids=self.ids[here],
+            rows=self.rows[here],
+            images=images,
+            arms=arms,
+            failed=[],
+            incomplete=int(lacking.sum()),
+            pending=0,
+            statistics={name: values[here] for name, values in self.statistics.items()},
+        )
+
     def entropy(self) -> Numbers:
         """Mean attention entropy over the image rollouts, in nats; NaN where not measured."""
         return self.statistic(ENTROPY_COLUMN, "mean")

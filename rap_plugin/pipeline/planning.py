@@ -7,22 +7,18 @@ in rollouts, and in seconds at the pilot's own price of a rollout in each arm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import Numbers
-from rap_plugin.posterior.beta import fit
-from rap_plugin.selectors.base import Selection
+from rap_plugin.posterior.pilot import USED_UP, Pilot, read_pilot
+
+__all__ = ["Mode", "Pilot", "Training", "plan_modes", "read_pilot"]
 
 DRAWS = 400
 INSTALMENTS_SHARE = 0.5
 """Of all rollouts: what scoring by instalments needs for nearly the full selection (docs/method.md)."""
-
-USED_UP = 12
-"""Epochs over a selection after which its groups are as uninformative as the pool's (docs/pays_for_itself.md)."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +37,6 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Pilot:
-    """What a pilot's samples say, one entry a sample."""
-
-    informative: Numbers
-    """Posterior probability that a group of G responses differs."""
-    chosen: NDArray[np.bool_]
-    near_half: Numbers
-    """Distance of the posterior mean success from one half: the order of selector band."""
-    rollouts: int
-    """M of scoring."""
-    price: dict[str, float]
-    """Seconds of a rollout, by arm."""
-
-
-@dataclass(frozen=True)
 class Mode:
     """One way to choose rows, with 90 % intervals."""
 
@@ -68,31 +49,6 @@ class Mode:
     share: tuple[float, float, float]
     """Of the whole pool's cost."""
     note: str = ""
-
-
-def read_pilot(selection: Selection, cost: dict[str, Any], group: int) -> Pilot:
-    """What a finished run over some samples says. Raises RapError where none could be used."""
-    table = selection.table
-    pictured = table.images > 0
-    if not pictured.any():
-        raise RapError("the pilot has no usable sample with an image; quarantine.parquet says why")
-    image = table.arms["image"]
-    posterior = fit(image.right[:, None], image.graded[:, None])
-    success = posterior.mean(0)
-    # A sample's chance of a mixed group over its whole posterior: the expectation of what further rollouts do.
-    counts = posterior.predict(group)[posterior.state]
-    differs = 1 - counts[:, 0] - counts[:, -1]
-    price: dict[str, float] = {}
-    for arm in table.arms:
-        stage = cost["stages"].get(f"sample {arm}", {})
-        price[arm] = stage["seconds"] / stage["rollouts"] if stage.get("rollouts") else 0.0
-    return Pilot(
-        differs[pictured],
-        selection.decision.chosen[pictured],
-        np.abs(success - 0.5)[pictured],
-        table.rollouts,
-        price,
-    )
 
 
 def plan_modes(pilot: Pilot, training: Training, seed: int = 0) -> list[Mode]:

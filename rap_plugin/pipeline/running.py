@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-
-import numpy as np
 
 from rap_plugin.config import RunConfig
 from rap_plugin.evidence.store import EvidenceStore
-from rap_plugin.evidence.table import ArmCounts, EvidenceTable, read_table
+from rap_plugin.evidence.table import read_table
 from rap_plugin.pipeline.curtailment import active_stopping_rule
 from rap_plugin.pipeline.statistics import statistics_of
 from rap_plugin.plugins import get_plugins
 from rap_plugin.report.words import verdict_word
 from rap_plugin.rollout import Arm
-from rap_plugin.selectors.base import Mask
 from rap_plugin.selectors.curtailed import compute_scores, decide, stopped
 
 WAIT_SECONDS = 2.0
@@ -61,7 +57,7 @@ def verdicts_so_far(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm
     done = ~stopped(table)
     if rule := active_stopping_rule(config):
         done |= rule.settled(table, compute_scores(table, config, scorers), config)
-    part = only(table, done & (table.images > 0))
+    part = table.only(done & (table.images > 0))
     if not len(part):
         return ""
     whole = config.model_copy(
@@ -70,23 +66,3 @@ def verdicts_so_far(store: EvidenceStore, config: RunConfig, probes: Mapping[Arm
     counts = decide(part, whole, scorers, registry.get("selectors", name))[0].counts()
     said = ", ".join(f"{number:,} {verdict_word(word, name).title.lower()}" for word, number in counts.items())
     return f"of {len(part):,} samples done: {said}"
-
-
-def only(table: EvidenceTable, here: Mask) -> EvidenceTable:
-    """The table of these samples alone."""
-    arms = {
-        arm: ArmCounts(*(getattr(counts, name)[here] for name in ArmCounts.__dataclass_fields__))
-        for arm, counts in table.arms.items()
-    }
-    part = replace(
-        table,
-        sample=table.sample[here],
-        ids=table.ids[here],
-        rows=table.rows[here],
-        images=table.images[here],
-        arms=arms,
-        failed=[],
-        pending=0,
-        statistics={name: values[here] for name, values in table.statistics.items()},
-    )
-    return replace(part, incomplete=int(np.count_nonzero(stopped(part))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import io
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,13 @@ WIDTH = 300
 """As wide as a phone, so that the text of a chart is nowhere smaller than it is here."""
 HEIGHT = 170
 BINS = 44
+CHANCE_BINS = 18
+OPEN_FROM = 0.05
+"""Probability from which, and below one minus which, a sample is drawn: nearly all others stand at the two ends."""
+MARK = re.compile(
+    r'aria-label="((?:-|[a-z_]+)(?: [a-z]+ -?[\d.e+]+ -?[\d.e+]+)+)" role="graphics-symbol" aria-roledescription="[^"]*"'
+)
+"""How vega writes a mark that has a description of ours."""
 
 
 def accuracy_chart(selection: Selection) -> str:
@@ -58,6 +66,7 @@ def accuracy_chart(selection: Selection) -> str:
             "cy": b / rollouts,
             "shade": 0.06 + 0.8 * math.sqrt(cells[b, i] / most),
             "count": f"{cells[b, i]:,}",
+            "shows": shows(image=_around(i, rollouts), blind=_around(b, rollouts)),
         }
         for b in range(rollouts + 1)
         for i in range(rollouts + 1)
@@ -74,6 +83,7 @@ def accuracy_chart(selection: Selection) -> str:
             y=alt.Y("y:Q", scale=reach, axis=alt.Axis(**axes), title="right without it"),
             y2="y2:Q",
             fillOpacity=alt.FillOpacity("shade:Q", scale=None, legend=None),
+            description="shows:N",
         )
     ]
     if rollouts <= 8:
@@ -122,6 +132,9 @@ def psi_chart(selection: Selection) -> str:
     # The few values outside the axis stand in its first and last bar.
     bins = np.clip(np.searchsorted(edges, values[there], side="right") - 1, 0, BINS - 1)
     bars = _stacked(bins, selection.decision.verdicts[there], edges[:-1], edges[1:])
+    limits = [-math.inf, *edges[1:-1].tolist(), math.inf]
+    for bar in bars:
+        bar["shows"] = shows(bar["verdict"], psi=(limits[bar["bin"]], limits[bar["bin"] + 1]))
     return _bars(bars, "log₁₀ ψ", None if mark is None else (mark, f"λa = {threshold:.3g}"), ".1~f")
 
 
@@ -135,6 +148,9 @@ def _score_bars(selection: Selection, score: str, low: float, title: str, thresh
     centres = low + np.arange(round((1 - low) * steps) + 1) / steps
     half = 0.44 / steps
     bars = _stacked(bins, selection.decision.verdicts[there], centres - half, centres + half)
+    for bar in bars:
+        centre = float(centres[bar["bin"]])
+        bar["shows"] = shows(bar["verdict"], **{score: (centre - 0.5 / steps, centre + 0.5 / steps)})
     at = selection.decision.thresholds.get(threshold) if threshold else None
     return _bars(
         bars, title, None if at is None else (at, f"λc = {at:.3g}"), ".1~f", (low - 0.6 / steps, 1 + 0.6 / steps)
@@ -158,10 +174,40 @@ def _stacked(bins: np.ndarray, verdicts: np.ndarray, left: Numbers, right: Numbe
                     "bottom": float(bottom[i]),
                     "top": float(bottom[i] + counts[i]),
                     "colour": STAND_INS[kind_of(verdict)],
+                    "verdict": verdict,
+                    "bin": i,
                 }
             )
         bottom += counts
     return bars
+
+
+def chance_chart(selection: Selection, chance: Numbers) -> str:
+    """Samples by the probability of being selected, coloured by verdict; the firm ones at both ends are left out.
+
+    Empty where all samples are firm.
+    """
+    there = (chance >= OPEN_FROM) & (chance <= 1 - OPEN_FROM)
+    if not there.any():
+        return ""
+    edges = np.linspace(OPEN_FROM, 1 - OPEN_FROM, CHANCE_BINS + 1)
+    bins = np.clip(np.searchsorted(edges, chance[there], side="right") - 1, 0, CHANCE_BINS - 1)
+    bars = _stacked(bins, selection.decision.verdicts[there], edges[:-1], edges[1:])
+    for bar in bars:
+        bar["shows"] = shows(bar["verdict"], chance=(bar["left"], bar["right"]))
+    return _bars(bars, "probability of being selected", None, ".0%", (0.0, 1.0))
+
+
+def shows(verdict: str = "", **ranges: tuple[float, float]) -> str:
+    """Which samples a mark stands for, as the page's script reads it: `VERDICT SCORE LOW HIGH ..`, `-` for any verdict."""
+    words = [verdict or "-"]
+    for name, (low, high) in ranges.items():
+        words += [name, *(f"{max(-9e9, min(9e9, value)):.6g}" for value in (low, high))]
+    return " ".join(words)
+
+
+def _around(count: int, of: int) -> tuple[float, float]:
+    return (count - 0.5) / of, (count + 0.5) / of
 
 
 def _bars(
@@ -183,6 +229,7 @@ def _bars(
             y=alt.Y("bottom:Q", title="samples", axis=alt.Axis(tickCount=4, format="~s")),
             y2="top:Q",
             color=alt.Color("colour:N", scale=None, legend=None),
+            description="shows:N",
         )
     )
     if mark is not None:
@@ -254,4 +301,5 @@ def _svg(chart: altair.TopLevelMixin, label: str, height: int = HEIGHT) -> str:
     )  # fmt: skip
     # The page's style sheet sets the type; the names below are the ones that vega measured with.
     drawn = target.getvalue().replace(' font-family="sans-serif"', "")
+    drawn = MARK.sub(r'data-shows="\1"', drawn)
     return drawn.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

@@ -15,6 +15,7 @@ import numpy as np
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.records import RolloutRecord
 from rap_plugin.evidence.store import EvidenceStore
+from rap_plugin.evidence.table import Numbers
 from rap_plugin.evidence.variants import Variant
 from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.samples.images import open_image
@@ -89,6 +90,10 @@ class Example:
     reason: str
     discrepancy: float | None
     psi: float | None
+    chance: float | None
+    """Probability of being selected, where it was looked at."""
+    scores: str
+    """discrepancy, difficulty, log10 psi, share right with the image and without, chance: what the page's script filters by; - where unknown."""
     thumbnails: tuple[Thumbnail, ...]
     more_images: int
     unshown: bool
@@ -103,8 +108,13 @@ def find_examples(
     formats: Mapping[str, Any],
     wanted: Sequence[int],
     room: int = ALL_THUMBNAILS,
+    chance: Numbers | None = None,
 ) -> list[Example]:
-    """The samples with these indices in the evidence table; their pictures as long as `room` characters last."""
+    """The samples with these indices in the evidence table; their pictures as long as `room` characters last.
+
+    `chance` (N,) is the probability of being selected.
+    """
+    chance = selection.scores.get("probability") if chance is None else chance
     samples = _load(selection, pool, wanted, formats)
     numbers = {int(selection.table.sample[i]): i for i in wanted}
     records: dict[int, list[RolloutRecord]] = {i: [] for i in wanted}
@@ -118,7 +128,7 @@ def find_examples(
         images = samples[i].images if i in samples else ()
         thumbnails = [drawn for data in images[:IMAGES] if (drawn := thumbnail(data))] if room > 0 else []
         room -= sum(len(drawn.url) for drawn in thumbnails)
-        found.append(_example(selection, i, samples.get(i), records[i], tuple(thumbnails), unshown=room <= 0))
+        found.append(_example(selection, i, samples.get(i), records[i], tuple(thumbnails), chance, unshown=room <= 0))
     return found
 
 
@@ -141,12 +151,14 @@ def _example(
     sample: Sample | None,
     records: Sequence[RolloutRecord],
     thumbnails: tuple[Thumbnail, ...],
+    chance: Numbers | None,
     *,
     unshown: bool,
 ) -> Example:
     gain = float(selection.scores["discrepancy"][i])
     log = float(selection.scores["log_psi"][i])
     images = len(sample.images) if sample else 0
+    likely = None if chance is None or np.isnan(chance[i]) else float(chance[i])
     return Example(
         index=i,
         verdict=str(selection.decision.verdicts[i]),
@@ -159,11 +171,26 @@ def _example(
         reason=selection.decision.reasons[i],
         discrepancy=None if np.isnan(gain) else gain,
         psi=None if np.isnan(log) else float(np.exp(min(log, 700.0))),
+        chance=likely,
+        scores=_scores(selection, i, likely),
         thumbnails=thumbnails,
         more_images=max(0, images - IMAGES) if thumbnails else 0,
         unshown=unshown and bool(images) and not thumbnails,
         arms=tuple(_arm(arm, [record for record in records if record.arm == arm]) for arm in ARMS) if records else (),
     )
+
+
+def _scores(selection: Selection, i: int, chance: float | None) -> str:
+    scores, arms = selection.scores, selection.table.arms
+    numbers = [
+        float(scores["discrepancy"][i]),
+        float(scores["difficulty"][i]),
+        float(scores["log_psi"][i]) / math.log(10),
+        float(arms["image"].accuracy[i]),
+        float(arms["blind"].accuracy[i]),
+        math.nan if chance is None else chance,
+    ]
+    return " ".join("-" if math.isnan(number) else f"{number:.5g}" for number in numbers)
 
 
 def _arm(arm: Arm, records: Sequence[RolloutRecord]) -> ArmView:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rap_plugin.evidence.table import Numbers
 from rap_plugin.report.joint import Joint, own_edge, own_variant
 from rap_plugin.selectors.base import Selection
 
@@ -29,11 +30,14 @@ class Standing:
     """Bin of psi, one per ACE variant."""
 
 
-def choose_samples(selection: Selection, joint: Joint | None, most: int = SAMPLES) -> list[int]:
+def choose_samples(
+    selection: Selection, joint: Joint | None, most: int = SAMPLES, chance: Numbers | None = None
+) -> list[int]:
     """Indices of up to `most` samples, no one picked by hand.
 
-    In turn one of every verdict, by ids, which are hashes; then those nearest to lambda_c and to lambda_a; then, while
-    there is room, some of every cell, so that other thresholds have samples at their borders, too.
+    In turn one of every verdict, by ids, which are hashes; then those nearest to lambda_c and to lambda_a, and those
+    whose `chance` (N,) of being selected is nearest to one half; then, while there is room, some of every cell, so that
+    other thresholds have samples at their borders, too.
     """
     table, verdicts = selection.table, selection.decision.verdicts
     order = np.argsort(table.ids, kind="stable")
@@ -41,6 +45,9 @@ def choose_samples(selection: Selection, joint: Joint | None, most: int = SAMPLE
     wanted = list(_in_turn([some[:PER_VERDICT].tolist() for some in by_verdict]))
     if joint is not None:
         wanted += _nearest(selection, joint)
+    if chance is not None:
+        wanted += np.argsort(np.abs(chance - 0.5), kind="stable")[: min(BORDERLINE, np.isfinite(chance).sum())].tolist()
+    if joint is not None:
         wanted += _in_turn(
             [joint.judged[joint.cell == cell][:PER_VERDICT].tolist() for cell in range(len(joint.values))]
         )

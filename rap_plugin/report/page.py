@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ import numpy as np
 from rap_plugin.evidence.pool_texts import last_worked
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.plugins import get_plugins
+from rap_plugin.posterior.pilot import USED_UP, pay_back
 from rap_plugin.report import charts
-from rap_plugin.report.composition import divide, moved_most
+from rap_plugin.report.certainty import measure_certainty
+from rap_plugin.report.composition import OTHERS, Division, divide, moved_most
+from rap_plugin.report.costs import GROUP, LEARNING, PROMPTS, break_even, stage_costs
 from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
 from rap_plugin.report.gallery import SAMPLES, choose_samples, places
@@ -59,18 +62,6 @@ class VerdictRow:
 
 
 @dataclass(frozen=True)
-class StageCost:
-    """One line of the cost table."""
-
-    stage: str
-    seconds: float
-    share: float
-    rollouts: int
-    prompt_tokens: int
-    response_tokens: int
-
-
-@dataclass(frozen=True)
 class QuarantineGroup:
     """The rows of one quarantine status."""
 
@@ -86,6 +77,8 @@ class CrossTable:
     """Verdicts against the values of one column of the pool."""
 
     column: str
+    words: tuple[str, ...]
+    """The verdicts."""
     verdicts: tuple[tuple[str, str], ...]
     """(colour class, title)"""
     rows: tuple[tuple[str, tuple[int, ...], int, float], ...]
@@ -103,7 +96,11 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
     if not reason:
         selection = with_variants(store, selection)
     joint = None if reason else build_joint(selection)
-    wanted = choose_samples(selection, joint, samples)
+    certainty = measure_certainty(store, selection, choose_samples(selection, joint, samples))
+    chance = None if certainty is None else certainty.chance
+    wanted = choose_samples(selection, joint, samples, chance)
+    cost = tables.cost_of(store)
+    payback = pay_back(selection, cost)
     where = places(joint, wanted)
     divisions = divide(store, selection, pool, joint)
     sensitivity = measure_sensitivity(store, selection)
@@ -119,7 +116,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             style_hash=content_hash(style),
             script=script,
             script_hash=content_hash(script),
-            data=page_data(run, selection, joint, divisions),
+            data=page_data(run, selection, joint, divisions, payback),
             live=joint is not None,
             why_not=reason,
             joint_variants=[
@@ -127,6 +124,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
                 for found in (joint.variants if joint else ())
             ],
             some_unmeasured=bool(np.isnan(selection.scores["log_psi"]).any()),
+            all_unmeasured=bool(np.isnan(selection.scores["log_psi"]).all()),
             confident=selection.config.selection.hard_requires_confidence,
             divisions=divisions,
             moved=moved_most(divisions) if chosen else [],
@@ -156,14 +154,20 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
                     "place": where[example.index],
                     "codes": [int(division.codes[example.index]) for division in divisions],
                 }
-                for example in find_examples(store, selection, pool, formats, wanted)
+                for example in find_examples(store, selection, pool, formats, wanted, chance=chance)
             ],
             quarantine=quarantine_groups(selection.quarantine),
             cross=cross_table(selection, pool),
+            cross_parts=cross_parts(divisions),
             known=known_rows(selection),
             known_arms=[ARM_WORDS[arm] for arm in selection.table.arms],
-            costs=stage_costs(tables.cost_of(store)),
-            cost_total=tables.cost_of(store)["total"],
+            certainty=certainty,
+            chance_chart="" if chance is None else charts.chance_chart(selection, chance),
+            costs=stage_costs(cost),
+            cost_total=cost["total"],
+            payback=payback,
+            break_even=break_even(payback) if payback else [],
+            training={"group": GROUP, "prompts": PROMPTS, "learning": f"{LEARNING:g}", "used_up": USED_UP},
             grader=", ".join(store.graders(list(selection.table.probes.values()))),
             pool_facts=pool_facts(pool),
             configuration=json.dumps(
@@ -345,23 +349,20 @@ def cross_table(selection: Selection, pool: Pool) -> CrossTable | None:
         here = named == value
         counts = tuple(int((verdicts[here] == word).sum()) for word in words)
         lines.append((value, counts, int(here.sum()), float(chosen[here].mean())))
-    return CrossTable(CROSSED, tuple((kind_of(word), verdict_word(word).title) for word in words), tuple(lines))
+    return CrossTable(
+        CROSSED, tuple(words), tuple((kind_of(word), verdict_word(word).title) for word in words), tuple(lines)
+    )
 
 
-def stage_costs(cost: Mapping[str, Any]) -> list[StageCost]:
-    """The cost ledger by stage, each with its share of the time."""
-    total = max(cost["total"]["seconds"], 1e-9)
-    return [
-        StageCost(
-            stage,
-            entry["seconds"],
-            entry["seconds"] / total,
-            entry["rollouts"],
-            entry["prompt_tokens"],
-            entry["response_tokens"],
-        )
-        for stage, entry in cost["stages"].items()
-    ]
+def cross_parts(divisions: Sequence[Division]) -> dict[str, str]:
+    """By value of the crossed column: the part of the composition that has its samples, as the page's script names it."""
+    return {
+        part.value: f"{number} {place}"
+        for number, division in enumerate(divisions)
+        if division.name == CROSSED
+        for place, part in enumerate(division.parts)
+        if part.value != OTHERS
+    }
 
 
 def pool_facts(pool: Pool) -> Mapping[str, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import RunConfig
-from rap_plugin.report import composition, joint
+from rap_plugin.posterior.pilot import Payback
+from rap_plugin.report import composition, costs, joint
 from rap_plugin.report.composition import Division
 from rap_plugin.report.joint import Joint
 from rap_plugin.report.words import kind_of, verdict_word
@@ -16,7 +17,7 @@ from rap_plugin.run_dir.about import read_run, selected_config
 from rap_plugin.selectors.base import CHOSEN, VERDICTS, Selection
 
 TEMPLATES = Path(__file__).with_name("templates")
-PARTS = ("rule", "flow", "gallery", "live")
+PARTS = ("rule", "flow", "gallery", "payback", "live")
 
 MOVED = {
     "selection.lambda_c",
@@ -40,7 +41,9 @@ def page_script() -> str:
     return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();"
 
 
-def page_data(run: Path, selection: Selection, found: Joint | None, divisions: Sequence[Division]) -> str:
+def page_data(
+    run: Path, selection: Selection, found: Joint | None, divisions: Sequence[Division], payback: Payback | None
+) -> str:
     """The script's data as JSON that cannot end its element, whatever a pool holds."""
     names = dict.fromkeys((*VERDICTS, *selection.decision.counts()))
     data: dict[str, Any] = {
@@ -53,6 +56,7 @@ def page_data(run: Path, selection: Selection, found: Joint | None, divisions: S
         "counts": selection.decision.counts(),
         "run_chosen": int(selection.decision.chosen.sum()),
         "run": run.absolute().name,
+        "payback": costs.as_json(payback),
     }
     if found is not None:
         base = selected_config(read_run(run), run)

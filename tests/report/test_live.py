@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import shutil
@@ -15,7 +16,9 @@ from click.testing import CliRunner
 
 from rap_plugin.cli import cli
 from rap_plugin.pipeline.selection import load_selection
+from rap_plugin.posterior.pilot import pay_back
 from rap_plugin.report.flow import build_flow
+from rap_plugin.run_dir import tables
 from rap_plugin.run_dir.about import config_of, read_run
 from tests.fabricate import Fabricated
 from tests.report.browser import started
@@ -167,6 +170,88 @@ def test_the_samples_are_filtered_searched_and_paged(opened: Any, made: Fabricat
     opened.select_option("#show-verdict", "changed")
     assert opened.locator(visible).count() > 0
     assert all("→" in text for text in opened.locator(visible).locator("h3").all_inner_texts())
+
+
+VISIBLE = "article.sample:not([hidden])"
+
+
+def shown_scores(tab: Any, place: int) -> list[float]:
+    """One of the scores of the samples that are shown: discrepancy, difficulty, log10 psi, image, blind, chance."""
+    texts = tab.eval_on_selector_all(VISIBLE, "cards => cards.map((card) => card.dataset.scores)")
+    return [float(text.split()[place]) for text in texts]
+
+
+def click_mark(tab: Any, shows: str) -> None:
+    """Clicks in the middle of the first mark that stands for samples like these."""
+    mark = tab.locator(f'[data-shows^="{shows}"]').first
+    mark.scroll_into_view_if_needed()
+    mark.click()
+
+
+def test_a_bar_shows_the_samples_that_it_counts(opened: Any, made: Fabricated) -> None:
+    click_mark(opened, "easy difficulty ")
+    assert set(opened.locator(VISIBLE).locator("h3").all_inner_texts()) == {"Easy"}
+    assert set(shown_scores(opened, 1)) == {0.0}
+    assert opened.inner_text("#show-clear") == "difficulty -0.1 to 0.1 ×"
+    opened.click("#show-clear")
+    click_mark(opened, "selected chance ")
+    low, high = (float(opened.input_value(f"#show-{end}")) for end in ("from", "to"))
+    assert all(low <= chance <= high for chance in shown_scores(opened, 5))
+    click_mark(opened, "attention_biased psi ")
+    assert set(opened.locator(VISIBLE).locator("h3").all_inner_texts()) == {"Attention biased"}
+
+
+def test_a_cell_of_two_accuracies_shows_its_samples(opened: Any) -> None:
+    click_mark(opened, "- image 0.9 1.1 blind 0.9 1.1")
+    assert opened.locator(VISIBLE).count() > 0
+    assert {*shown_scores(opened, 3), *shown_scores(opened, 4)} == {1.0}
+    opened.click("#show-clear")
+    assert "on this page that fit" in opened.inner_text("#show-says")
+    assert not opened.is_visible("#show-clear")
+
+
+def test_a_part_of_the_flow_and_a_cell_of_a_table_show_their_samples(opened: Any) -> None:
+    click_mark(opened, "unsolved")
+    assert set(opened.locator(VISIBLE).locator("h3").all_inner_texts()) == {"Unsolved"}
+    cell = opened.locator('a[data-show-verdict="language_prior"][data-show-part]').first
+    number = int(cell.inner_text().replace(",", ""))
+    cell.click()
+    assert set(opened.locator(VISIBLE).locator("h3").all_inner_texts()) == {"Language prior"}
+    assert opened.input_value("#show-part") != ""
+    assert 0 < opened.locator(VISIBLE).count() <= number
+
+
+def test_scores_are_asked_for_by_keys_too(opened: Any) -> None:
+    opened.select_option("#show-score", "discrepancy")
+    opened.fill("#show-from", "0.7")
+    opened.press("#show-from", "Tab")
+    assert min(shown_scores(opened, 0)) >= 0.7
+    assert opened.inner_text("#show-clear") == "discrepancy 0.7 to the most ×"
+
+
+def test_the_least_certain_samples_come_first_when_asked_for(opened: Any) -> None:
+    opened.click('a[data-show-order="chance"]')
+    away = [abs(chance - 0.5) for chance in shown_scores(opened, 5)]
+    assert away == sorted(away)
+    assert away[0] < 0.1
+
+
+@pytest.mark.parametrize(("group", "prompts", "learning"), [(5, "128", "2"), (8, "16", "0"), (32, "7", "3.5")])
+def test_the_break_even_follows_the_training_that_is_named(
+    opened: Any, made: Fabricated, group: int, prompts: str, learning: str
+) -> None:
+    payback = pay_back(made.selection, tables.cost_of(made.store))
+    assert payback is not None
+    opened.select_option("#pay-group", str(group))
+    opened.fill("#pay-prompts", prompts)
+    opened.fill("#pay-learning", learning)
+    rows = opened.locator("#pay-table tbody tr")
+    for number, filtered in enumerate((False, True)):
+        steps = payback.steps(group, int(prompts), float(learning), filtered=filtered)
+        shown = rows.nth(number).locator("td").all_inner_texts()[1:]
+        assert shown[0] == f"{math.ceil(steps):,} steps"
+        assert shown[1] == f"{math.ceil(steps) * int(prompts) * group:,}"
+        assert shown[2].startswith(f"{payback.epochs(steps, group, int(prompts)):.1f}")
 
 
 def test_the_verdict_on_every_card_is_what_deciding_again_says(opened: Any, made: Fabricated, tmp_path: Path) -> None:

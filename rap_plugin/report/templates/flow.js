@@ -115,10 +115,11 @@ function drawFlow(svg, flow) {
     parts.push(make("path", { class: "ribbon", d: ribbon.path, fill: `url(#${id})` }));
   }
   for (const node of flow.nodes.filter((one) => !one.hidden)) {
-    parts.push(make("rect", { class: `bar k-${node.kind}`, x: fixed(node.x), y: fixed(node.y), width: FLOW.bar, height: fixed(node.height), rx: 2 }));
+    const shows = node.ends && node.kind !== "quarantine" ? { "data-shows": node.key } : {};
+    parts.push(make("rect", { ...shows, class: `bar k-${node.kind}`, x: fixed(node.x), y: fixed(node.y), width: FLOW.bar, height: fixed(node.height), rx: 2 }));
     if (node.ends) {
       const middle = node.y + Math.max(node.height, 28) / 2;
-      parts.push(make("text", { x: fixed(node.x + 18), y: fixed(middle - 3) }, node.title));
+      parts.push(make("text", { ...shows, x: fixed(node.x + 18), y: fixed(middle - 3) }, node.title));
       parts.push(make("text", { class: "few", x: fixed(node.x + 18), y: fixed(middle + 12) }, `${whole(node.count)} · ${share(node.count / flow.total)}`));
     } else if (node.key === `lane${node.column}`) {
       parts.push(make("text", { class: "few", x: fixed(node.x + 18), y: fixed(node.y + node.height + 15) }, `${whole(node.count)} hard but solvable, to replace easy ones`));

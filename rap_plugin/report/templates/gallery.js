@@ -1,15 +1,22 @@
-// The samples: by verdict, part, text; the nearest to a threshold first; page by page. The page works without this,
-// too: then all of them are shown, one below the other.
+// The samples: by verdict, part, score, text; the nearest to a threshold first; page by page. What stands for samples
+// elsewhere on the page (a bar, a cell, a row, a part of the flow) shows them here when it is clicked. The page works
+// without this, too: then all of them are shown, one below the other.
 
 function startGallery(data) {
   const PAGE = 12, $ = (id) => document.getElementById(id);
   const cards = [...document.querySelectorAll("article.sample")].map((card, place) => ({
     card, place, own: card.dataset.verdict, cell: Number(card.dataset.cell), rank: Number(card.dataset.rank),
     cut: card.dataset.cut === "1", bins: card.dataset.bins ? card.dataset.bins.split(" ").map(Number) : [],
-    codes: card.dataset.codes.split(" ").map(Number), text: null, verdict: card.dataset.verdict, words: [card.dataset.verdict],
+    codes: card.dataset.codes.split(" ").map(Number), scores: scoresOf(card.dataset.scores), text: null, verdict: card.dataset.verdict, words: [card.dataset.verdict],
   }));
   const verdict = $("show-verdict"), order = $("show-order"), search = $("show-text"), part = $("show-part");
-  let page = 0, last = null;
+  const score = $("show-score"), from = $("show-from"), to = $("show-to"), clear = $("show-clear");
+  let page = 0, last = null, ranges = [];
+
+  function scoresOf(text) {
+    const names = ["discrepancy", "difficulty", "psi", "image", "blind", "chance"];
+    return Object.fromEntries(text.split(" ").map((value, i) => [names[i], value === "-" ? NaN : Number(value)]));
+  }
 
   function becomes(one, outcome, setting) {
     if (one.cell < 0) return [one.own];
@@ -37,6 +44,7 @@ function startGallery(data) {
   }
 
   function distance(one, setting) {
+    if (order.value === "chance") return Number.isNaN(one.scores.chance) ? Infinity : Math.abs(one.scores.chance - 0.5);
     if (one.cell < 0) return Infinity;
     if (order.value === "gain") return Math.abs(data.table.d[one.cell] - setting.lambda_c);
     if (order.value === "psi" && setting.variant >= 0) {
@@ -53,6 +61,7 @@ function startGallery(data) {
     const found = cards.filter((one) => {
       if (verdict.value === "changed" ? one.words.length === 1 && one.words[0] === one.own : verdict.value && !one.words.includes(verdict.value)) return false;
       if (division >= 0 && one.codes[division] !== code) return false;
+      if (!ranges.every(([name, low, high]) => one.scores[name] >= low - 1e-6 && one.scores[name] <= high + 1e-6)) return false;
       if (!wanted) return true;
       if (one.text === null) one.text = one.card.textContent.toLowerCase();
       return one.text.includes(wanted);
@@ -78,20 +87,53 @@ function startGallery(data) {
     one.card.classList.toggle("changes", changed);
   }
 
+  function showRanges() {
+    const title = (name) => [...score.options].find((option) => option.value === name)?.text ?? name;
+    const bound = (value) => Math.abs(value) > 1e9 ? (value < 0 ? "the least" : "the most") : String(Number(value.toPrecision(3)));
+    clear.hidden = !ranges.length;
+    clear.textContent = `${ranges.map(([name, low, high]) => `${title(name)} ${bound(low)} to ${bound(high)}`).join(", ")} ×`;
+    clear.setAttribute("aria-label", `Any score again, now ${clear.textContent.slice(0, -2)}`);
+  }
+
+  function typed() {
+    const number = (box, other) => box.value.trim() === "" ? other : Number(box.value.trim().replace(",", ".").replace("−", "-"));
+    const low = number(from, -9e9), high = number(to, 9e9);
+    ranges = score.value && !Number.isNaN(low) && !Number.isNaN(high) ? [[score.value, low, high]] : [];
+    showRanges();
+    show();
+  }
+
+  function choose(wanted) {
+    verdict.value = wanted.verdict || "";
+    if (verdict.selectedIndex < 0) verdict.value = "";
+    part.value = wanted.part || "";
+    ranges = wanted.ranges || [];
+    if (wanted.order !== undefined) order.value = wanted.order;
+    const alone = ranges.length === 1 ? ranges[0] : ["", "", ""], plain = (value) => Math.abs(value) > 1e9 ? "" : value;
+    [score.value, from.value, to.value] = [alone[0], plain(alone[1]), plain(alone[2])];
+    search.value = "";
+    showRanges();
+    show();
+  }
+
   [verdict, order, part].forEach((control) => control.addEventListener("change", () => show()));
+  [score, from, to].forEach((control) => control.addEventListener("change", typed));
+  clear.addEventListener("click", () => choose({ verdict: verdict.value, part: part.value }));
   search.addEventListener("input", () => show());
   $("page-before").addEventListener("click", () => { page -= 1; show(false); });
   $("page-after").addEventListener("click", () => { page += 1; show(false); });
-  document.querySelectorAll("[data-show-verdict]").forEach((link) => link.addEventListener("click", () => {
-    verdict.value = link.dataset.showVerdict;
-    part.value = "";
-    show();
+  document.querySelectorAll("[data-show-verdict], [data-show-part], [data-show-order]").forEach((link) => link.addEventListener("click", () => {
+    choose({ verdict: link.dataset.showVerdict, part: link.dataset.showPart, order: link.dataset.showOrder });
   }));
-  document.querySelectorAll("[data-show-part]").forEach((link) => link.addEventListener("click", () => {
-    part.value = link.dataset.showPart;
-    verdict.value = "";
-    show();
-  }));
+  // Marks of charts and of the flow, which is drawn anew: one listener for all. Keys have the controls above instead.
+  document.addEventListener("click", (event) => {
+    const mark = event.target.closest("[data-shows]");
+    if (!mark) return;
+    const [word, ...rest] = mark.dataset.shows.split(" "), found = [];
+    for (let at = 0; at < rest.length; at += 3) found.push([rest[at], Number(rest[at + 1]), Number(rest[at + 2])]);
+    choose({ verdict: word === "-" ? "" : word, ranges: found });
+    $("samples").scrollIntoView();
+  });
 
   return (outcome, setting) => {
     last = setting;

@@ -2,6 +2,7 @@
 
 function start(data) {
   document.querySelectorAll(".needs-script").forEach((part) => { part.hidden = false; });
+  startPayback(data.payback);
   const showGallery = startGallery(data);
   if (!data.table) return showGallery(null, null);
   const table = data.table, own = table.own, setting = { ...own };
