@@ -91,3 +91,10 @@ def lay_together(parts: Sequence[tuple[Any, Tensor | None]], longest: int) -> Ro
         setattr(roomy, room, space)
         setattr(roomy, used, space[..., :longest, :])
     return roomy
+
+
+def close_gaps(layer: Any, order: Tensor) -> None:
+    """Puts the columns of a plain layer into `order` (N, L), a row's own."""
+    where = order[:, None, :, None]
+    layer.keys, layer.values = layer.keys.take_along_dim(where, 2), layer.values.take_along_dim(where, 2)
+    layer._key_room = layer._value_room = None

@@ -227,8 +227,12 @@ class _RunningRows:
             self.drawn[self.live[at]].statistics = statistics
 
 
-def prefill(model: LoadedModel, batch: PaddedBatch) -> tuple[Tensor, Any]:
-    """One forward over B prompts: (logits (B, V) of the first response token, cache of keys and values)."""
+def prefill(model: LoadedModel, batch: PaddedBatch, cache: Any = None) -> tuple[Tensor, Any]:
+    """One forward over B prompts: (logits (B, V) of the first response token, cache of keys and values).
+
+    With a `cache` they stand behind it: it is added to, and the batch's attention mask covers both.
+    """
+    behind = {} if cache is None else {"past_key_values": cache}
     keep = {"logits_to_keep": 1} if model.takes_keep else {}
-    output = model.network(**batch.inputs, use_cache=True, **keep)
+    output = model.network(**batch.inputs, **behind, use_cache=True, **keep)
     return output.logits[:, -1], output.past_key_values

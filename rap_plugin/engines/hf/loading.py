@@ -42,6 +42,9 @@ class LoadedModel:
     """Whether `pads` was seen to hold, with images."""
     joins: bool = True
     """Rows may join a batch that is at work; false once one could not."""
+    keeps: bool = True
+    """What was read of a turn may be kept while the turn goes on; false once that was seen to change its logits."""
+    tried_keeping: bool = False
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -1,13 +1,16 @@
 """A batch that rows join and leave while others are drawn: a row that has ended makes room at once, not when all have.
 
 All rows end at the right edge of one cache. Rows that join are read in a batch of their own, whose cache is then laid beside
-the one of the rows that go on; columns in front of the longest row are dropped.
+the one of the rows that go on; columns in front of the longest row are dropped. A turn whose last segment was drawn here keeps
+what the model has read of it: when it joins again, only what is new is read.
 """
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,14 +18,17 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-from rap_plugin.engines.hf.cache import lay_together
+from rap_plugin.engines.hf.cache import close_gaps, lay_together
 from rap_plugin.engines.hf.chat import ModelInputs
 from rap_plugin.engines.hf.decoding import SampledResponse, prefill
 from rap_plugin.engines.hf.draws import cumulative_dtype, draw_tokens
 from rap_plugin.engines.hf.loading import LoadedModel
 from rap_plugin.engines.hf.padding import pad_prompts
+from rap_plugin.engines.hf.paths import logits_alike
 from rap_plugin.engines.turns import Turn
 from rap_plugin.rollout import Sampling
+
+log = logging.getLogger("rap_plugin.engines")
 
 FREE_SHARE = 0.25
 """Ended rows leave, and others join, when they are this share of the batch: either copies the whole cache once."""
@@ -42,6 +48,21 @@ class OpenRow:
     """One for each token that it may have."""
     inputs: ModelInputs
     """What stands in front of the segment."""
+    before: ModelInputs | None = None
+    """What stood in front of the turn's last segment; None for a turn that begins."""
+    new_visual: dict[str, Tensor] = field(default_factory=dict)
+    """Visual inputs of what stands behind `before`."""
+
+    @property
+    def read(self) -> int:
+        """Tokens that the model has read: all but the one drawn last."""
+        return self.inputs.length + len(self.response.token_ids) - 1
+
+    def tail(self, start: int) -> ModelInputs:
+        """What stands in front of the segment from token `start` on, which stands behind `before`."""
+        along = {name: values[start:] for name, values in self.inputs.aligned.items()}
+        ids, positions = self.inputs.ids[start:], self.inputs.positions[:, start:]
+        return ModelInputs(ids, positions, self.inputs.next_position, along, self.new_visual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +100,25 @@ class OpenBatch:
         return free if free >= FREE_SHARE * min(size, len(self.rows) or size) else 0
 
     def join(self, rows: Sequence[OpenRow]) -> None:
-        """Reads what stands in front of new rows and draws them from now on. Where it raises, nothing has changed."""
-        model = self._model
+        """Reads what is new in front of rows and draws them from now on; rows that have ended leave.
+
+        Where it raises, nothing has changed.
+        """
+        places = {id(row): self._place(row) for row in rows}
+        whole = [row for row in rows if places[id(row)] is None]
+        further = [(row, place) for row in rows if (place := places[id(row)]) is not None]
         with torch.inference_mode():
-            batch = pad_prompts([row.inputs for row in rows], model.pad_id, model.network, model.takes_positions)
-            logits, cache = prefill(model, batch)
-            width = batch.inputs["input_ids"].shape[1]
-            if any(type(layer) is not DynamicLayer or layer.keys.shape[-2] != width for layer in cache.layers):
-                raise CannotJoin(f"{type(model.network).__name__}: its cache is not one of plain keys and values")
-            kept = [at for at, row in enumerate(self.rows) if not row.response.ended]
-            self._keep(kept, _Prefilled(rows, cache, logits, batch.next_positions))
+            new = [self._read_on(further)] if further else []
+            if further and not self._model.keeps:  # as was just seen
+                new, whole = [], list(rows)
+            new += [_read_whole(self._model, whole)] if whole else []
+            self._keep(self._going(), new)
+
+    def leave(self) -> None:
+        """Lets rows that have ended go, and what was read of them."""
+        if 0 < self.running < len(self.rows):
+            with torch.inference_mode():
+                self._keep(self._going())
 
     def step(self) -> list[OpenRow]:
         """Draws one token for every row and reads it; returns the rows that ended with it."""
@@ -106,9 +136,7 @@ class OpenBatch:
                 for row, token in zip(self.rows, drawn.tolist(), strict=True)
             ]
             ended = [row for row in going if row.response.ended]
-            if len(ended) == len(going):
-                self.clear()
-            else:
+            if len(ended) < len(going):
                 self._read(tokens)
         return ended
 
@@ -119,13 +147,18 @@ class OpenBatch:
         self._logits = self._positions = torch.empty(0)
         return left
 
+    def _going(self) -> list[int]:
+        return [at for at, row in enumerate(self.rows) if not row.response.ended]
+
+    def _place(self, row: OpenRow) -> int | None:
+        """Which row of the batch holds the turn as it stood in front of its last segment."""
+        if not self._model.keeps or row.before is None:
+            return None
+        return next((at for at, one in enumerate(self.rows) if one.inputs is row.before), None)
+
     def _read(self, tokens: Sequence[int]) -> None:
         """One token per row; `_logits` are then those of the next."""
         device = self._logits.device
-        kept = [at for at, row in enumerate(self.rows) if not row.response.ended]
-        if len(kept) <= (1 - FREE_SHARE) * len(self.rows):
-            self._keep(kept)
-            tokens = [tokens[at] for at in kept]
         self._lengths = [length + 1 for length in self._lengths]
         width = self._cache.layers[0].keys.shape[-2] + 1
         starts = width - torch.tensor(self._lengths, device=device)
@@ -141,23 +174,70 @@ class OpenBatch:
         self._logits = self._model.network(**inputs).logits[:, -1]
         self._positions = self._positions + 1
 
-    def _keep(self, kept: Sequence[int], new: _Prefilled | None = None) -> None:
+    def _read_on(self, rows: Sequence[tuple[OpenRow, int]]) -> _Prefilled:
+        """Reads what turns have got since their last segment began, behind what is kept of them; each with its place."""
+        model, device = self._model, self._model.network.device
+        read = [self.rows[place].read for _, place in rows]
+        # Behind a row's last token stand those of end tokens that were read for it while others went on.
+        lengths = torch.tensor([self._lengths[place] for _, place in rows])
+        kept = copy.copy(self._cache)
+        places = torch.tensor([place for _, place in rows], device=device)
+        kept.layers = [lay_together([(layer, places)], int(lengths.max())) for layer in self._cache.layers]
+        columns = torch.arange(int(lengths.max())) - (lengths.max() - lengths)[:, None]
+        known = (columns >= 0) & (columns < torch.tensor(read)[:, None])
+        tails = [row.tail(length) for (row, _), length in zip(rows, read, strict=True)]
+        batch = pad_prompts(tails, model.pad_id, model.network, model.takes_positions)
+        mask = torch.cat((known.long().to(device), batch.inputs["attention_mask"]), dim=1)
+        batch.inputs["attention_mask"] = mask
+        logits, cache = prefill(model, batch, kept)
+        if not model.tried_keeping:
+            self._try_keeping([row for row, _ in rows], logits)
+        order = mask.argsort(dim=1, stable=True)  # columns without a token go to the front
+        for layer in cache.layers:
+            close_gaps(layer, order)
+        return _Prefilled([row for row, _ in rows], cache, logits, batch.next_positions)
+
+    def _try_keeping(self, rows: Sequence[OpenRow], logits: Tensor) -> None:
+        """Compares the logits of a row that got an image with those of reading all of it, once for a model.
+
+        Some models let the tokens of a prompt's images look at each other, which they do not behind a cache.
+        """
+        model = self._model
+        for at, row in enumerate(rows):
+            if row.new_visual:
+                model.keeps = logits_alike(model, logits[at], _read_whole(model, [row]).logits[0])
+                model.tried_keeping = True
+                if not model.keeps:
+                    log.warning("%s: turns are read anew for every segment", type(model.network).__name__)
+                return
+
+    def _keep(self, kept: Sequence[int], new: Sequence[_Prefilled] = ()) -> None:
         """Goes on with the rows `kept` and with those that join; changes nothing where memory runs out."""
-        joined = new.rows if new else ()
+        joined = [row for one in new for row in one.rows]
         lengths = [*(self._lengths[at] for at in kept), *(row.inputs.length for row in joined)]
         chosen = torch.tensor(kept, device=self._model.network.device, dtype=torch.long)
         caches = [(self._cache, chosen)] if kept else []
-        caches += [(new.cache, None)] if new else []
+        caches += [(one.cache, None) for one in new]
         layers = [
             lay_together([(cache.layers[at], rows) for cache, rows in caches], max(lengths))
             for at in range(len(caches[0][0].layers))
         ]
-        logits = [*([self._logits[chosen]] if kept else []), *([new.logits] if new else [])]
-        positions = [*([self._positions[chosen]] if kept else []), *([new.positions] if new else [])]
+        logits = [*([self._logits[chosen]] if kept else []), *(one.logits for one in new)]
+        positions = [*([self._positions[chosen]] if kept else []), *(one.positions for one in new)]
         self._logits, self._positions = torch.cat(logits), torch.cat(positions)
         self._cache = caches[-1][0]
         self._cache.layers = layers
         self.rows, self._lengths = [*(self.rows[at] for at in kept), *joined], lengths
+
+
+def _read_whole(model: LoadedModel, rows: Sequence[OpenRow]) -> _Prefilled:
+    """Reads all that stands in front of rows. Raises CannotJoin where the cache is none that rows can join."""
+    batch = pad_prompts([row.inputs for row in rows], model.pad_id, model.network, model.takes_positions)
+    logits, cache = prefill(model, batch)
+    width = batch.inputs["input_ids"].shape[1]
+    if any(type(layer) is not DynamicLayer or layer.keys.shape[-2] != width for layer in cache.layers):
+        raise CannotJoin(f"{type(model.network).__name__}: its cache is not one of plain keys and values")
+    return _Prefilled(rows, cache, logits, batch.next_positions)
 
 
 def shared_by_rows(model: LoadedModel) -> bool:

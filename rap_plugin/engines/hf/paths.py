@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rap_plugin.engines import ace
 from rap_plugin.engines.hf.chat import ModelInputs
@@ -103,12 +104,18 @@ def _same_together(model: LoadedModel, short: ModelInputs, long: ModelInputs) ->
 
     Some vision towers let the images of a batch look at each other.
     """
-    tolerance = ALIKE if model.network.dtype is torch.float32 else ALIKE_HALF
     with torch.inference_mode():
         together, alone = (
-            prefill(model, pad_prompts(prompts, model.pad_id, model.network, model.takes_positions))[0][0].float()
+            prefill(model, pad_prompts(prompts, model.pad_id, model.network, model.takes_positions))[0][0]
             for prompts in ([short, long], [short])
         )
-    spread = (alone - alone.mean()).norm().clamp_min(1e-30)
+    return logits_alike(model, together, alone)
+
+
+def logits_alike(model: LoadedModel, found: Tensor, wanted: Tensor) -> bool:
+    """Whether logits (V,) differ by no more than another shape of the batch makes them differ."""
+    tolerance = ALIKE if model.network.dtype is torch.float32 else ALIKE_HALF
+    found, wanted = found.float(), wanted.float()
+    spread = (wanted - wanted.mean()).norm().clamp_min(1e-30)
     # Written so that logits that are no numbers pass: they are told when a token is drawn.
-    return not bool((together - alone).norm() / spread > tolerance)
+    return not bool((found - wanted).norm() / spread > tolerance)

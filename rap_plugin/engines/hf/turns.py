@@ -7,7 +7,7 @@ in rounds. A turn's tensors are kept while it lasts, so that every image goes th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -50,6 +50,10 @@ class TurnInputs:
     """(L,) true where the model sampled the token: not in the prompt, not in what was put in."""
     parts: int
     """How many parts of the turn are in it."""
+    before: ModelInputs | None = None
+    """What it was when the turn's last segment was drawn, if that was before this process let go of it."""
+    new_visual: dict[str, Tensor] = field(default_factory=dict)
+    """Visual inputs of what stands behind `before`."""
 
 
 def continue_turns(
@@ -86,6 +90,8 @@ def _write_openly(write: _TurnWriter, model: LoadedModel, queue: TurnQueue, samp
             if rows:
                 batch.join(rows)
                 rows = []
+            elif room:
+                batch.leave()
             if batch.running:
                 for row in batch.step():
                     queue.give(row.turn, write.segment(row))
@@ -133,7 +139,8 @@ class _TurnWriter:
                 continue
             most = min(turn.left, room)
             uniforms = uniform_draws(turn.seed, turn.drawn + most)[turn.drawn :]
-            rows.append(OpenRow(turn, SampledResponse(stop=self._texts.end, most=most), uniforms, read.inputs))
+            response = SampledResponse(stop=self._texts.end, most=most)
+            rows.append(OpenRow(turn, response, uniforms, read.inputs, read.before, read.new_visual))
         return rows
 
     def together(self, turns: Sequence[Turn], queue: TurnQueue) -> None:
@@ -236,7 +243,7 @@ def _extended(known: TurnInputs, turn: Turn, processor: Any, network: Any) -> Tu
         return known
     ids, sampled = [known.inputs.ids], [known.sampled]
     aligned = {name: [value] for name, value in known.inputs.aligned.items()}
-    visual = {name: [value] for name, value in known.inputs.visual.items()}
+    visual: dict[str, list[Tensor]] = {}
     for part in new:
         piece, along, seen = piece_of(part, processor, known.inputs.aligned)
         ids.append(piece)
@@ -247,10 +254,14 @@ def _extended(known: TurnInputs, turn: Turn, processor: Any, network: Any) -> Tu
             visual.setdefault(name, []).append(value)
     joined = torch.cat(ids)
     all_aligned = {name: torch.cat(values) for name, values in aligned.items()}
-    all_visual = {name: torch.cat(values) for name, values in visual.items()}
+    new_visual = {name: torch.cat(values) for name, values in visual.items()}
+    old = known.inputs.visual
+    all_visual = old | {
+        name: torch.cat([old[name], value]) if name in old else value for name, value in new_visual.items()
+    }
     positions = positions_of(joined, all_aligned, all_visual, network)
     inputs = ModelInputs(joined, positions, int(positions.max()) + 1, all_aligned, all_visual)
-    return TurnInputs(inputs, torch.cat(sampled), len(turn.parts))
+    return TurnInputs(inputs, torch.cat(sampled), len(turn.parts), known.inputs, new_visual)
 
 
 def piece_of(
