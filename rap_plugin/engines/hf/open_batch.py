@@ -33,6 +33,9 @@ log = logging.getLogger("rap_plugin.engines")
 FREE_SHARE = 0.25
 """Ended rows leave, and others join, when they are this share of the batch: either copies the whole cache once."""
 
+CHEAP_PADDING = 1e8
+"""Parameters x padding tokens up to which one forward of rows of different lengths costs less than two."""
+
 
 class CannotJoin(ValueError):
     """The model's cache is none that rows can join: it forgets keys, or keeps other things than them."""
@@ -82,6 +85,7 @@ class OpenBatch:
 
     def __init__(self, model: LoadedModel, sampling: Sampling, banned: Sequence[int]) -> None:
         self._model, self._sampling, self._banned = model, sampling, list(banned)
+        self._parameters = sum(parameter.numel() for parameter in model.network.parameters())
         self.rows: list[OpenRow] = []
         """In the order of the batch; some have ended and not left yet."""
         self._lengths: list[int] = []
@@ -104,14 +108,8 @@ class OpenBatch:
 
         Where it raises, nothing has changed.
         """
-        places = {id(row): self._place(row) for row in rows}
-        whole = [row for row in rows if places[id(row)] is None]
-        further = [(row, place) for row in rows if (place := places[id(row)]) is not None]
         with torch.inference_mode():
-            new = [self._read_on(further)] if further else []
-            if further and not self._model.keeps:  # as was just seen
-                new, whole = [], list(rows)
-            new += [_read_whole(self._model, whole)] if whole else []
+            new = self._read_new([(row, self._place(row)) for row in rows])
             self._keep(self._going(), new)
 
     def leave(self) -> None:
@@ -152,7 +150,8 @@ class OpenBatch:
 
     def _place(self, row: OpenRow) -> int | None:
         """Which row of the batch holds the turn as it stood in front of its last segment."""
-        if not self._model.keeps or row.before is None:
+        model = self._model
+        if row.before is None or not model.keeps or not (model.tried_keeping or row.new_visual):
             return None
         return next((at for at, one in enumerate(self.rows) if one.inputs is row.before), None)
 
@@ -174,42 +173,53 @@ class OpenBatch:
         self._logits = self._model.network(**inputs).logits[:, -1]
         self._positions = self._positions + 1
 
-    def _read_on(self, rows: Sequence[tuple[OpenRow, int]]) -> _Prefilled:
-        """Reads what turns have got since their last segment began, behind what is kept of them; each with its place."""
+    def _read_new(self, rows: Sequence[tuple[OpenRow, int | None]]) -> list[_Prefilled]:
+        """Reads what the batch has not of rows; each with the place of what it has, None for nothing."""
+        further: list[tuple[OpenRow, int | None]] = [(row, place) for row, place in rows if place is not None]
+        whole = [row for row, place in rows if place is None]
+        if further and whole and self._model.tried_keeping:
+            lengths = [row.inputs.length - (0 if place is None else self.rows[place].read) for row, place in rows]
+            padding = max(lengths) * len(lengths) - sum(lengths)
+            if padding * self._parameters <= CHEAP_PADDING:
+                further, whole = list(rows), []
+        found = [self._read_on(further)] if further else []
+        if not self._model.keeps:  # as may just have been seen
+            found, whole = [], [row for row, _ in rows]
+        return [*found, _read_whole(self._model, whole)] if whole else found
+
+    def _read_on(self, rows: Sequence[tuple[OpenRow, int | None]]) -> _Prefilled:
+        """Reads what rows have got since their last segment began, behind what is kept of them."""
         model, device = self._model, self._model.network.device
-        read = [self.rows[place].read for _, place in rows]
+        read = [0 if place is None else self.rows[place].read for _, place in rows]
         # Behind a row's last token stand those of end tokens that were read for it while others went on.
-        lengths = torch.tensor([self._lengths[place] for _, place in rows])
+        lengths = torch.tensor([0 if place is None else self._lengths[place] for _, place in rows])
+        places = torch.tensor([place or 0 for _, place in rows], device=device)  # of a new row no column is looked at
         kept = copy.copy(self._cache)
-        places = torch.tensor([place for _, place in rows], device=device)
         kept.layers = [lay_together([(layer, places)], int(lengths.max())) for layer in self._cache.layers]
         columns = torch.arange(int(lengths.max())) - (lengths.max() - lengths)[:, None]
         known = (columns >= 0) & (columns < torch.tensor(read)[:, None])
-        tails = [row.tail(length) for (row, _), length in zip(rows, read, strict=True)]
+        tails = [row.tail(length) if length else row.inputs for (row, _), length in zip(rows, read, strict=True)]
         batch = pad_prompts(tails, model.pad_id, model.network, model.takes_positions)
         mask = torch.cat((known.long().to(device), batch.inputs["attention_mask"]), dim=1)
         batch.inputs["attention_mask"] = mask
         logits, cache = prefill(model, batch, kept)
         if not model.tried_keeping:
-            self._try_keeping([row for row, _ in rows], logits)
+            self._try_keeping(rows[0][0], logits[0])
         order = mask.argsort(dim=1, stable=True)  # columns without a token go to the front
         for layer in cache.layers:
             close_gaps(layer, order)
         return _Prefilled([row for row, _ in rows], cache, logits, batch.next_positions)
 
-    def _try_keeping(self, rows: Sequence[OpenRow], logits: Tensor) -> None:
-        """Compares the logits of a row that got an image with those of reading all of it, once for a model.
+    def _try_keeping(self, row: OpenRow, logits: Tensor) -> None:
+        """Compares the logits (V,) of a row that got an image with those of reading all of it, once for a model.
 
-        Some models let the tokens of a prompt's images look at each other, which they do not behind a cache.
+        Some models let the tokens of a prompt look at later ones, which they do not behind a cache.
         """
         model = self._model
-        for at, row in enumerate(rows):
-            if row.new_visual:
-                model.keeps = logits_alike(model, logits[at], _read_whole(model, [row]).logits[0])
-                model.tried_keeping = True
-                if not model.keeps:
-                    log.warning("%s: turns are read anew for every segment", type(model.network).__name__)
-                return
+        model.keeps = logits_alike(model, logits, _read_whole(model, [row]).logits[0])
+        model.tried_keeping = True
+        if not model.keeps:
+            log.warning("%s: a turn is read anew for each of its segments", type(model.network).__name__)
 
     def _keep(self, kept: Sequence[int], new: Sequence[_Prefilled] = ()) -> None:
         """Goes on with the rows `kept` and with those that join; changes nothing where memory runs out."""

@@ -51,7 +51,7 @@ class TurnInputs:
     parts: int
     """How many parts of the turn are in it."""
     before: ModelInputs | None = None
-    """What it was when the turn's last segment was drawn, if that was before this process let go of it."""
+    """What stood in front of the turn's last segment; None where that is not known."""
     new_visual: dict[str, Tensor] = field(default_factory=dict)
     """Visual inputs of what stands behind `before`."""
 
