@@ -1,9 +1,9 @@
 """What scoring by instalments chooses from part of the rollouts of finished, full runs, held against the runs themselves.
 
     rap demo --out demo-run
-    for seed in 1 2; do rap select $(rap path demo-pool) --model $(rap path demo-model) --instruction "" --max-new-tokens 64 \\
+    for seed in 1 2 3 4; do rap select $(rap path demo-pool) --model $(rap path demo-model) --instruction "" --max-new-tokens 64 \\
         --batch-size 320 --set sampling.seed=$seed --out demo-run-$seed; done
-    python benchmarks/instalments.py demo-run demo-run-1 demo-run-2
+    python benchmarks/instalments.py demo-run demo-run-1 demo-run-2 demo-run-3 demo-run-4
 
 Replays each budget over the stored rollouts (no engine), which gives the selection that `rap select --budget-rollouts` makes.
 Overlaps are Jaccard indices: with the run's own selection, and with those of the other runs, beside what the full run

@@ -18,7 +18,7 @@ FINAL = 4
 
 
 def decide_from_part(step: Step, rule: Rule, budget: int) -> tuple[Decision, dict[str, Numbers]]:
-    """The decision and the scores. As many samples are selected as the full run is expected to select.
+    """The decision and the scores. As many samples are selected as overlap best with the full run's (`best_size`).
 
     A sample that was not sampled to the end has NaN for the scores that need its missing rollouts. The scores
     `probability` (of being selected by the full run) and `posterior_ARM` (mean success) are there for all.
@@ -28,7 +28,9 @@ def decide_from_part(step: Step, rule: Rule, budget: int) -> tuple[Decision, dic
     image = table.arms["image"]
     can_be = step.looked_at & (image.graded > 0)
     probability = np.where(can_be, outlook.probability, 0.0)
-    size = min(round(float(probability.sum())), int(can_be.sum()))
+    # A selector with a budget of its own has one size, whatever the overlap.
+    size = int(np.clip(best_size(probability), outlook.sizes.min(), outlook.sizes.max()))
+    size = min(size, int(can_be.sum()))
     chosen = np.zeros(len(table), dtype=bool)
     chosen[np.lexsort((table.ids, -probability))[:size]] = True
     verdicts = outlook.verdicts(chosen)
@@ -50,6 +52,19 @@ def decide_from_part(step: Step, rule: Rule, budget: int) -> tuple[Decision, dic
     for i, arm in enumerate(step.rollouts):
         scores[f"posterior_{arm}"] = np.where(pictured, outlook.posterior.mean(i), np.nan)
     return decision, scores
+
+
+def best_size(probability: Numbers) -> int:
+    """How many samples, the most probable first, have the highest expected overlap with the full run's selection.
+
+    The overlap is the Jaccard index; its mean is taken as the quotient of the means. A sample belongs to the selection when its
+    probability is above J / (1 + J): about one half where nearly all is known, less where little is.
+    """
+    expected = np.cumsum(np.sort(probability)[::-1])
+    if not len(expected) or not expected[-1]:
+        return 0
+    either = np.arange(1, len(expected) + 1) + expected[-1] - expected
+    return int((expected / either).argmax()) + 1
 
 
 def _reasons(step: Step, probability: Numbers) -> list[str]:
