@@ -100,6 +100,18 @@ class Attention:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenAttention:
+    """Where one response's last-layer attention sits, under one variant of ACE. L entries, one for every sampled token."""
+
+    shares: tuple[float, ...]
+    """Mean share of the attention that a token holds over its best rows, in [0, 1]; NaN for a token that ACE does not look at."""
+    hot: int
+    """The token that psi is of."""
+    ends: tuple[int, ...]
+    """Characters of the response's text up to and with each token."""
+
+
 def rollout_seed(seed: int, sample_id: str, arm: Arm, rollout: int) -> int:
     """The 63-bit seed of one rollout: a hash, so no two rollouts share draws and order does not matter."""
     text = f"{seed}/{sample_id}/{arm}/{rollout}"

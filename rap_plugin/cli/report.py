@@ -13,12 +13,19 @@ import click
 @click.option(
     "--samples", type=click.IntRange(0), metavar="N", help="How many samples it shows, pictures included; default: 160."
 )
+@click.option(
+    "--attention",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Let the model read the responses of N of these samples again, and shade their tokens by attention.",
+)
 @click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
-def command(run: str, opened: bool, samples: int | None, pool: str | None) -> None:
+def command(run: str, opened: bool, samples: int | None, attention: int | None, pool: str | None) -> None:
     """Write report.html and the dataset card of RUN again, from its evidence."""
     from contextlib import closing
 
     from rap_plugin.pipeline.selection import load_selection
+    from rap_plugin.pipeline.shading import shade
     from rap_plugin.plugins import get_plugins
     from rap_plugin.report import write_report
     from rap_plugin.run_dir import files
@@ -29,6 +36,8 @@ def command(run: str, opened: bool, samples: int | None, pool: str | None) -> No
     with closing(store):
         formats = get_plugins().registry().things["formats"]
         found = open_pool_of(Path(run), read_run(Path(run)), store, formats, pool)
+        if attention:
+            shade(Path(run), selection, store, found, attention)
         write_report(Path(run), selection, found, store, samples)
     path = Path(run) / files.REPORT
     click.echo(path)

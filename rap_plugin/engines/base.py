@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from rap_plugin.errors import Option, RapError
-from rap_plugin.evidence.variants import STATISTIC_COLUMNS
-from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling
+from rap_plugin.evidence.variants import STATISTIC_COLUMNS, Variant
+from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, TokenAttention
 
 
 @runtime_checkable
@@ -100,6 +100,17 @@ class ChecksAttention(Protocol):
 
     def attention_problem(self, sampling: Sampling) -> str:
         """Loads the model; says why its attention cannot be measured, nothing where it can."""
+        ...
+
+
+@runtime_checkable
+class ShowsTokens(Engine, Protocol):
+    """An engine that can say on which tokens of a response the attention sits."""
+
+    def token_attention(
+        self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling, variant: Variant
+    ) -> list[list[TokenAttention | None]]:
+        """As `attention`, token by token; None for a response that cannot be measured."""
         ...
 
 

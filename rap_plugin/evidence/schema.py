@@ -98,6 +98,17 @@ CREATE TABLE IF NOT EXISTS traces (
     PRIMARY KEY (sample, probe, rollout)
 ) WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS token_attention (
+    sample INTEGER NOT NULL,
+    probe INTEGER NOT NULL,
+    rollout INTEGER NOT NULL,
+    variant TEXT NOT NULL,
+    shares BLOB NOT NULL,
+    ends BLOB NOT NULL,
+    hot INTEGER NOT NULL,
+    PRIMARY KEY (sample, probe, rollout, variant)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS ledger (
     entry INTEGER PRIMARY KEY,
     stage TEXT NOT NULL,

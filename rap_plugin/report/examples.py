@@ -16,7 +16,9 @@ from rap_plugin.errors import RapError
 from rap_plugin.evidence.records import RolloutRecord
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import Numbers
+from rap_plugin.evidence.tokens import read_tokens
 from rap_plugin.evidence.variants import Variant
+from rap_plugin.report.shades import Shaded, flagging_share, shaded
 from rap_plugin.rollout import ARMS, Arm
 from rap_plugin.samples.images import open_image
 from rap_plugin.samples.ingest import load_samples
@@ -61,6 +63,8 @@ class Said:
     why: str
     """The grader's reason, where it gave one."""
     log_psi: float | None
+    shades: Shaded | None = None
+    """The response in shaded tokens, where its attention by token is stored."""
 
     @property
     def psi(self) -> float:
@@ -119,16 +123,25 @@ def find_examples(
     numbers = {int(selection.table.sample[i]): i for i in wanted}
     records: dict[int, list[RolloutRecord]] = {i: [] for i in wanted}
     ace = selection.config.ace
-    column = Variant(ace.reduction, ace.heads, ace.window).column
-    for record in store.records(selection.table.probes, list(numbers), column):
+    variant = Variant(ace.reduction, ace.heads, ace.window)
+    for record in store.records(selection.table.probes, list(numbers), variant.column):
         if record.rollout < selection.table.rollouts:
             records[numbers[record.sample]].append(record)
+    tokens = read_tokens(store, selection.table.probes["image"], variant, list(numbers))
+    limit = flagging_share(variant, selection.decision.thresholds.get("lambda_a", 0.0))
     found = []
     for i in wanted:
         images = samples[i].images if i in samples else ()
         thumbnails = [drawn for data in images[:IMAGES] if (drawn := thumbnail(data))] if room > 0 else []
         room -= sum(len(drawn.url) for drawn in thumbnails)
-        found.append(_example(selection, i, samples.get(i), records[i], tuple(thumbnails), chance, unshown=room <= 0))
+        shades = {
+            record.rollout: shaded(record.text, tokens[record.sample, record.rollout], limit)
+            for record in records[i]
+            if record.arm == "image" and (record.sample, record.rollout) in tokens
+        }
+        found.append(
+            _example(selection, i, samples.get(i), records[i], tuple(thumbnails), chance, shades, unshown=room <= 0)
+        )
     return found
 
 
@@ -152,6 +165,7 @@ def _example(
     records: Sequence[RolloutRecord],
     thumbnails: tuple[Thumbnail, ...],
     chance: Numbers | None,
+    shades: Mapping[int, Shaded],
     *,
     unshown: bool,
 ) -> Example:
@@ -176,7 +190,12 @@ def _example(
         thumbnails=thumbnails,
         more_images=max(0, images - IMAGES) if thumbnails else 0,
         unshown=unshown and bool(images) and not thumbnails,
-        arms=tuple(_arm(arm, [record for record in records if record.arm == arm]) for arm in ARMS) if records else (),
+        arms=tuple(
+            _arm(arm, [record for record in records if record.arm == arm], shades if arm == "image" else {})
+            for arm in ARMS
+        )
+        if records
+        else (),
     )
 
 
@@ -193,7 +212,7 @@ def _scores(selection: Selection, i: int, chance: float | None) -> str:
     return " ".join("-" if math.isnan(number) else f"{number:.5g}" for number in numbers)
 
 
-def _arm(arm: Arm, records: Sequence[RolloutRecord]) -> ArmView:
+def _arm(arm: Arm, records: Sequence[RolloutRecord], shades: Mapping[int, Shaded]) -> ArmView:
     said = tuple(
         Said(
             record.verdict or record.status,
@@ -201,6 +220,7 @@ def _arm(arm: Arm, records: Sequence[RolloutRecord]) -> ArmView:
             shorten(record.extracted or "", 60),
             shorten(record.grade_reason or record.error, 80),
             record.log_psi,
+            shades.get(record.rollout),
         )
         for record in records
     )

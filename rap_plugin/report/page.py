@@ -108,6 +108,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
     verdicts = verdict_rows(selection, every=joint is not None)
     chosen = int(selection.decision.chosen.sum())
     total = len(selection.table) + len(selection.quarantine)
+    examples = find_examples(store, selection, pool, formats, wanted, chance=chance)
     text: str = (
         environment()
         .get_template("report.html.j2")
@@ -154,8 +155,9 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
                     "place": where[example.index],
                     "codes": [int(division.codes[example.index]) for division in divisions],
                 }
-                for example in find_examples(store, selection, pool, formats, wanted, chance=chance)
+                for example in examples
             ],
+            shaded=any(said.shades for example in examples for arm in example.arms for said in arm.rollouts),
             quarantine=quarantine_groups(selection.quarantine),
             cross=cross_table(selection, pool),
             cross_parts=cross_parts(divisions),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
@@ -18,17 +19,30 @@ from rap_plugin.engines.pixels import bound_processor, pixel_bounds, processor_b
 from rap_plugin.engines.turns import TurnQueue, VisionFacts
 from rap_plugin.engines.weights import find_model, identify
 from rap_plugin.errors import RapError, one_line
-from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
+from rap_plugin.evidence.variants import Variant
+from rap_plugin.rollout import (
+    Attention,
+    ModelIdentity,
+    Prompt,
+    Request,
+    Response,
+    Sampling,
+    TokenAttention,
+    rollout_seed,
+)
 
 try:
     from rap_plugin.engines.hf import chat, decoding, loading, paths, turns
     from rap_plugin.engines.hf.batching import BatchRunner, ResponseJob, by_prompt
     from rap_plugin.engines.hf.chat import ModelInputs
     from rap_plugin.engines.hf.memory import release_memory
+    from rap_plugin.engines.hf.tokens import token_attention
 except ImportError as missing:
     raise RapError(
         f"engine hf needs torch and transformers ({missing}); install them with: pip install 'rap-plugin[hf]'"
     ) from None
+
+T = TypeVar("T")
 
 BATCH_SIZE = {"cuda": 128, "mps": 32, "cpu": 16}
 """Responses decoded together by default; the engine halves what does not fit."""
@@ -121,32 +135,63 @@ class HFEngine:
         model = self._model()
         if model.last_layer.reason:
             return [[not_measured(model.last_layer.reason) for _ in responses] for _, responses in prompts]
-        out: list[list[Attention | None]] = [[None] * len(responses) for _, responses in prompts]
+        found, reasons = self._forced(prompts, sampling, paths.measure)
+        return [
+            [
+                not_measured(reasons.get((at, n), UNSEEN)) if statistics is None else Attention(statistics)
+                for n, statistics in enumerate(row)
+            ]
+            for at, row in enumerate(found)
+        ]
+
+    def token_attention(
+        self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling, variant: Variant
+    ) -> list[list[TokenAttention | None]]:
+        """`attention` token by token; None for a response that cannot be measured."""
+        if not prompts or self._model().last_layer.reason:
+            return [[None] * len(responses) for _, responses in prompts]
+        found, _ = self._forced(prompts, sampling, partial(paths.measure_tokens, variant=variant))
+        decode, end_ids = self._processor.tokenizer.decode, self._model().end_ids
+        return [
+            [
+                None if shares is None else token_attention(ids, shares, end_ids, decode)
+                for ids, shares in zip(responses, row, strict=True)
+            ]
+            for (_, responses), row in zip(prompts, found, strict=True)
+        ]
+
+    def _forced(
+        self,
+        prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]],
+        sampling: Sampling,
+        measure: Callable[[loading.LoadedModel, Any], list[list[T | None]]],
+    ) -> tuple[list[list[T | None]], dict[tuple[int, int], str]]:
+        """What `measure` says of every response, and by (prompt, response) why it could not."""
+        out: list[list[T | None]] = [[None] * len(responses) for _, responses in prompts]
+        reasons: dict[tuple[int, int], str] = {}
         jobs: list[ResponseJob] = []
         for at, (prompt, responses) in enumerate(prompts):
             prepared = self._prepare(prompt, sampling)
             if isinstance(prepared, Response):
-                out[at] = [not_measured(prepared.error) for _ in responses]
+                reasons |= {(at, n): prepared.error for n in range(len(responses))}
             else:
                 jobs += [ResponseJob(at, n, prepared) for n in range(len(responses))]
 
         def run(batch: Sequence[ResponseJob]) -> None:
             groups = by_prompt(batch)
             given = [(group[0].inputs, [prompts[job.prompt][1][job.response] for job in group]) for group in groups]
-            for group, found in zip(groups, paths.measure(model, given), strict=True):
-                for job, statistics in zip(group, found, strict=True):
-                    out[job.prompt][job.response] = (
-                        not_measured(UNSEEN) if statistics is None else Attention(statistics)
-                    )
+            for group, found in zip(groups, measure(self._model(), given), strict=True):
+                for job, one in zip(group, found, strict=True):
+                    out[job.prompt][job.response] = one
 
         def fail(job: ResponseJob, reason: str) -> None:
-            out[job.prompt][job.response] = not_measured(reason)
+            reasons[job.prompt, job.response] = reason
 
         def tokens(job: ResponseJob) -> int:
             return job.inputs.length + len(prompts[job.prompt][1][job.response])
 
         self._batches.run(jobs, tokens, run, fail, cap=FORCED_TOKENS)
-        return [[seen or not_measured("not measured") for seen in row] for row in out]
+        return out, reasons
 
     def continue_turns(self, queue: TurnQueue, sampling: Sampling, stops: Sequence[str]) -> None:
         """Writes turns on until the queue is empty; see `engines.turns.ContinuesTurns`."""

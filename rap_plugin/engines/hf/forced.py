@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from rap_plugin.engines import ace
+from rap_plugin.engines.ace_tokens import ColumnShares, measure_tokens
 from rap_plugin.engines.hf.cache import select_rows
 from rap_plugin.engines.hf.chat import ModelInputs
 from rap_plugin.engines.hf.decoding import prefill
 from rap_plugin.engines.hf.last_layer import LayerInputs
 from rap_plugin.engines.hf.loading import LoadedModel
 from rap_plugin.engines.hf.padding import pad_prompts
+from rap_plugin.evidence.variants import Variant
+
+Given = Sequence[tuple[ModelInputs, Sequence[Sequence[int]]]]
+"""Prompts with the token ids of their responses."""
+
+T = TypeVar("T")
 
 
-def teacher_forced(
-    model: LoadedModel, group: Sequence[tuple[ModelInputs, Sequence[Sequence[int]]]]
-) -> list[list[ace.Statistics]]:
+def teacher_forced(model: LoadedModel, group: Given) -> list[list[ace.Statistics]]:
     """Attention statistics of given responses: one prefill per prompt, then one forward over all responses.
 
     Raises RuntimeError where the last layer cannot be seen.
     """
+    return _forced(model, group, ace.measure, ace.unmeasured)
+
+
+def forced_tokens(model: LoadedModel, group: Given, variant: Variant) -> list[list[ColumnShares | None]]:
+    """The same, token by token; None where a response is too short."""
+
+    def measure(query: Tensor, key: Tensor, scaling: float, **more: Any) -> list[ColumnShares | None]:
+        return measure_tokens(query, key, scaling, variant, **more)
+
+    return _forced(model, group, measure, lambda: None)
+
+
+def _forced(
+    model: LoadedModel, group: Given, measure: Callable[..., list[T]], too_short: Callable[[], T]
+) -> list[list[T]]:
     spans = [[ace.usable_span(ids, model.end_ids)[1] for ids in responses] for _, responses in group]
-    found = [[ace.unmeasured() for _ in responses] for _, responses in group]
+    found = [[too_short() for _ in responses] for _, responses in group]
     rows = [(at, n) for at, stops in enumerate(spans) for n, stop in enumerate(stops) if stop > 2]
     if not rows:
         return found
     stops = [spans[at][n] for at, n in rows]
     with torch.inference_mode():
-        measured = _forced_forward(model, group, rows, stops)
-    for (at, n), statistics in zip(rows, measured, strict=True):
-        found[at][n] = statistics
+        measured = _forced_forward(model, group, rows, stops, measure)
+    for (at, n), one in zip(rows, measured, strict=True):
+        found[at][n] = one
     return found
 
 
 def _forced_forward(
     model: LoadedModel,
-    group: Sequence[tuple[ModelInputs, Sequence[Sequence[int]]]],
+    group: Given,
     rows: Sequence[tuple[int, int]],
     stops: Sequence[int],
-) -> list[ace.Statistics]:
+    measure: Callable[..., list[T]],
+) -> list[T]:
     """Reads the first `stops[r]` tokens of response n of prompt `at`, for every row r = (at, n)."""
     batch = pad_prompts([prompt for prompt, _ in group], model.pad_id, model.network, model.takes_positions)
     _, cache = prefill(model, batch)
@@ -66,12 +88,12 @@ def _forced_forward(
         inputs["position_ids"] = positions if axes == 1 else positions.expand(axes, -1, -1)
     if model.takes_keep:
         inputs["logits_to_keep"] = 1
-    measured: list[list[ace.Statistics]] = []
+    measured: list[list[T]] = []
 
     def reduce(layer: LayerInputs) -> None:
         forgotten = mask.shape[1] + width - layer.key.shape[2]  # keys that a sliding window has dropped from the cache
         measured.append(
-            ace.measure(
+            measure(
                 layer.query[:, :, 1:],
                 layer.key,
                 layer.scaling,

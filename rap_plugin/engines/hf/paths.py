@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from rap_plugin.engines import ace
+from rap_plugin.engines.ace_tokens import ColumnShares
 from rap_plugin.engines.hf.chat import ModelInputs
 from rap_plugin.engines.hf.decoding import SampledResponse, draw_rows, prefill, sample_batch
-from rap_plugin.engines.hf.forced import teacher_forced
+from rap_plugin.engines.hf.forced import forced_tokens, teacher_forced
 from rap_plugin.engines.hf.loading import LoadedModel
 from rap_plugin.engines.hf.own_generate import measure_prompt, sample_prompt
 from rap_plugin.engines.hf.padding import pad_prompts
+from rap_plugin.evidence.variants import Variant
 from rap_plugin.rollout import Sampling
 
 T = TypeVar("T")
@@ -76,6 +78,18 @@ def measure(model: LoadedModel, group: Prompts[Sequence[int]]) -> list[list[ace.
     found: list[list[ace.Statistics | None]] = []
     for part in _batches(model, group):
         found += [list(rows) for rows in teacher_forced(model, part)]
+    return found
+
+
+def measure_tokens(
+    model: LoadedModel, group: Prompts[Sequence[int]], variant: Variant
+) -> list[list[ColumnShares | None]]:
+    """The same token by token; raises ValueError for a model that reads on by its own `generate` alone."""
+    if model.own_generate:
+        raise ValueError(f"the model reads on only by its own generate ({model.own_generate})")
+    found: list[list[ColumnShares | None]] = []
+    for part in _batches(model, group):
+        found += forced_tokens(model, part, variant)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from torch.utils._pytree import tree_leaves  # noqa: E402
 from rap_plugin.engines import ace  # noqa: E402
 from rap_plugin.engines.hf import chat  # noqa: E402
 from rap_plugin.engines.hf.last_layer import LastLayer, find_last_attention  # noqa: E402
-from rap_plugin.evidence.variants import STATISTIC_COLUMNS  # noqa: E402
+from rap_plugin.evidence.variants import SIGMA, STATISTIC_COLUMNS, VARIANTS  # noqa: E402
 from rap_plugin.rollout import Prompt, Request, Sampling  # noqa: E402
 
 from .. import reference  # noqa: E402
@@ -107,6 +108,33 @@ def test_reduced_rows_of_one_whole_forward_equal_the_eager_map(family, open_tiny
     top, mean = ace.head_rows(layer.query[:, :, first:], layer.key, layer.scaling)
     torch.testing.assert_close(top[0], attention.amax(dim=0)[first:], atol=1e-5, rtol=0)
     torch.testing.assert_close(mean[0], attention.mean(dim=0)[first:], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.column)
+def test_psi_is_what_the_marked_token_holds(variant, open_tiny, prompts):
+    engine = open_tiny("qwen2_5_vl")
+    rows = engine.generate_with_attention([Request(prompt, (0, 1, 2)) for prompt in prompts], SAMPLING)
+    given = [(prompt, [response.token_ids for response, _ in row]) for prompt, row in zip(prompts, rows, strict=True)]
+    compared = 0
+    for row, tokens in zip(rows, engine.token_attention(given, SAMPLING, variant), strict=True):
+        for (response, measured), seen in zip(row, tokens, strict=True):
+            log_psi = measured.statistics[variant.column]
+            assert (seen is None) == (log_psi is None)
+            if seen is None:
+                continue
+            assert len(seen.shares) == len(seen.ends) == len(response.token_ids)
+            assert seen.ends[-1] <= len(response.text) + 1
+            start, stop = ace.usable_span(response.token_ids, engine._model().end_ids)
+            whole = stop - seen.hot
+            factors = variant.window if variant.reduction == "window" else whole
+            if stop - start < variant.window or (variant.reduction == "suffix" and stop - start <= variant.window):
+                factors = variant.window
+            expected = factors * (math.log(SIGMA) + math.log(seen.shares[seen.hot]))
+            assert expected == pytest.approx(log_psi, rel=1e-4, abs=1e-4)
+            if variant.reduction == "window":
+                assert seen.shares[seen.hot] == max(share for share in seen.shares if not math.isnan(share))
+            compared += 1
+    assert compared > 4
 
 
 def test_responses_do_not_change_when_attention_is_measured(open_tiny, prompts):
