@@ -4,7 +4,7 @@
 # make test   the hosts too, then every check and test
 # make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
 # make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
-# make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job: about half an hour
+# make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job, and following: about half an hour
 # make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
 # make site   the documentation site, into site/
 # make faults   kills, cuts, full disks and damage by the hundred (half an hour); writes docs/reliability.md
@@ -33,7 +33,7 @@ gpu:
 
 cluster: $(VENV)/.hosts
 	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/executors/test_ray_job.py \
-	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py
+	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py tests/openrlhf_hooks/test_following_command.py
 
 site: $(VENV)/.hosts
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -71,6 +71,7 @@ ARROWS: dict[str, set[str]] = {
         "modality_gap",
         "pipeline",
         "plugins",
+        "posterior",
         "run_dir",
         "samples",
         "selectors",
@@ -127,6 +128,8 @@ SUBCLASSES_OF_A_HOST = {
     "trl_hooks/contrastive_trainer.py",
     "trl_hooks/dapo_trainer.py",
     "trl_hooks/region_trainer.py",
+    "verl_hooks/contrastive_agent.py",
+    "verl_hooks/contrastive_engine.py",
     "verl_hooks/dataset.py",
     "verl_hooks/r3_agent.py",
 }

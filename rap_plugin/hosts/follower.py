@@ -85,6 +85,11 @@ class Follower:
 
     def save(self, path: Path) -> None:
         """Writes the state as Parquet: a row per sample, the last batches and the options in the file's metadata."""
+        with replacing(path) as draft:
+            draft.write_bytes(self.dumps())
+
+    def dumps(self) -> bytes:
+        """The same as bytes, for a trainer that keeps a checkpoint's parts itself."""
         columns = {name: pa.array(getattr(self._base, name)) for name in COLUMNS}
         about = {
             "step": self._base.step,
@@ -93,23 +98,32 @@ class Follower:
             "options": asdict(self.options),
         }
         table = pa.table(columns).replace_schema_metadata({"rap_follow": json.dumps(about)})
-        with replacing(path) as draft:
-            pq.write_table(table, draft, compression="zstd")
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        return bytes(sink.getvalue())
 
     def load(self, path: Path) -> None:
         """Goes on from a saved state. Raises RapError where it is of another pool or of other batches."""
         try:
-            table = pq.read_table(path)
+            content = path.read_bytes()
+        except OSError as error:
+            raise RapError(f"{path}: no state of following ({one_line(error)})") from None
+        self.loads(content, str(path))
+
+    def loads(self, content: bytes, where: str) -> None:
+        """The same from `dumps`; errors name `where`."""
+        try:
+            table = pq.read_table(pa.BufferReader(content))
             about: dict[str, Any] = json.loads((table.schema.metadata or {})[b"rap_follow"])
             columns = {name: table.column(name).to_numpy() for name in COLUMNS}
             told = [Told(**one) for one in about["told"]]
             step, size = int(about["step"]), int(about["size"])
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-            raise RapError(f"{path}: no state of following ({one_line(error)})") from None
+            raise RapError(f"{where}: no state of following ({one_line(error)})") from None
         same = len(table) == len(self._base) and np.array_equal(columns["group"], self._base.group)
         if not same or size != self.size:
             raise RapError(
-                f"{path}: followed {len(table)} rows in batches of {size}; this training has another pool or batch"
+                f"{where}: followed {len(table)} rows in batches of {size}; this training has another pool or batch"
             )
         self._base, self._told = Beliefs(**columns, step=step), told
 

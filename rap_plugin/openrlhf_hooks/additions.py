@@ -1,20 +1,42 @@
-"""What a training gets beside its rows: the contrastive loss, and numbers in its logs. Checked before Ray starts."""
+"""What a training gets beside its rows: following, the contrastive loss, numbers in its logs. Checked before Ray starts."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rap_plugin.errors import RapError
+from rap_plugin.hosts.follower import beliefs_of_run
 from rap_plugin.modality_gap.contrastive import ContrastiveLoss
 from rap_plugin.openrlhf_hooks import contract, dataset
+from rap_plugin.openrlhf_hooks.batches import fitting_rows
+from rap_plugin.openrlhf_hooks.flags import FOLLOW
 from rap_plugin.openrlhf_hooks.row_prompts import require_column
+from rap_plugin.posterior.following import FollowOptions
 
 OTHER_PROMPT = "contrastive_prompt"
 """The column of the other prompts, as `rap modality-gap prepare` names it."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """How the rows of a training follow the model."""
+
+    options: FollowOptions
+    length: int
+    """Prompts of an episode, a number that all ranks share evenly."""
+    right_at: float = 0.5
+    groups: str | None = None
+    """The column whose values share strength; None for the wording of the prompt."""
+    evidence: tuple[NDArray[np.float64], ...] | None = None
+    """(rows,) right and graded rollouts with the image, and without, where a selection was made first."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +47,64 @@ class Additions:
     """Of the selection, for the logs."""
     other_key: str | None = None
     """The column of the other prompts, for the contrastive loss."""
+    follow: Following | None = None
 
 
 def require_additions(args: SimpleNamespace, given: Mapping[str, Any]) -> Additions:
     """What the flags add to a training. Raises RapError where it cannot be had."""
+    key = _require_contrastive(args, given)
+    return Additions(other_key=key, follow=_following_of(args, given))
+
+
+def _require_contrastive(args: SimpleNamespace, given: Mapping[str, Any]) -> str | None:
     loss = contrastive_of(given)
     if loss is None:
-        return Additions()
+        return None
     contract.require_contrastive()
     if args.train.dynamic_batch_enable:
         raise RapError(
             "--rap.contrastive counts the chosen tokens of an optimizer step by micro-batches of --train.micro_batch_size; "
             "leave out --train.dynamic_batch_enable"
         )
-    key = given["contrastive_key"] or OTHER_PROMPT
+    key: str = given["contrastive_key"] or OTHER_PROMPT
     require_column(dataset.read_dataset(args), key)
     args.rap_contrastive = asdict(loss)
-    return Additions(other_key=key)
+    return key
+
+
+def _following_of(args: SimpleNamespace, given: Mapping[str, Any]) -> Following | None:
+    """What the flags say of following. Raises RapError where rewards come too late to be followed."""
+    numbers = {name: given[f"follow_{name}"] for name in FOLLOW if given[f"follow_{name}"] is not None}
+    if not given["follow"]:
+        if numbers or given["follow_groups"] is not None:
+            raise RapError(f"--rap.follow_{next(iter(numbers), 'groups')} needs --rap.follow")
+        return None
+    contract.require_following()
+    if not (args.reward.remote_url or args.train.agent_func_path):
+        raise RapError(
+            "--rap.follow follows the scores of --reward.remote_url or --train.agent_func_path; a reward model's come too late"
+        )
+    rows, groups = dataset.read_dataset(args), given["follow_groups"]
+    if groups is not None and groups not in rows.column_names:
+        raise RapError(
+            f"--rap.follow_groups {groups}: the dataset has no such column; columns: {', '.join(rows.column_names)}"
+        )
+    right_at = numbers.pop("right_at", 0.5)
+    options = FollowOptions(args.rollout.n_samples_per_prompt, seed=args.train.seed, **numbers)
+    return Following(options, _length(args, len(rows)), right_at, groups)
+
+
+def _length(args: SimpleNamespace, rows: int) -> int:
+    counts = fitting_rows(args)
+    return counts.below(rows) or counts.above(rows)
+
+
+def from_evidence(following: Following, args: SimpleNamespace, run: Path, rows: Sequence[int]) -> Following:
+    """Following that starts from a run's evidence; `rows` are the numbers in its pool of the rows to train on."""
+    known = beliefs_of_run(run, [0] * (max(rows) + 1))
+    at = np.asarray(rows, dtype=np.int64)
+    evidence = tuple(one[at] for one in (known.right, known.asked, known.blind_right, known.blind_asked))
+    return replace(following, evidence=evidence, length=_length(args, len(rows)))
 
 
 def contrastive_of(given: Mapping[str, Any]) -> ContrastiveLoss | None:

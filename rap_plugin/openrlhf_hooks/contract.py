@@ -125,6 +125,24 @@ CONTRASTIVE: Requirements = {
 }
 """What the contrastive loss needs, asked for with it alone."""
 
+GENERATOR = "openrlhf.trainer.ppo_utils.samples_generator:SamplesGenerator"
+
+FOLLOWING: Requirements = {
+    "openrlhf.trainer.ppo_trainer:BasePPOTrainer.save_logs_and_checkpoints": (
+        ("global_step", "logs_dict", "client_states"),
+        (),
+    ),
+    f"{GENERATOR}.generate_samples": ((), ("prompts_dataloader", "_dataloader_iter")),
+    f"{GENERATOR}._generate_vllm": ((), ("_process_response_into_experience",)),
+    f"{GENERATOR}._process_response_into_experience": (("response",), ()),
+    "openrlhf.datasets:PromptDataset.collate_fn": (("item_list",), ()),
+    "openrlhf.trainer.ppo_trainer:prepare_datasets": (
+        ("strategy",),
+        ("n_samples_per_prompt", "num_episodes", "max_epochs"),
+    ),
+}
+"""What following needs, asked for with it alone."""
+
 ACTOR: Requirements = {
     "__init__": (("args", "kwargs", "agent_func_path", "remote_rm_url"), ("executor", "llm")),
     "generate": (("prompt_token_ids", "sampling_params", "multi_modal_data"), ()),
@@ -185,10 +203,19 @@ def _no_actors(*names: str) -> list[str]:
 def require_contrastive() -> None:
     """Raises RapError, one line, where the installed OpenRLHF has no place for the contrastive loss any more."""
     problems = contract.unmet(CONTRASTIVE) + _no_actors(TRAINER, ASYNC_TRAINER, ASYNC_GENERATOR, POLICY_ACTOR)
+    _refuse_addition("--rap.contrastive", problems, "train this stage with `rap modality-gap train contrastive_kl`")
+
+
+def require_following() -> None:
+    """Raises RapError, one line, where the installed OpenRLHF reads its rows in another way."""
+    problems = contract.unmet(FOLLOWING) + _no_actors(TRAINER, ASYNC_TRAINER, ASYNC_GENERATOR, ASYNC_TRAINING)
+    _refuse_addition("--rap.follow", problems, "train on a selection: --data_filter rap")
+
+
+def _refuse_addition(flag: str, problems: list[str], instead: str) -> None:
     if problems:
         raise RapError(
-            f"--rap.contrastive: {problems[0]} in the installed OpenRLHF (tested: {', '.join(OPENRLHF.tested)}); train this "
-            "stage with `rap modality-gap train contrastive_kl`"
+            f"{flag}: {problems[0]} in the installed OpenRLHF (tested: {', '.join(OPENRLHF.tested)}); {instead}"
         )
 
 

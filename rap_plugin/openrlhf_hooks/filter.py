@@ -47,6 +47,8 @@ class Filter:
         self.args, self.given = args, given
         self.metrics: dict[str, float] = {}
         """Of the selection, once it is made."""
+        self.numbers: list[int] = []
+        """The rows of the pool to train on, once they are known."""
         self.run_dir = Path(given["run_dir"] or Path(args.ckpt.output_dir) / "rap").resolve()
         self.rows_dir = Path(given["rows_dir"] or self.run_dir).resolve()
         self.counts = fitting_rows(args)
@@ -194,7 +196,12 @@ class Filter:
 
     def _point_at_selection(self, selection: Selection, pool: Path) -> None:
         args, data = self.args, self.args.data
-        numbers = self._fitting(chosen_rows(selection, repeats=data.prompt_probs is not None))
+        if self.given["follow"]:
+            # Every row that can be read may come back.
+            numbers = sorted(selection.table.rows.tolist())
+        else:
+            numbers = self._fitting(chosen_rows(selection, repeats=data.prompt_probs is not None))
+        self.numbers = numbers
         ids = _ids(selection, numbers)
         require_same_rows(args, ids)
         folder = dataset.save_train_rows(pool, numbers, self.rows_dir)
@@ -202,7 +209,8 @@ class Filter:
             note_rows(args, ids)
         before = data.prompt_dataset
         data.prompt_dataset, data.prompt_probs, data.prompt_split = str(folder), None, "train"
-        print(f"rap-plugin: training on {len(numbers)} rows of {before}, in {folder}", flush=True)
+        what = "following" if self.given["follow"] else "training on"
+        print(f"rap-plugin: {what} {len(numbers)} rows of {before}, in {folder}", flush=True)
         print(f"rap-plugin: {planned(args, len(numbers))}", flush=True)
         if args.algo.dynamic_filtering_enable and self.counts.multiple > 1:
             print(

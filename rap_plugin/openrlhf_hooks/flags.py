@@ -30,7 +30,19 @@ OTHERS = (
     "storage.snapshot_s",
 )
 
-OF_TRAINING = ("contrastive", "contrastive_coefficient", "contrastive_sampled_by", "contrastive_key")
+FOLLOW = {
+    "half_life": ("STEPS", "rollout batches after which a rollout counts half [100]"),
+    "strength": ("ROLLOUTS", "rollouts that a group's rate counts for in a sample's posterior [2]"),
+    "explore": ("SHARE", "share of a batch for the rows not asked for longest [0.1]"),
+    "image_weight": ("SHARE", "what a row loses that is always right without its image [0.5]"),
+    "right_at": ("SCORE", "score from which a response counts as right [0.5]"),
+}
+"""Numbers of `--rap.follow`: what help shows for them."""
+
+OF_TRAINING = (
+    *("contrastive", "contrastive_coefficient", "contrastive_sampled_by", "contrastive_key"),
+    *("follow", "follow_groups", *(f"follow_{name}" for name in FOLLOW)),
+)
 """Flags that change the training and not its rows, with a data filter or without."""
 
 LEFT_OUT = {"selection.selector"}
@@ -137,6 +149,20 @@ def add_flags(parser: argparse.ArgumentParser, selectors: Mapping[str, Any]) -> 
         metavar="COLUMN",
         help="column of the other prompt; rows without one are no part of the loss [contrastive_prompt]",
     )
+    group.add_argument(
+        f"--{PREFIX}follow",
+        action="store_true",
+        default=False,
+        help="choose the rows of every rollout batch anew, by the rewards of those before it",
+    )
+    group.add_argument(
+        f"--{PREFIX}follow_groups",
+        default=None,
+        metavar="COLUMN",
+        help="rows that are alike in it share what is known of them [the wording of the prompt]",
+    )
+    for name, (shown, text) in FOLLOW.items():
+        group.add_argument(f"--{PREFIX}follow_{name}", type=float, default=None, metavar=shown, help=text)
     for name, flag in option_flags().items():
         info = field_of(name)
         group.add_argument(

@@ -3,7 +3,7 @@
 OpenRLHF has no plugin mechanism, and its files stay as they are. Its command builds an argparse parser under
 `if __name__ == "__main__"`, calls `train(args)`, and `train` calls `create_vllm_engines`. So `parse_args` is
 wrapped once: it adds the flags to that parser alone and, if `--data_filter` was given, wraps `train` and
-`create_vllm_engines` in the module that called it. `--rap.contrastive` alone does the same without a selection. Without our flags nothing is wrapped and the arguments are as ever.
+`create_vllm_engines` in the module that called it. `--rap.contrastive` and `--rap.follow` alone do the same without a selection. Without our flags nothing is wrapped and the arguments are as ever.
 """
 
 from __future__ import annotations
@@ -109,6 +109,9 @@ def wrap_command(command: dict[str, Any], given: dict[str, Any]) -> None:
                 engines = chosen.run(start) if chosen else start()
                 metrics = additions.metrics_for(args, chosen.metrics) if chosen else {}
                 whole = replace(added, metrics=metrics)
+                if chosen and whole.follow:
+                    following = additions.from_evidence(whole.follow, args, chosen.run_dir, chosen.numbers)
+                    whole = replace(whole, follow=following)
                 if whole != additions.Additions():
                     # Imports OpenRLHF's trainers; without an addition they stay as they are.
                     from rap_plugin.openrlhf_hooks import trainer

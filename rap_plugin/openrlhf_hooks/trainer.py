@@ -12,6 +12,7 @@ from typing import Any
 
 from rap_plugin.openrlhf_hooks import contract
 from rap_plugin.openrlhf_hooks.additions import Additions
+from rap_plugin.openrlhf_hooks.following import follow
 from rap_plugin.openrlhf_hooks.replacing import replaced
 from rap_plugin.openrlhf_hooks.row_prompts import mark_prompts
 
@@ -45,6 +46,14 @@ class _LogsSelection:
         stats: dict[str, float] = this._compute_rollout_stats(experiences)
         return {**stats, **informative_groups(experiences)}
 
+    def save_logs_and_checkpoints(
+        self, global_step: int, logs_dict: Any = None, client_states: dict[str, Any] | None = None
+    ) -> None:
+        # The loader's state comes with every step, from another process where the trainer is asynchronous.
+        followed = (client_states or {}).get("data_loader_state_dict", {}).get("metrics", {})
+        this: Any = super()
+        this.save_logs_and_checkpoints(global_step, {**(logs_dict or {}), **followed}, client_states)
+
 
 def log_selection(logger: Any, metrics: Metrics) -> None:
     """Logs a selection at step 0; does nothing where there is no logger."""
@@ -65,10 +74,12 @@ def informative_groups(experiences: Any) -> dict[str, float]:
 
 
 def read_rows(reader: Any, additions: Additions) -> None:
-    """Has the prompts of whoever holds the loader know their rows, where something asks for it."""
-    if additions.other_key is not None:
+    """Has the prompts of whoever holds the loader know their rows, and follow, where something asks for it."""
+    if additions.other_key is not None or additions.follow is not None:
         generator = reader.samples_generator
         mark_prompts(reader.prompts_dataloader.dataset, reader.args, generator.tokenizer, additions.other_key)
+    if additions.follow is not None:
+        follow(reader, additions.follow)
 
 
 Trainer: Any = contract.plain_class(contract.TRAINER)

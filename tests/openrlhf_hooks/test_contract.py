@@ -20,8 +20,9 @@ def test_the_installed_version_has_everything():
     assert contract.unmet() == []
 
 
-def test_the_installed_version_has_a_place_for_the_contrastive_loss():
+def test_the_installed_version_has_places_for_the_contrastive_loss_and_for_following():
     contract.require_contrastive()
+    contract.require_following()
 
 
 def test_a_training_step_that_moved_is_named_with_the_way_around_it(monkeypatch):

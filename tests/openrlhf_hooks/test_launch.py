@@ -120,6 +120,16 @@ def test_a_flag_of_the_filter_without_the_filter_is_an_error(capsys):
     ("argv", "said"),
     [
         (["--rap.contrastive", "k4"], "rap-plugin: contrastive form 'k4'; there are k3, forward_kl, nll"),
+        (["--rap.follow_explore", "0.5"], "rap-plugin: --rap.follow_explore needs --rap.follow"),
+        (
+            ["--rap.follow"],
+            "rap-plugin: --rap.follow follows the scores of --reward.remote_url or --train.agent_func_path; a reward "
+            "model's come too late",
+        ),
+        (
+            ["--rap.follow", "--rap.follow_groups", "kind", "--reward.remote_url", "reward.py"],
+            "rap-plugin: --rap.follow_groups kind: the dataset has no such column; columns: ",
+        ),
         (["--rap.contrastive_key", "other"], "rap-plugin: --rap.contrastive_key needs --rap.contrastive FORM"),
         (
             ["--rap.contrastive", "k3", "--train.dynamic_batch_enable"],
@@ -132,7 +142,7 @@ def test_a_flag_of_the_filter_without_the_filter_is_an_error(capsys):
         ),
     ],
 )
-def test_a_contrastive_loss_that_cannot_be_is_one_line(capsys, write_chat_pool, argv, said):
+def test_what_cannot_be_added_to_a_training_is_one_line(capsys, write_chat_pool, argv, said):
     def train(args):
         raise AssertionError("must not start")
 

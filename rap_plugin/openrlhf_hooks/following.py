@@ -1,0 +1,117 @@
+"""Following under OpenRLHF: a data loader of fixed length, whose rows are chosen anew for every rollout batch.
+
+OpenRLHF iterates its loader again every episode, fixes the scheduler's steps from its length, and saves its state in checkpoints. All of
+that stays true of this loader. It lives in the process that samples (the trainer's, or the asynchronous generator's), where
+every response passes with its score, so that the rows of a batch follow from all batches before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from rap_plugin.errors import RapError
+from rap_plugin.hosts.follower import Follower
+from rap_plugin.openrlhf_hooks.additions import Following
+from rap_plugin.openrlhf_hooks.dataset import read_dataset
+from rap_plugin.openrlhf_hooks.row_prompts import RowPrompt
+from rap_plugin.posterior.following import begin, group_numbers, with_evidence, wording_of
+
+
+def follow(reader: Any, following: Following) -> None:
+    """Puts our loader in the place of `reader`'s, a trainer or generator whose prompts know their rows."""
+    args, dataset = reader.args, reader.prompts_dataloader.dataset
+    loader = FollowingLoader(dataset, _follower(args, dataset, following), following.length, following.right_at)
+    generator = reader.samples_generator
+    reader.prompts_dataloader = generator.prompts_dataloader = loader
+    made = generator._process_response_into_experience
+
+    def listened(response: dict[str, Any], **options: Any) -> Any:
+        loader.saw(response)
+        return made(response, **options)
+
+    generator._process_response_into_experience = listened
+    # As `prepare_datasets` counts them.
+    of_episode = following.length * args.rollout.n_samples_per_prompt // args.train.batch_size
+    reader.max_steps = of_episode * args.train.num_episodes * args.train.max_epochs
+
+
+def _follower(args: SimpleNamespace, dataset: Any, following: Following) -> Follower:
+    labels = read_dataset(args)[following.groups] if following.groups else map(wording_of, dataset.prompts)
+    beliefs = begin(group_numbers(list(labels)))
+    if following.evidence is not None:
+        right, asked, blind_right, blind_asked = following.evidence
+        beliefs = with_evidence(beliefs, range(len(beliefs)), (right, asked), (blind_right, blind_asked))
+    size = getattr(args.rollout, "vllm_generate_batch_size", None) or args.rollout.batch_size
+    return Follower(beliefs, following.options, size)
+
+
+class FollowingLoader:
+    """One prompt at a time, as OpenRLHF's loader gives them. Batches are numbered through all episodes."""
+
+    def __init__(self, dataset: Any, follower: Follower, length: int, right_at: float) -> None:
+        self.dataset, self.follower = dataset, follower
+        self._length, self._right_at = length, right_at
+        self._position = 0
+        """Prompts of this episode that were read."""
+        self._batch = -1
+        """The batch that is read; its rows, and those of them that were read."""
+        self._rows: list[int] = []
+        self._read = 0
+        self._rewards: dict[int, list[float]] = {}
+        """What was seen since the last batch was told."""
+        self.metrics: dict[str, float] = {}
+        """Of the batch that was told last."""
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rest of the episode: all of it, or what a checkpoint has left."""
+        while self._position < self._length:
+            if self._read == len(self._rows):
+                self._settle()
+                self._batch += 1
+                self._rows = self.follower.rows_of(self._batch)[: self._length - self._position]
+                self._read = 0
+            row = self._rows[self._read]
+            self._read += 1
+            self._position += 1
+            yield self.dataset.collate_fn([self.dataset[row]])
+        self._position = 0
+
+    def saw(self, response: dict[str, Any]) -> None:
+        """A response of any prompt; those of an evaluation, and those that could not be judged, teach nothing."""
+        from rap_plugin.openrlhf_hooks.actors import reward_of
+
+        prompt, reward = response["prompt"], reward_of(response)
+        if isinstance(prompt, RowPrompt) and reward is not None:
+            self._rewards.setdefault(prompt.row, []).append(float(reward >= self._right_at))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values for OpenRLHF's checkpoint, once the responses of the batch are there."""
+        self._settle()
+        return {
+            "rap_follow": self.follower.dumps(),
+            "position": self._position,
+            "batch": self._batch,
+            "rows": self._rows[self._read :],
+            "rewards": {row: list(values) for row, values in self._rewards.items()},
+            "metrics": dict(self.metrics),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint. Raises RapError where it is of a training that did not follow, or of another one."""
+        if "rap_follow" not in state:
+            raise RapError("--ckpt.load_enable with --rap.follow: the checkpoint is of a training that did not follow")
+        self.follower.loads(state["rap_follow"], "--ckpt.load_enable")
+        self._position, self._batch = state["position"], state["batch"]
+        self._rows, self._read = state["rows"], 0
+        self._rewards, self.metrics = state["rewards"], state["metrics"]
+
+    def _settle(self) -> None:
+        """Tells what was seen of the batch, once; what comes later (dynamic filtering) is told with the next one."""
+        if self.follower.batches == self._batch:
+            self.metrics = self.follower.tell(self._rewards)
+            self._rewards = {}
