@@ -21,6 +21,7 @@ PATHS = {
     "r3-model": PACKAGE / "vlm_r3" / "model",
     "r3-scene": PACKAGE / "vlm_r3" / "scene.png",
     "verl-modality-gap-reward": PACKAGE / "verl_hooks" / "modality_gap_reward.py",
+    "verl-contrastive-agent": PACKAGE / "verl_hooks" / "contrastive_agent.yaml",
     "verl-r3-agent": PACKAGE / "verl_hooks" / "r3_agent.yaml",
     "verl-reward": PACKAGE / "verl_hooks" / "reward.py",
 }

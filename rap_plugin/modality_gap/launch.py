@@ -1,7 +1,7 @@
 """Launch scripts of the recipes for verl and OpenRLHF: bash, one block a stage, each from the weights of the one before.
 
-OpenRLHF trains a contrastive stage with `--rap.contrastive`. verl has no place for that loss (docs/modality_gap.md says what is
-missing): there the stage is trained with TRL in the same script, and verl goes on from its weights.
+A contrastive stage is trained with `--rap.contrastive` in OpenRLHF, and with an engine and an agent loop of ours in verl
+(docs/modality_gap.md).
 """
 
 from __future__ import annotations
@@ -57,10 +57,7 @@ def launch_script(
     for number, stage in enumerate(chain):
         later = chain[number + 1] if number + 1 < len(chain) else None
         step = (later.start_step if later else None) or stage.steps
-        if stage.contrastive is not None and host == "verl":
-            words, after = _with_trl(stage, start, seed, step)
-        else:
-            words, after = (_with_verl if host == "verl" else _with_openrlhf)(stage, start, seed, step)
+        words, after = (_with_verl if host == "verl" else _with_openrlhf)(stage, start, seed, step)
         if number:
             blocks.append(
                 f'[ -n "${{DRY_RUN:-}}" ] || [ -d {start} ] || {{ echo "no weights at" {start} >&2; exit 1; }}\n'
@@ -73,35 +70,6 @@ def launch_script(
 def folders_of(recipe: GapRecipe) -> tuple[str, ...]:
     """The prepared conditions that a stage reads."""
     return ("text", "image") if recipe.condition == "mix" else (recipe.condition,)
-
-
-def _with_trl(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[list[str], str]:
-    changes = _changes(stage)
-    words = [
-        'accelerate launch --num_processes "$GPUS" -m rap_plugin.cli modality-gap train contrastive_kl',
-        '--data "$DATA/contrastive/train.parquet"',
-        f'--model {start} --out "$OUT" --seed {seed}',
-        *(f"--set {shlex.quote(change)}" for change in changes),
-    ]
-    if step == stage.steps:
-        return words, f'"$OUT/contrastive_kl/seed-{seed}/final"'
-    updates = stage.training.prompts // stage.training.mini_batch
-    return words, f'"$OUT/contrastive_kl/seed-{seed}/checkpoint-{step * updates}"'
-
-
-def _changes(stage: GapRecipe) -> list[str]:
-    """What has to be set so that the recipe `contrastive_kl` becomes this stage, which starts from given weights."""
-    plain = stage.model_dump()
-    base = GapRecipe(name=stage.name, condition="contrastive", contrastive=type(stage.contrastive)()).model_dump()  # type: ignore[misc]
-    changes = []
-    for name, value in plain.items():
-        if name in ("name", "condition", "start", "start_step", "trl"):
-            continue
-        if isinstance(value, dict):
-            changes += [f"{name}.{key}={one}" for key, one in value.items() if base[name][key] != one]
-        elif base[name] != value:
-            changes.append(f"{name}={value}")
-    return changes + [f"trl.{key}={value}" for key, value in stage.trl.items()]
 
 
 def _with_verl(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[list[str], str]:
@@ -136,7 +104,34 @@ def _with_verl(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[list
     ]
     if t.sampling_rounds > 1:
         words.insert(2, "algorithm.filter_groups.enable=True algorithm.filter_groups.metric=reward")
-    return words, f'"{folder}/global_step_{step}/actor/huggingface"'
+    words[:0] = _verl_environment(stage)
+    return [*words, *_verl_contrastive(stage)], f'"{folder}/global_step_{step}/actor/huggingface"'
+
+
+ENGINE = {"VERL_USE_EXTERNAL_MODULES": "rap_plugin.verl_hooks.contrastive_engine", "VERL_ENGINE_VENDOR": "rap"}
+"""What has every process of verl know and take the engine with the contrastive loss."""
+
+
+def _verl_environment(stage: GapRecipe) -> list[str]:
+    return ["env " + " ".join(f"{name}={value}" for name, value in ENGINE.items())] if stage.contrastive else []
+
+
+def _verl_contrastive(stage: GapRecipe) -> list[str]:
+    if (loss := stage.contrastive) is None:
+        return []
+    asked, other = prompt_columns(loss.sampled_by)
+    return [
+        f"+data.rap.contrastive={loss.form} +data.rap.contrastive_coefficient={loss.coefficient}",
+        f"+data.rap.contrastive_sampled_by={loss.sampled_by} +data.rap.contrastive_key={other} data.prompt_key={asked}",
+        '"actor_rollout_ref.rollout.agent.agent_loop_config_path=$(rap path verl-contrastive-agent)"',
+        "actor_rollout_ref.rollout.agent.default_agent_loop=rap_contrastive",
+        *(f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={value}" for name, value in ENGINE.items()),
+    ]
+
+
+def prompt_columns(sampled_by: str) -> tuple[str, str]:
+    """Columns of the prompt that is sampled, and of the other one, in rows prepared as `contrastive`."""
+    return ("contrastive_prompt", "prompt") if sampled_by == "student" else ("prompt", "contrastive_prompt")
 
 
 def _overlong(stage: GapRecipe) -> Sequence[str]:
@@ -159,8 +154,7 @@ def _with_openrlhf(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[
     shares = ",".join(str(1 / len(files)) for _ in files)
     mixed = [f'--data.prompt_probs "{shares}"'] if len(files) > 1 else []
     reward = "openrlhf-modality-gap-reward" + ("-exact" if stage.tolerance == "exact" else "")
-    by_student = stage.contrastive is not None and stage.contrastive.sampled_by == "student"
-    asked, other = ("contrastive_prompt", "prompt") if by_student else ("prompt", "contrastive_prompt")
+    asked, other = prompt_columns(stage.contrastive.sampled_by if stage.contrastive else "teacher")
     folder = f"$OUT/{stage.name}"
     counted = " ".join(f'"{name}"' for name in files)
     # Filtered prompts are read, too: with a third of them left, this many passes make the steps.

@@ -9,6 +9,10 @@ from pydantic import Field, ValidationError
 
 from rap_plugin.config import Section
 from rap_plugin.errors import RapError
+from rap_plugin.modality_gap.contrastive import ContrastiveLoss
+
+CONTRASTIVE = ("contrastive", "contrastive_coefficient", "contrastive_sampled_by", "contrastive_key")
+"""Names in `data.rap` that are the contrastive loss's, with `RapDataset` or without."""
 
 
 class VerlOptions(Section):
@@ -29,7 +33,7 @@ def read_options(config: Mapping[str, Any]) -> VerlOptions:
     if not given or not given.get("run_dir"):
         raise RapError("RapDataset needs the run: add +data.rap.run_dir=RUN, a run directory of `rap select`")
     try:
-        options = VerlOptions.model_validate({str(name): given[name] for name in given})
+        options = VerlOptions.model_validate({str(name): given[name] for name in given if name not in CONTRASTIVE})
     except ValidationError as error:
         first = error.errors()[0]
         known = ", ".join(VerlOptions.model_fields)
@@ -45,6 +49,16 @@ def read_options(config: Mapping[str, Any]) -> VerlOptions:
     if options.reweight and options.size_by == "repeat":
         raise RapError("data.rap.reweight draws rows as often as they are worth it; leave data.rap.size_by at fill")
     return options
+
+
+def contrastive_of(section: Mapping[str, Any]) -> tuple[ContrastiveLoss, str]:
+    """The loss and the column of the other prompts, of verl's `data.rap`. Raises RapError, one line."""
+    given = {name: section.get(name) for name in CONTRASTIVE}
+    if given["contrastive"] is None:
+        raise RapError("the agent loop rap_contrastive needs +data.rap.contrastive=FORM (k3, forward_kl or nll)")
+    wanted = {name: given[f"contrastive_{name}"] for name in ("coefficient", "sampled_by")}
+    options = {name: value for name, value in wanted.items() if value is not None}
+    return ContrastiveLoss(given["contrastive"], **options), given["contrastive_key"] or "contrastive_prompt"
 
 
 def rows_per_batch(config: Mapping[str, Any]) -> int:

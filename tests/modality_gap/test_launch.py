@@ -117,18 +117,31 @@ def test_openrlhf_takes_every_flag_with_the_published_numbers(name: str, tmp_pat
             assert args.data.prompt_dataset.count("train.jsonl") == 2
 
 
-def test_a_contrastive_stage_is_trained_with_trl_and_verl_goes_on(tmp_path: Path) -> None:
-    changes = ("contrastive.form=forward_kl", "steps=60", "start_step=50", "save_every=10")
+@pytest.mark.parametrize(("who", "asked"), [("teacher", "prompt"), ("student", "contrastive_prompt")])
+def test_verl_trains_a_contrastive_stage_with_our_engine_and_agent_loop(who: str, asked: str, tmp_path: Path) -> None:
+    pytest.importorskip("verl", reason="verl is not installed")
+    from hydra import compose, initialize_config_module
+
+    from rap_plugin.verl_hooks.options import contrastive_of
+
+    changes = ("contrastive.form=forward_kl", f"contrastive.sampled_by={who}", "start_step=50", "save_every=10")
     first, second = commands("verl", "kl_curriculum", tmp_path, *changes)
-    assert first[:2] == ["accelerate", "launch"]
-    at = first.index("train")
-    assert first[at + 1] == "contrastive_kl"
-    given = [first[n + 1] for n, word in enumerate(first) if word == "--set"]
-    assert sorted(given) == ["contrastive.form=forward_kl", "save_every=10", "steps=60"]
+    assert first[:3] == [
+        "env",
+        "VERL_USE_EXTERNAL_MODULES=rap_plugin.verl_hooks.contrastive_engine",
+        "VERL_ENGINE_VENDOR=rap",
+    ]
+    overrides = [word for word in first[6:] if "=/" not in word.partition("path")[2]]
+    with initialize_config_module(config_module="verl.trainer.config", version_base=None):
+        config: Any = compose(config_name="ppo_trainer", overrides=overrides)
+    loss, other = contrastive_of(config.data.rap)
+    assert (loss.form, loss.coefficient, loss.sampled_by, config.data.prompt_key) == ("forward_kl", 0.01, who, asked)
+    assert {other, asked} == {"prompt", "contrastive_prompt"}
+    assert config.actor_rollout_ref.rollout.agent.default_agent_loop == "rap_contrastive"
+    assert config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_ENGINE_VENDOR == "rap"
+    assert config.trainer.total_training_steps == 50
     start = next(word for word in second if word.startswith("actor_rollout_ref.model.path="))
-    assert start.endswith("/out/contrastive_kl/seed-3/checkpoint-200")
-    changed, _ = with_changes(RECIPES["contrastive_kl"], given)
-    assert changed == with_changes(RECIPES["kl_curriculum"], changes)[1]["contrastive_kl"]
+    assert start.endswith("/out/contrastive_kl/global_step_50/actor/huggingface")
 
 
 @pytest.mark.parametrize(
