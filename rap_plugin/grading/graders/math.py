@@ -7,10 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from rap_plugin.grading.base import GradeItem, GradingOptions
 from rap_plugin.grading.building import Ask, Opinion, gold_is_empty, grader
 from rap_plugin.grading.reading.answers import Answer, find_answer
+from rap_plugin.grading.reading.compound_units import compound_forms
 from rap_plugin.grading.reading.formulas import (
     MAX_ANSWER_CHARS,
     MAX_NESTING,
     answer_as_math,
+    formula_of_text,
     is_sentence,
     is_words,
     nesting,
@@ -51,13 +53,15 @@ def check_math_gold(gold: str, question: str = "") -> str | None:
 
 
 def _said(item: GradeItem, answer: Answer, gold: str) -> str:
-    """The mathematics of the answer. For a gold that is a number, prose is read as benchmarks read it."""
+    """The mathematics of the answer. For a gold that is a number, prose with plain numbers is read as benchmarks read it."""
     said = answer_as_math(answer)
     prose = not answer.marked and is_sentence(answer.text)
     if not prose or read_quantity(answer.text) or not read_quantity(gold):
         return said
-    number = read_number(item.response, item.question).value
     known = read_quantity(split_name(said)[1]) or read_quantity(said.rsplit("=", 1)[-1])
+    if known is None and (said or formula_of_text(answer.text) == ""):
+        return said
+    number = read_number(item.response, item.question).value
     return said if number is None or (known and known.value == number.value) else number.text
 
 
@@ -67,7 +71,7 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     unusable = check_math_gold(item.gold)
     if unusable:
         return Opinion("ungradable", answer.text, unusable)
-    gold = plain_value(item.gold)
+    gold = compound_forms(item.gold).split(r" \approx ")[0] or plain_value(item.gold)
     if len(answer.text) > MAX_ANSWER_CHARS:
         return Opinion("wrong", answer.text, f"the answer is {len(answer.text)} characters long")
     if is_words(gold):
@@ -76,7 +80,7 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     said = _said(item, answer, gold) or (answer.text if plain_value(answer.text) == gold else "")
     if not said:
         return Opinion("wrong", "", "no answer found")
-    value = plain_value(said)
+    value = compound_forms(said) or plain_value(said)
     if nesting(value) > MAX_NESTING:
         return Opinion("wrong", said, "brackets nested too deeply")
     rtol = rtol if item.rtol is None else item.rtol

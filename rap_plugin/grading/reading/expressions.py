@@ -18,10 +18,10 @@ _TOKEN = re.compile(
     r"(?P<ordinal>\d{1,9}(?:st|nd|rd|th)\b)"
     r"|(?P<number>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,3}(?: \d{3})+(?![\d.,])|\d+(?:\.\d+)?|\.\d+)"
     rf"|(?P<symbol>\\frac\s?(?:{_ARGUMENT}\s?{_ARGUMENT}|\d\s?\d)|\\sqrt\s?(?:\[\d\])?\s?(?:{_ARGUMENT}|\d+|[A-Za-z]\b)|(?:√|(?<![A-Za-z])sqrt)\s?(?:\([^()]{{1,60}}\)|\d+(?:\.\d+)?|[A-Za-z]\b)"
-    r"|\\(?:pi|infty|theta|alpha|beta|gamma|lambda|emptyset)(?![A-Za-z])|(?<![A-Za-z])pi(?![A-Za-z])|(?<![A-Za-z])infinity\b)"
+    r"|\\(?:pi|infty|emptyset)(?![A-Za-z])|(?<![A-Za-z])pi(?![A-Za-z])|(?<![A-Za-z])infinity\b)"
     rf"|(?P<power>\^\s?(?:{_ARGUMENT}|\(-?\w{{1,9}}\)|-?\w+)|_\{{?\w{{1,3}}\}}?)"
     r"|(?P<relation>\\(?:leq?|geq?|ne|approx|in)(?![A-Za-z])|<=|>=|!=|[<>=])"
-    r"|(?P<postfix>%|°|!(?!=))"
+    r"|(?P<postfix>%|°(?!\s?[CF]\b)|!(?!=))"
     r"|(?P<operator>\\(?:times|cdot|pm|cup|cap)(?![A-Za-z])|[-+*/:])"
     r"|(?P<open>\\langle|\\\{|[(\[{])|(?P<close>\\rangle|\\\}|[)\]}])|(?P<comma>[,;])"
     r"|(?P<word>\\?[A-Za-z]+(?:'[a-z]+)?)|(?P<other>\S)"
@@ -31,6 +31,8 @@ _UNIT = re.compile(
     r"\s?(?P<unit>°\s?[CF]\b|(?:(?:square|cubic|sq\.?)\s)?[A-Za-zΩµ]{1,12}(?:\s?\^\s?\{?-?[1-4]\}?)?(?:\s(?:squared|cubed))?"
     r"(?:\s?(?:/|per\s)\s?[A-Za-z]{1,8}(?:\s?\^\s?\{?[1-4]\}?)?)?)(?![A-Za-z])"
 )
+_TIMES_TEN = re.compile(r"(?<=\d)\s?x\s?(?=10\s?\^)")
+_PERCENT = re.compile(r"(?<=[\d}])\s(?:percent|per cent)\b")
 _DECIMAL_COMMA = re.compile(
     r"(?<![\d,.(\[])(\d{1,4}),(\d{1,2})(?=\s?(?:%|°|€|(?:k?g|[ckm]?m|km/h|m/s|l|ml|h|min|s|cm\^\{?[23]\}?|m\^\{?[23]\}?)(?![A-Za-z,])))"
 )
@@ -50,8 +52,10 @@ class Expression:
     unit: str = ""
 
 
-def decimal_points(text: str) -> str:
-    """With a point for the comma of a decimal, where the unit behind it shows that it is one: "72,5 km/h"."""
+def usual_signs(text: str) -> str:
+    """One sign for what is written in several ways: a point for the comma of a decimal where the unit behind it shows that
+    it is one ("72,5 km/h"), "%" for "percent", a space in "5-1/4 inches"."""
+    text = _PERCENT.sub("%", _TIMES_TEN.sub(r"\\times ", text))
     return _MIXED_HYPHEN.sub(r"\1 \2", _DECIMAL_COMMA.sub(r"\1.\2", text))
 
 
@@ -94,7 +98,8 @@ def _is_name(text: str, tokens: list[re.Match[str]], at: int) -> bool:
     if len(word) <= 3 and word.isalpha() and _glued(tokens, at) and _kind(tokens, at - 1) in ("number", "symbol", "close"):
         return not read_unit(word) or len(word) > 1 and read_unit(word) == ""
     if len(word) != 1 or not word.isalpha():
-        return word.lstrip("\\") in ("sin", "cos", "tan", "log", "ln") and _kind(tokens, at - 1) == "operator"
+        functions = ("sin", "cos", "tan", "log", "ln", "theta", "alpha", "beta", "gamma", "lambda")
+        return word.lstrip("\\") in functions and _kind(tokens, at - 1) == "operator"
     near = {_kind(tokens, at + 1), _kind(tokens, at - 1)} & {"operator", "relation", "power"}
     called = _kind(tokens, at + 1) == "open" and _glued(tokens, at + 1)
     return bool(near) or called
@@ -111,7 +116,7 @@ def _run(text: str, tokens: list[re.Match[str]], start: int) -> int:
                 break
             holds = holds or kind != "word"
             operand, last = True, at + 1
-        elif kind in ("power", "postfix") and operand and (not apart or kind == "power" or group == "°"):
+        elif kind in ("power", "postfix") and operand and (not apart or kind == "power" or group in "°%"):
             if group == "!" and _kind(tokens, at + 1) not in ("relation", "operator"):
                 break
             last = at + 1
@@ -122,7 +127,7 @@ def _run(text: str, tokens: list[re.Match[str]], start: int) -> int:
             at, operand, holds, last = end - 1, True, True, end
         elif kind == "operator":
             sign = group in ("-", "+", r"\pm")
-            if not (operand or sign) or (sign and operand and apart and _glued(tokens, at + 1) and False):
+            if not (operand or sign):
                 break
             if operand and not apart and group == ":" and not _glued(tokens, at + 1):
                 break  # "The sum: 5"
@@ -168,8 +173,8 @@ def _expression(text: str, start: int, end: int, run: list[re.Match[str]]) -> Ex
         return None  # log2(8), A1
     body = text[start:end]
     currency = _CURRENCY.search(text[max(0, start - 4) : start])
-    if body.startswith("(") and body.endswith(")") and len(run) == 3 and run[1].lastgroup == "number":
-        body, start, end = body[1:-1], start + 1, end - 1  # "(12)"
+    if body.startswith("(") and body.find(")") == len(body) - 1 and "," not in body:
+        body, start, end = body[1:-1], start + 1, end - 1  # "(12)", "(75%)"
     scale = re.compile(r"\s(?:hundred|thousand|million|billion|trillion)\b").match(text, end)
     if scale:
         body, end = text[start : scale.end()], scale.end()
@@ -184,7 +189,7 @@ def _expression(text: str, start: int, end: int, run: list[re.Match[str]]) -> Ex
         elif body.startswith("(") or "," in body:
             one = replace(one, unit="")
     if currency and one.plain:
-        whole = text[start - len(currency.group()) + max(0, 0) : end]
+        whole = text[start - len(currency.group()) : end]
         one = replace(one, text=whole, unit=name or "usd", start=start - len(currency.group()))
     return one
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from rap_plugin.grading.reading.closed_forms import same_value
 from rap_plugin.grading.reading.compound_units import convert
-from rap_plugin.grading.reading.expressions import Expression, decimal_points, find_expressions
+from rap_plugin.grading.reading.expressions import Expression, usual_signs, find_expressions
 from rap_plugin.grading.reading.notation import clean_math
 from rap_plugin.grading.reading.number_tokens import word_tokens
 from rap_plugin.grading.reading.quantities import read_quantity
@@ -67,7 +67,7 @@ def formula_in(text: str) -> str | None:
     """The formula that a sentence gives as its answer, in the notation of `clean_math`; its forms joined by \\approx where
     it says one value twice, a list where it gives several. "" where it offers alternatives or is not clear; None where
     it holds nothing but plain numbers and none of them stands out, or no mathematics."""
-    sentence = _in_signs(decimal_points(clean_math(text[-MAX_CHARS:])))
+    sentence = _in_signs(usual_signs(clean_math(text[-MAX_CHARS:])))
     comes_to = list(_COMES_TO.finditer(sentence))
     for start in [match.end() for match in reversed(comes_to)] + [0]:
         part = sentence[start:]
@@ -139,8 +139,7 @@ def _says_again(text: str, one: Expression, other: Expression) -> bool:
     between = text[one.end : other.start]
     if not re.search(r"\w|[(=]", between) or not _AGAIN.fullmatch(between.rstrip("$€ ") or " "):
         return False
-    same = _same(one, other, about=bool(_ABOUT.search(between)))
-    return same if same is not None else not _OR.search(between) or bool(_ABOUT.search(between))
+    return bool(_same(one, other, about=bool(_ABOUT.search(between))))
 
 
 def _same(one: Expression, other: Expression, *, about: bool) -> bool | None:
@@ -176,6 +175,8 @@ def _sides(text: str) -> list[str]:
     if len(sides) == 1 or (len(sides) == 2 and "approx" not in text and re.fullmatch(r"[A-Za-z](?:\([A-Za-z]\))?", sides[0])):
         return [text]
     sides = [side for side in sides if side]
+    if all((quantity := read_quantity(side)) and quantity.unit for side in sides):
+        return sides  # the forms of a quantity in several units
     about = "approx" in text
     kept = [side for side in sides[:-1] if same_value(side, sides[-1], about=about)]
     return [*kept[-2:], sides[-1]]

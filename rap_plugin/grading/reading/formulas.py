@@ -7,12 +7,19 @@ from collections import Counter
 
 from rap_plugin.grading.reading.answers import Answer, find_answer, first_sentence, strip_marks
 from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
+from rap_plugin.grading.reading.formula_in_sentence import formula_in
 from rap_plugin.grading.reading.normalised import normalize_text
 from rap_plugin.grading.reading.notation import clean_math, squash
-from rap_plugin.grading.reading.quantities import find_quantities, read_quantity, read_unit, same_quantity
+from rap_plugin.grading.reading.quantities import read_quantity, read_unit, same_quantity
 
 MAX_ANSWER_CHARS = 2_000
 """A longer answer is compared as a string only."""
+
+MAX_SENTENCES = 20
+"""How many sentences of a line are looked through for a formula, the last ones."""
+
+MAX_FORMS = 6
+"""In how many forms one answer is compared."""
 
 MAX_NESTING = 40
 """Brackets within brackets; a deeper answer is not read."""
@@ -26,6 +33,8 @@ _FUNCTION_WORDS = (
 _MATH_WORDS = frozenset(_FUNCTION_WORDS.split())
 _REASON = re.compile(r"\s*(?:,\s+|\s\(|\bbecause\b|\bsince\b|\bas\b)")
 _NEXT_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_AGAIN = re.compile(r"\b(?:i\.\s?e\.?|that is|or|which is|in other words|equivalently|namely)\s|[(=≈]|\\approx", re.IGNORECASE)
+_SEVERAL_UNITS = re.compile(r"\d\s?(?:[A-Za-z]{1,11}|['′°])\.?,?\s?(?:and\s)?\d")
 _HEDGE = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
 _NAME = re.compile(
     r"(?:[A-Za-z\\][A-Za-z\\ '°]{0,60}|\\angle ?[A-Za-z0-9]{1,5}|[A-Za-z]\w?_?\{?\w{0,6}\}?)"
@@ -79,10 +88,17 @@ def is_words(gold: str) -> bool:
 
 
 def answer_as_math(answer: Answer) -> str:
-    """The mathematics in an answer: the text itself when it is nothing else, else its last formula, else the
-    last number of its last sentence. "" when a sentence offers one value "or" another."""
+    """The mathematics in an answer: the text itself when it is nothing else, else the formula that its sentence gives.
+    "" where it gives none, or one value "or" another."""
     text = answer.text.strip()
-    if answer.how == "boxed" or read_quantity(text) is not None or not is_sentence(text):
+    if answer.how == "boxed" or read_quantity(text) is not None:
+        return text
+    prose = is_sentence(text)
+    if _AGAIN.search(text) or (prose and _SEVERAL_UNITS.search(text)):
+        forms = formula_in(_last_sentence(text))
+        if forms and r"\approx" in forms:
+            return forms  # "3/4, i.e. 75%"
+    if not prose:
         return text
     if _MATH_SPAN.search(text):
         return _last_formula(text)
@@ -94,7 +110,20 @@ def answer_as_math(answer: Answer) -> str:
     lead = _REASON.split(text, maxsplit=1)[0]
     if answer.how == "phrase" and lead and not is_sentence(lead):
         return lead
-    return _last_number(text)
+    return formula_of_text(text) or ""
+
+
+def formula_of_text(text: str) -> str | None:
+    """`formula_in` of the last sentence that holds mathematics."""
+    for part in reversed(_NEXT_SENTENCE.split(text)[-MAX_SENTENCES:]):
+        found = formula_in(part)
+        if found is not None or re.search(r"\d", part):
+            return found
+    return None
+
+
+def _last_sentence(text: str) -> str:
+    return _NEXT_SENTENCE.split(text)[-1]
 
 
 def _last_formula(text: str) -> str:
@@ -105,16 +134,6 @@ def _last_formula(text: str) -> str:
         return ""
     with_unit = strip_marks(contents[-1] + " " + first_sentence(text[formulas[-1].end() :]))
     return with_unit if read_quantity(with_unit) else contents[-1]
-
-
-def _last_number(text: str) -> str:
-    """The last number of the last sentence; "" where there is none, or numbers are alternatives."""
-    parts = [part for part in _NEXT_SENTENCE.split(text) if part.strip()]
-    sentence = clean_math(parts[-1]) if parts else ""
-    numbers = [number for number, _ in find_quantities(sentence)]
-    if not numbers or (_HEDGE.search(sentence) and len(set(numbers)) > 1):
-        return ""
-    return numbers[-1]
 
 
 @never_raises
@@ -164,7 +183,7 @@ def _without_unit(text: str) -> str:
 def split_approximation(text: str) -> list[str]:
     """["1/3", "0.333"] of "1/3 \\approx 0.333"; [] where the left side is a name, as in "x \\approx 3.14"."""
     parts = [part.strip() for part in re.split(r"\\approx(?![A-Za-z])", clean_math(text))]
-    return parts if len(parts) == 2 and all(parts) and not _NAME.fullmatch(parts[0]) else []
+    return parts if 2 <= len(parts) <= MAX_FORMS and all(parts) and not _NAME.fullmatch(parts[0]) else []
 
 
 def align(gold: str, said: str) -> tuple[str, str] | None:
