@@ -62,7 +62,9 @@ def _said(item: GradeItem, answer: Answer, gold: str) -> str:
     if known is None and (said or formula_of_text(answer.text) == ""):
         return said
     number = read_number(item.response, item.question).value
-    return said if number is None or (known and known.value == number.value) else number.text
+    if number is None or (known and number.value in (known.value, known.value.numerator)):
+        return said  # 7 is a part of "7 out of 20"
+    return number.text
 
 
 def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:

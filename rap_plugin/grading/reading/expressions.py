@@ -31,12 +31,6 @@ _UNIT = re.compile(
     r"\s?(?P<unit>°\s?[CF]\b|(?:(?:square|cubic|sq\.?)\s)?[A-Za-zΩµ]{1,12}(?:\s?\^\s?\{?-?[1-4]\}?)?(?:\s(?:squared|cubed))?"
     r"(?:\s?(?:/|per\s)\s?[A-Za-z]{1,8}(?:\s?\^\s?\{?[1-4]\}?)?)?)(?![A-Za-z])"
 )
-_TIMES_TEN = re.compile(r"(?<=\d)\s?x\s?(?=10\s?\^)")
-_PERCENT = re.compile(r"(?<=[\d}])\s(?:percent|per cent)\b")
-_DECIMAL_COMMA = re.compile(
-    r"(?<![\d,.(\[])(\d{1,4}),(\d{1,2})(?=\s?(?:%|°|€|(?:k?g|[ckm]?m|km/h|m/s|l|ml|h|min|s|cm\^\{?[23]\}?|m\^\{?[23]\}?)(?![A-Za-z,])))"
-)
-_MIXED_HYPHEN = re.compile(r"(?<![\d-])(\d{1,4})-(\d{1,2}/\d{1,2})(?=\s[a-z]{2,})")
 _CURRENCY = re.compile(r"(?:\\?\$|[€£¥])\s?-?$")
 
 
@@ -50,13 +44,6 @@ class Expression:
     plain: bool
     """a number with or without a unit"""
     unit: str = ""
-
-
-def usual_signs(text: str) -> str:
-    """One sign for what is written in several ways: a point for the comma of a decimal where the unit behind it shows that
-    it is one ("72,5 km/h"), "%" for "percent", a space in "5-1/4 inches"."""
-    text = _PERCENT.sub("%", _TIMES_TEN.sub(r"\\times ", text))
-    return _MIXED_HYPHEN.sub(r"\1 \2", _DECIMAL_COMMA.sub(r"\1.\2", text))
 
 
 def find_expressions(text: str) -> list[Expression]:

@@ -10,8 +10,8 @@ from fractions import Fraction
 
 from rap_plugin.grading.reading.closed_forms import same_value
 from rap_plugin.grading.reading.compound_units import convert
-from rap_plugin.grading.reading.expressions import Expression, usual_signs, find_expressions
-from rap_plugin.grading.reading.notation import clean_math
+from rap_plugin.grading.reading.expressions import Expression, find_expressions
+from rap_plugin.grading.reading.notation import clean_math, usual_signs
 from rap_plugin.grading.reading.number_tokens import word_tokens
 from rap_plugin.grading.reading.quantities import read_quantity
 
@@ -174,7 +174,7 @@ def _sides(text: str) -> list[str]:
     sides = [side.strip() for side in _RELATION.split(text)]
     if len(sides) == 1 or (len(sides) == 2 and "approx" not in text and re.fullmatch(r"[A-Za-z](?:\([A-Za-z]\))?", sides[0])):
         return [text]
-    sides = [side for side in sides if side]
+    sides = [side for side in sides if side] or [text]
     if all((quantity := read_quantity(side)) and quantity.unit for side in sides):
         return sides  # the forms of a quantity in several units
     about = "approx" in text

@@ -15,7 +15,7 @@ MIN_DIGITS = 3
 
 _BROKEN_DEGREES = re.compile(r"(?<=\d)\s?(?:Â\s?°|â°|âˆ˜|Ëš|Âº|掳|¡ã|\ufffd|\\textdegree(?![A-Za-z]))")
 _REMARK = re.compile(
-    r"\(\s?(?:(?:rounded|correct|accurate|exact|given|answer)\b|(?:to|nearest|[0-9])\s?(?:the )?(?:nearest|one|two|three|[0-9]|d\.?p\b|dec))[^()]{0,60}\)",
+    r"\(\s?(?:(?:rounded|correct|accurate|exact|given|answer)\b|(?:to|nearest)\s?(?:the )?(?:nearest|one|two|three|[0-9])|[0-9]\s?(?:d\.?p\b|dec))[^()]{0,60}\)",
     re.IGNORECASE,
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{(?:aligned|align\*?|gathered|array|split)\}(?:\{[lcr]+\})?")

@@ -46,6 +46,9 @@ _DOLLARS = re.compile(r"\$\$|(?<!\\)\\[()\[\]]")
 _PAIR = re.compile(r"(?<!\\)\$([^$]{1,2000})(?<!\\)\$")
 
 
+# "2 1/2" is not 21/2.
+_SPACES = re.compile(r"(?<!\d) | (?!\d)")
+
 SHORT = 200
 """Characters of a text that is worth keeping in its one spelling."""
 
@@ -83,8 +86,23 @@ def _clean(text: str) -> str:
 
 
 def squash(text: str) -> str:
-    """`clean_math` without any white space: equal squashes are equal answers."""
-    return clean_math(text).replace(" ", "")
+    """`clean_math` without white space but that between digits: equal squashes are equal answers."""
+    return _SPACES.sub("", clean_math(text))
+
+
+_TIMES_TEN = re.compile(r"(?<=\d)\s?x\s?(?=10\s?\^)")
+_PERCENT = re.compile(r"(?<=[\d}])\s(?:percent|per cent)\b")
+_DECIMAL_COMMA = re.compile(
+    r"(?<![\d,.(\[])(\d{1,4}),(\d{1,2})(?=\s?(?:%|°|€|(?:k?g|[ckm]?m|km/h|m/s|l|ml|h|min|s|cm\^\{?[23]\}?|m\^\{?[23]\}?)(?![A-Za-z,])))"
+)
+_MIXED_HYPHEN = re.compile(r"(?<![\d-])(\d{1,4})-(\d{1,2}/\d{1,2})(?=\s[a-z]{2,})")
+
+
+def usual_signs(text: str) -> str:
+    """One sign for what is written in several ways: a point for the comma of a decimal where the unit behind it shows that
+    it is one ("72,5 km/h"), "%" for "percent", a space in "5-1/4 inches"."""
+    text = _PERCENT.sub("%", _TIMES_TEN.sub(r"\\times ", text))
+    return _MIXED_HYPHEN.sub(r"\1 \2", _DECIMAL_COMMA.sub(r"\1.\2", text))
 
 
 _PYTHON_POWER = re.compile(r"\s?\*\*\s?")

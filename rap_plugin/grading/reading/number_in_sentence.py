@@ -9,7 +9,8 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, pairwise
 
-from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens, word_tokens
+from rap_plugin.grading.reading.number_tokens import NumberToken, number_tokens, with_compounds, word_tokens
+from rap_plugin.grading.reading.precision import asked_unit
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
 
 NEAR = 200
@@ -19,6 +20,7 @@ MAX_NUMBERS = 200
 """A sentence with more of them states none: every number is looked at with its neighbours."""
 
 _EQUALS = re.compile(r"(?:=|≈|\bequals\b|\bis equal to\b|\\approx|\\simeq|≃)\s*")
+_REASON_GIVEN = re.compile(r"\d[^.]{0,12},?\s(?:since|because)\b", re.IGNORECASE)
 MAX_WORD = 300
 """Characters without a space in which no prose is looked for."""
 _LABEL = re.compile(
@@ -151,7 +153,12 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     if max(len(written), len(spelled)) > MAX_NUMBERS:
         return "several numbers"
     words = [token for token in spelled if _counts_something(text, token, answer)]
-    tokens = _candidates(text, sorted([*written, *words], key=lambda token: token.start), asked)
+    tokens = sorted([*written, *words], key=lambda token: token.start)
+    if len(written) > 1:
+        tokens = with_compounds(text, tokens, asked_unit(asked.text))
+        if tokens is None:
+            return "several units"
+    tokens = _candidates(text, tokens, asked)
     if _is_range(text):
         return "alternatives"
     if asked.counts and _NO_ONE.search(text) and not written:
@@ -279,7 +286,7 @@ def _counted_up_to(text: str, tokens: list[NumberToken]) -> NumberToken | None:
 
 
 def _choose(text: str, tokens: list[NumberToken], asked: AskedNumber, *, answer: bool) -> NumberToken | str:
-    equals = list(_EQUALS.finditer(text))
+    equals = [match for match in _EQUALS.finditer(text) if not _REASON_GIVEN.search(text[: match.start()])]
     if equals:
         after = [t for t in tokens if t.start >= equals[-1].end() and t.start - equals[-1].end() <= 12]
         if after:

@@ -8,18 +8,25 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rap_plugin.grading.reading.chinese_numbers import chinese_numbers
+from rap_plugin.grading.reading.compound_units import find_compounds
+from rap_plugin.grading.reading.notation import usual_signs
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
 
 _WIDE = str.maketrans(
     {chr(0xFF10 + d): str(d) for d in range(10)} | {"％": "%", "．": ".", "，": ",", "－": "-", "−": "-", "＝": "="}
 )
+_VULGAR = "½⅓⅔¼¾"
+# A comma or a space inside a number needs a unit that shows it: "72,5 km/h", "384 400 km".
+_MEASURED = r"(?=\s?(?:%|°|€|(?:k?g|[ckm]?m|km/h|m/s|l|ml|h|min|s|[ckm]?m[²³])(?![A-Za-z,])))"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,40})?|\d{1,60}(?:\.\d{1,40})?|\.\d{1,40})"
 _NUMBER = re.compile(
     # Neither the 16 of "√16" nor the 30 of "12:30".
-    rf"(?<![A-Za-z0-9.^\\_√])(?<!√\s)(?<!sqrt\{{)(?<!\d:)(?<![A-Za-z0-9)\]]-)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
+    rf"(?<![A-Za-z0-9.^\\_√])(?<!√\s)(?<!sqrt\{{)(?<!\d:)(?<![A-Za-z0-9)\]]-)(?<![±½])(?<!±\s)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
     rf"(?:\d{{0,20}}\s?\\[dtc]?frac\s?\{{\s?-?{_DIGITS}\s?\}}\s?\{{\s?{_DIGITS}\s?\}}"
-    rf"|{_DIGITS}(?:\s?(?:\\times|×|\*|x)\s?10\s?\^\s?\{{?-?\d{{1,3}}\}}?|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
-    # 10² and 288π are other numbers than 10 and 288.
+    rf"|\d{{0,9}}\s?[{_VULGAR}]|\d{{1,4}},\d{{1,2}}{_MEASURED}|[1-9]\d{{0,2}}(?: \d{{3}}){{1,4}}{_MEASURED}"
+    rf"|{_DIGITS}(?:\s?(?:\\times|×|\*|x)\s?10\s?(?:\^\s?\{{?-?\d{{1,3}}\}}?|[⁻⁺⁰¹²³⁴-⁹]{{1,4}})|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
+    # 10², 288π, 3x, 8 + 4π and 2 ± 1 are other numbers than 10, 288, 3, 8 and 2.
+    rf"(?![{_VULGAR}]|(?:[a-zA-Z]{{0,2}}[xyz]|[ije])(?![A-Za-z])|\s?[-+]\s?\d{{0,9}}\s?(?:π|√|\\pi|\\sqrt|pi\b|[xyz]\b)|\s?(?:±|\\pm))"
     r"(?!\d|\s?[²³⁰¹⁴-⁹π√]|\s?\\sqrt|\s?\^(?!\s?\{?\s?(?:\\circ|°|o\b))|\s?\*\*\s?\d|\s?\\?pi\b|:\d)"
 )
 _UNIT = re.compile(
@@ -123,6 +130,19 @@ def number_tokens(text: str) -> Iterator[NumberToken]:
             yield _signed(plain, token)
 
 
+def with_compounds(text: str, tokens: list[NumberToken], unit: str) -> list[NumberToken] | None:
+    """The numbers with "2 hours and 30 minutes" as one, in the unit that was asked for; None where none was."""
+    for start, end, forms in find_compounds(text.translate(_WIDE)):
+        read = [quantity for form in forms.split(r" \approx ") if (quantity := read_quantity(form)) is not None]
+        whole = next((quantity for quantity in read if quantity.unit == unit or len(read) == 1), None)
+        if whole is None:
+            return None
+        outside = [token for token in tokens if token.end <= start or token.start >= end]
+        one = NumberToken(replace(whole, text=text[start:end]), start, end)
+        tokens = sorted([*outside, one], key=lambda token: token.start)
+    return tokens
+
+
 def _signed(text: str, token: NumberToken) -> NumberToken:
     """The number below zero where words say so: "minus 5", "negative five", "5 degrees below zero"."""
     before = _MINUS.search(text[max(0, token.start - 24) : token.start])
@@ -135,7 +155,7 @@ def _signed(text: str, token: NumberToken) -> NumberToken:
 
 
 def _token(text: str, start: int, end: int) -> NumberToken | None:
-    quantity = read_quantity(text.replace("²", "^2").replace("³", "^3"))
+    quantity = read_quantity(usual_signs(text))
     return NumberToken(quantity, start, end) if quantity is not None else None
 
 
