@@ -54,7 +54,7 @@ def check_routed_gold(gold: str, question: str = "") -> str | None:
 
 @grader(
     "auto",
-    version=4,
+    version=5,
     moved_by=("alternatives", "format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_routed_gold,

@@ -38,7 +38,7 @@ def compare_text(item: GradeItem, *, alternatives: bool) -> Opinion:
     return Opinion("wrong", answer.text, "another text")
 
 
-@grader("text", version=4, moved_by=("format_weight", "alternatives"))
+@grader("text", version=5, moved_by=("format_weight", "alternatives"))
 def text(item: GradeItem, options: GradingOptions) -> Opinion:
     """Normalised string match, for golds that are words."""
     return compare_text(item, alternatives=options.alternatives)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from fractions import Fraction
 
 from rap_plugin.grading.reading.notation import clean_math
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
+
+MAX_PARTS = 3
 
 # How many of the smallest unit of its kind one unit is.
 _KINDS: tuple[dict[str, Fraction], ...] = (
@@ -17,10 +20,11 @@ _KINDS: tuple[dict[str, Fraction], ...] = (
     {"oz": Fraction(1), "lb": Fraction(16)},
     {"ml": Fraction(1), "l": Fraction(1000)},
     {"cent": Fraction(1), "usd": Fraction(100)},
+    {"cent": Fraction(1), "eur": Fraction(100)},
     {"month": Fraction(1), "yr": Fraction(12)},
     {"arcsec": Fraction(1), "arcmin": Fraction(60), "deg": Fraction(3600)},
 )
-_NAMES = {"usd": "dollars", "deg": "°"}
+_NAMES = {"usd": "dollars", "eur": "euros", "deg": "°"}
 _PRIMES = re.compile(
     r"(?P<feet>\d{1,3})\s?(?:'|′)\s?(?P<inches>\d{1,2}(?:\.\d{1,4})?)\s?(?:\"|″|'')"
     r"|(?P<degrees>-?\d{1,3})\s?°\s?(?P<minutes>\d{1,2})\s?(?:'|′|\^\s?\{?\s?\\prime\s?\}?)"
@@ -53,7 +57,11 @@ def find_compounds(text: str) -> list[tuple[int, int, str]]:
     at = 0
     while at < len(parts):
         run = [parts[at]]
-        while at + len(run) < len(parts) and _JOINT.fullmatch(text, run[-1].end(), parts[at + len(run)].start()):
+        while (
+            at + len(run) < len(parts)
+            and len(run) < MAX_PARTS
+            and _JOINT.fullmatch(text, run[-1].end(), parts[at + len(run)].start())
+        ):
             run.append(parts[at + len(run)])
         while len(run) > 1 and not _falls([part.group() for part in run]):
             run.pop()
@@ -85,8 +93,6 @@ def _read(texts: list[str]) -> list[Quantity]:
     if read and read[0].unit == "deg":
         names = {"min": "arcmin", "s": "arcsec"}
         read = [Quantity(one.value, one.exact, unit=names.get(one.unit, one.unit)) for one in read]
-    if len(read) > 1 and read[0].unit == "eur" and read[1].unit == "cent":
-        read[0] = Quantity(read[0].value, True, unit="usd")
     return read
 
 
@@ -95,7 +101,7 @@ def _falls(texts: list[str]) -> bool:
     read = _read(texts)
     if len(read) != len(texts) or any(one.value.denominator != 1 for one in read[:-1]):
         return False
-    for above, below in zip(read, read[1:], strict=False):
+    for above, below in itertools.pairwise(read):
         whole = convert(Quantity(Fraction(1), True, unit=above.unit), below.unit)
         if whole is None or whole <= 1 or abs(below.value) >= whole:
             return False
@@ -111,7 +117,7 @@ def _forms(parts: list[Quantity]) -> str:
         values = [convert(part, unit) for part in parts]
         if None in values:
             return ""
-        total = sign * sum(abs(value) for value in values if value is not None)
+        total = sign * sum((abs(value) for value in values if value is not None), Fraction(0))
         number = f"{float(total):.12g}" if not _thirds(total) else rf"\frac{{{total.numerator}}}{{{total.denominator}}}"
         totals.append(number if unit.startswith("arc") else f"{number} {_NAMES.get(unit, unit)}")
     if parts[-1].unit.startswith("arc"):

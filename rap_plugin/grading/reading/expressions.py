@@ -76,14 +76,19 @@ def _kind(tokens: list[re.Match[str]], at: int) -> str:
 
 def _glued(tokens: list[re.Match[str]], at: int) -> bool:
     """Whether a token follows the one before it without a space."""
-    return at > 0 and tokens[at - 1].end() == tokens[at].start()
+    return 0 < at < len(tokens) and tokens[at - 1].end() == tokens[at].start()
 
 
 def _is_name(text: str, tokens: list[re.Match[str]], at: int) -> bool:
     """Whether a word is a variable (or a product of them) and no word of the language: "x" in "x = 5", "xy" in "6xy"."""
     word = tokens[at].group()
-    if len(word) <= 3 and word.isalpha() and _glued(tokens, at) and _kind(tokens, at - 1) in ("number", "symbol", "close"):
-        return not read_unit(word) or len(word) > 1 and read_unit(word) == ""
+    if (
+        len(word) <= 3
+        and word.isalpha()
+        and _glued(tokens, at)
+        and _kind(tokens, at - 1) in ("number", "symbol", "close")
+    ):
+        return not read_unit(word) or (len(word) > 1 and read_unit(word) == "")
     if len(word) != 1 or not word.isalpha():
         functions = ("sin", "cos", "tan", "log", "ln", "theta", "alpha", "beta", "gamma", "lambda")
         return word.lstrip("\\") in functions and _kind(tokens, at - 1) == "operator"

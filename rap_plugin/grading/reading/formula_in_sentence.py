@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from fractions import Fraction
 
@@ -17,9 +18,13 @@ from rap_plugin.grading.reading.quantities import read_quantity
 
 MAX_CHARS = 1_000
 """A longer sentence is read by its last 1,000 characters."""
+NEAR = 200
+"""Characters before an expression that say what it is."""
+MAX_EXPRESSIONS = 30
+"""A sentence with more of them gives none."""
 
 _AGAIN = re.compile(
-    r"[\s,;:(\[=-]*(?:\b(?:i\.\s?e\.?|that is(?: to say)?|that's|or|which|is|in other words|equivalently|equivalent to|namely|also written as|written as|expressed as|as an? (?:decimal|fraction|percent(?:age)?)"
+    r"[\s,;:(\[=-]*(?:\b(?:i\.\s?e\.?|that is(?: to say)?|that's|or|which|is|in other words|equivalently|equivalent to|namely|also written as|written as|expressed as|(?:as an?|in) (?:decimal|fraction|percent(?:age)?)(?: form| notation)?|meaning"
     r"|the same as|(?:can be )?(?:simplif|reduc)\w+(?: to)?|(?:is )?equal(?:s| to)?|comes to|rounds to|rounded to|about|approximately|approx\.?|roughly|around|nearly|just|exactly|=|\\approx)[\s,:(]*)*[\s,;:(=]*"
 )
 _ABOUT = re.compile(r"about|approx|roughly|around|nearly|round", re.IGNORECASE)
@@ -30,7 +35,9 @@ _REASON = re.compile(
     r"(?!\s(?:or equal))[^;]*",
     re.IGNORECASE,
 )
-_PREMISE = re.compile(r"^\W*(?:because|since|if|when|given that|as|for|with|from|using)\b(?:[^,]|,(?=\d)){3,200},\s", re.IGNORECASE)
+_PREMISE = re.compile(
+    r"^\W*(?:because|since|if|when|given that|as|for|with|from|using)\b(?:[^,]|,(?=\d)){3,200},\s", re.IGNORECASE
+)
 _COMES_TO = re.compile(
     r"(?:,|;|\band\b|\.\.\.?)\s*\b(?:so|hence|thus|therefore|which (?:gives|makes|leaves|means)|giving|making|resulting in|i mean|no,? wait|wait,? no|actually)\b",
     re.IGNORECASE,
@@ -46,21 +53,31 @@ _GIVEN = re.compile(
     r"\b(?:of|for|when|where|than|step|figure|fig\.|angle|triangle|problem|question|part|case|option|section|chapter|term|side|line|year|in|by|per)\s*(?:[a-zA-Z]\s?=\s?)?$",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"\b(?:step|figure|fig\.|angle|problem|question|part|case|option|section|chapter|equation)\s*$", re.IGNORECASE)
+_LABEL = re.compile(
+    r"\b(?:step|figure|fig\.|angle|problem|question|part|case|option|section|chapter|equation)\s*$", re.IGNORECASE
+)
 _PLURAL = re.compile(r"\b(?:solutions|roots|zeros|values|intercepts|are|answers)\b", re.IGNORECASE)
 _RELATION = re.compile(r"=|\\approx(?![A-Za-z])")
+_OF_VARIABLES = re.compile(r"[a-z]\s?[-+^*/]|[-+*/\d]\s?[a-z]")
 _INEQUALITY = re.compile(r"[<>]|\\(?:leq?|geq?|ne|in)(?![A-Za-z])")
 _UNKNOWN = r"(?<![\w\\])(?P<name>[a-zA-Z])\s(?:must be|is|are|has to be|can be)\s(?:strictly\s)?"
 _IN_WORDS = (
-    (re.compile(_UNKNOWN + r"(?:greater|larger|more) than or equal to\s|" + _UNKNOWN.replace("name", "again") + r"at least\s"), r"\ge "),
-    (re.compile(_UNKNOWN + r"(?:less|smaller) than or equal to\s|" + _UNKNOWN.replace("name", "again") + r"at most\s"), r"\le "),
+    (re.compile(_UNKNOWN + r"(?:(?:greater|larger|more) than or equal to|at least)\s"), r"\\ge "),
+    (re.compile(_UNKNOWN + r"(?:(?:less|smaller) than or equal to|at most)\s"), r"\\le "),
     (re.compile(_UNKNOWN + r"(?:greater|larger|more|bigger) than\s"), "> "),
     (re.compile(_UNKNOWN + r"(?:less|smaller) than\s"), "< "),
 )
-_SHARE = re.compile(r"(?<![\d.,/])(?P<part>\d{1,6}|one|two|three)\s(?P<of>out of|in)\s(?:every\s)?(?P<whole>\d{1,6}|two|three|four|five|six|seven|eight|nine|ten)\b")
+_SHARE = re.compile(
+    r"(?<![\d.,/])(?P<part>\d{1,6}|one|two|three)\s(?P<of>out of|in)\s(?:every\s)?(?P<whole>\d{1,6}|two|three|four|five|six|seven|eight|nine|ten)\b"
+)
 _CHANCE = re.compile(r"\b(?:probability|chances?|odds|likelihood|fraction|proportion)\b", re.IGNORECASE)
-_COUNT_WORDS = dict(zip("one two three four five six seven eight nine ten".split(), range(1, 11), strict=True))
-_NOTHING = re.compile(r"\b(?:cannot|can't|unable|not sure|unsure|maybe|perhaps|impossible|not possible|undetermined)\b|\?\s*$", re.IGNORECASE)
+_COUNT_WORDS = dict(
+    zip(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], range(1, 11), strict=True)
+)
+_NOTHING = re.compile(
+    r"\b(?:cannot|can't|unable|not sure|unsure|maybe|perhaps|impossible|not possible|undetermined)\b|\?\s*$",
+    re.IGNORECASE,
+)
 
 
 def formula_in(text: str) -> str | None:
@@ -72,7 +89,7 @@ def formula_in(text: str) -> str | None:
     for start in [match.end() for match in reversed(comes_to)] + [0]:
         part = sentence[start:]
         found = find_expressions(part)
-        if found:
+        if found and len(found) <= MAX_EXPRESSIONS:
             return "" if _NOTHING.search(part) else _answer(part, found)
     shares = list(word_tokens(sentence))
     if len(shares) == 1 and shares[0].quantity.value.denominator > 1:
@@ -84,7 +101,7 @@ def formula_in(text: str) -> str | None:
 def _in_signs(sentence: str) -> str:
     """With signs for "x is at least 4", and "7 out of 20" as a fraction where a chance is meant."""
     for pattern, sign in _IN_WORDS:
-        sentence = pattern.sub(lambda m, sign=sign: f"{m.groupdict().get('name') or m.groupdict().get('again')} {sign}", sentence)
+        sentence = pattern.sub(rf"\g<name> {sign}", sentence)
     if not _CHANCE.search(sentence):
         return sentence
     return _SHARE.sub(lambda m: f"{_count(m['part'])}/{_count(m['whole'])}", sentence)
@@ -98,30 +115,26 @@ def _answer(text: str, found: list[Expression]) -> str | None:
     premise = _PREMISE.match(text)
     reasons = [match.span() for match in _REASON.finditer(text)] + ([premise.span()] if premise else [])
     kept = [one for one in found if not any(start <= one.start < end for start, end in reasons)] or found
-    kept = [one for one in kept if not _LABEL.search(text[: one.start])] or kept
+    kept = [one for one in kept if not _LABEL.search(_before(text, one))] or kept
     groups = _groups(text, kept)
-    if len(groups) > 1 and all(len(group) == 1 and group[0].plain for group in groups) and not _is_list(text, groups):
-        span = _interval(text, [group[0] for group in groups])
-        if span is not None:
-            return span
-        if any(_alternative(text, one[0], other[0]) for one, other in zip(groups, groups[1:], strict=False)):
-            return ""
-        stated = [group for group in groups if _STATES.search(text[: group[0].start])]
-        return _forms(text, stated[0]) if len(stated) == 1 and not _GIVEN.search(text[: stated[0][0].start]) else None
     if len(groups) == 1:
-        return _forms(text, groups[0])
-    span = _interval(text, [group[0] for group in groups])
-    if span is not None:
-        return span
-    listed = _listed(text, groups)
-    if listed is not None:
-        return listed
-    if any(_alternative(text, one[-1], other[0]) for one, other in zip(groups, groups[1:], strict=False)):
+        return _forms(groups[0])
+    several = _interval(text, [group[0] for group in groups])
+    several = _listed(text, groups) if several is None else several
+    if several is not None:
+        return several
+    if any(_alternative(text, one[-1], other[0]) for one, other in itertools.pairwise(groups)):
         return ""
-    stated = [group for group in groups if _STATES.search(text[: group[0].start])] or [
-        group for group in groups if not _GIVEN.search(text[: group[0].start])
-    ]
-    return _forms(text, stated[-1]) if len(stated) == 1 else ""
+    stated = [group for group in groups if _STATES.search(_before(text, group[0]))]
+    given = [group for group in groups if _GIVEN.search(_before(text, group[0]))]
+    if all(len(group) == 1 and group[0].plain for group in groups):
+        return _forms(stated[0]) if len(stated) == 1 and stated[0] not in given else None
+    stated = stated or [group for group in groups if group not in given]
+    return _forms(stated[0]) if len(stated) == 1 else ""
+
+
+def _before(text: str, one: Expression) -> str:
+    return text[max(0, one.start - NEAR) : one.start]
 
 
 def _groups(text: str, found: list[Expression]) -> list[list[Expression]]:
@@ -149,7 +162,10 @@ def _same(one: Expression, other: Expression, *, about: bool) -> bool | None:
         return inside is not None and abs(inside - b.value) <= abs(b.value) * Fraction(1, 100)
     if a is not None and b is not None and a.value == b.value and not (a.percent or b.percent):
         return True
-    bare = [_value(one.text) if quantity is None or not quantity.unit else str(float(quantity.value)) for one, quantity in ((one, a), (other, b))]
+    bare = [
+        _value(one.text) if quantity is None or not quantity.unit else str(float(quantity.value))
+        for one, quantity in ((one, a), (other, b))
+    ]
     return same_value(bare[0], bare[1], about=about)
 
 
@@ -158,7 +174,7 @@ def _value(text: str) -> str:
     return _RELATION.split(text)[-1].strip()
 
 
-def _forms(text: str, group: list[Expression]) -> str:
+def _forms(group: list[Expression]) -> str:
     forms: list[str] = []
     for one in group:
         forms += _sides(one.text)
@@ -172,9 +188,13 @@ def _sides(text: str) -> list[str]:
     if _INEQUALITY.search(text):
         return [text]
     sides = [side.strip() for side in _RELATION.split(text)]
-    if len(sides) == 1 or (len(sides) == 2 and "approx" not in text and re.fullmatch(r"[A-Za-z](?:\([A-Za-z]\))?", sides[0])):
+    if len(sides) == 1 or (
+        len(sides) == 2 and "approx" not in text and re.fullmatch(r"[A-Za-z](?:\([A-Za-z]\))?", sides[0])
+    ):
         return [text]
     sides = [side for side in sides if side] or [text]
+    if _OF_VARIABLES.search(re.sub(r"\\[a-z]+", "", sides[0])):
+        return [text]  # x^2 + y^2 = 25
     if all((quantity := read_quantity(side)) and quantity.unit for side in sides):
         return sides  # the forms of a quantity in several units
     about = "approx" in text
@@ -189,38 +209,37 @@ def _alternative(text: str, one: Expression, other: Expression) -> bool:
 
 def _interval(text: str, found: list[Expression]) -> str | None:
     """ "between 3 and 5" as an interval, "from 10 to 50" as nothing."""
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in itertools.pairwise(found):
         before = _BETWEEN.search(text[: one.start])
         if before and _UP_TO.fullmatch(text, one.end, other.start):
-            return f"({one.text}, {other.text})" if "between" in before.group().lower() and one.plain and not other.unit else ""
+            return (
+                f"({one.text}, {other.text})"
+                if "between" in before.group().lower() and one.plain and not other.unit
+                else ""
+            )
         if one.unit and one.unit == other.unit and re.fullmatch(r"\s*(?:by|x|\\times)\s*", text[one.end : other.start]):
             return ""  # 4 cm by 6 cm
     return None
 
 
-def _is_list(text: str, groups: list[list[Expression]]) -> bool:
-    return _listed(text, groups) is not None
-
-
 def _listed(text: str, groups: list[list[Expression]]) -> str | None:
     """ "2 and 5" as a list, where one follows the other and nothing else stands between or before them."""
-    run = [groups[0][0]]
-    best = [run]
-    for before, group in zip(groups, groups[1:], strict=False):
-        if len(before) == len(group) == 1 and _LISTED.fullmatch(text, before[0].end, group[0].start):
-            run.append(group[0])
+    runs = [[groups[0][0]]]
+    for last, group in itertools.pairwise(groups):
+        if len(last) == len(group) == 1 and _LISTED.fullmatch(text, last[0].end, group[0].start):
+            runs[-1].append(group[0])
         else:
-            run = [group[0]]
-            best.append(run)
-    lists = [one for one in best if len(one) > 1]
+            runs.append([group[0]])
+    lists = [run for run in runs if len(run) > 1]
     if len(lists) != 1 or len({one.unit for one in lists[0]}) > 1:
         return None
     listed = lists[0]
-    before = text[: listed[0].start]
-    joined = text[listed[0].end : listed[-1].start]
     named = all("=" in one.text for one in listed)
-    if _OR.search(joined) and not (named or _PLURAL.search(before)):
-        return None
-    if not named and not _STATES.search(before) and not _PLURAL.search(before):
+    before = _before(text, listed[0])
+    if (
+        not named
+        and not _PLURAL.search(before)
+        and (_OR.search(text, listed[0].end, listed[-1].start) or not _STATES.search(before))
+    ):
         return None
     return ", ".join(one.text for one in listed)

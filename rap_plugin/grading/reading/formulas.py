@@ -33,7 +33,9 @@ _FUNCTION_WORDS = (
 _MATH_WORDS = frozenset(_FUNCTION_WORDS.split())
 _REASON = re.compile(r"\s*(?:,\s+|\s\(|\bbecause\b|\bsince\b|\bas\b)")
 _NEXT_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-_AGAIN = re.compile(r"\b(?:i\.\s?e\.?|that is|or|which is|in other words|equivalently|namely)\s|\(|≈|\\approx", re.IGNORECASE)
+_AGAIN = re.compile(
+    r"\b(?:i\.\s?e\.?|that is|or|which is|in other words|equivalently|namely)\s|\(|≈|\\approx", re.IGNORECASE
+)
 _SEVERAL_UNITS = re.compile(r"\d\s?(?:[A-Za-z]{1,11}|['′°])\.?,?\s?(?:and\s)?\d")
 _HEDGE = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
 _NAME = re.compile(

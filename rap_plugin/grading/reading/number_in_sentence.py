@@ -155,9 +155,10 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     words = [token for token in spelled if _counts_something(text, token, answer)]
     tokens = sorted([*written, *words], key=lambda token: token.start)
     if len(written) > 1:
-        tokens = with_compounds(text, tokens, asked_unit(asked.text))
-        if tokens is None:
+        joined = with_compounds(text, tokens, asked_unit(asked.text))
+        if joined is None:
             return "several units"
+        tokens = joined
     tokens = _candidates(text, tokens, asked)
     if _is_range(text):
         return "alternatives"
