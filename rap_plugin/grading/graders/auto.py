@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from collections.abc import Mapping
 from typing import Literal
 
@@ -44,6 +45,13 @@ def route(gold: str, question: str, options: Mapping[str, str]) -> Route:
     return "math"
 
 
+@lru_cache(maxsize=1024)
+def _routed(gold: str, question: str) -> tuple[dict[str, str], Route]:
+    # All responses to one problem go the same way.
+    listed = parse_options(question)
+    return listed, route(gold, question, listed)
+
+
 def check_routed_gold(gold: str, question: str = "") -> str | None:
     """The check of the grader that this gold answer goes to."""
     empty = gold_is_empty(gold)
@@ -62,8 +70,7 @@ def check_routed_gold(gold: str, question: str = "") -> str | None:
 )
 def auto(item: GradeItem, options: GradingOptions) -> Opinion | Ask:
     """The grader that the gold answer asks for: `choice`, `text` or `math`."""
-    listed = parse_options(item.question)
-    where = route(item.gold, item.question, listed)
+    listed, where = _routed(item.gold, item.question)
     if where == "math":
         return compare_math(item, options.rtol)
     if where == "text":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from rap_plugin.grading.base import GradeItem, GradingOptions
@@ -45,6 +46,11 @@ def library_versions() -> dict[str, str]:
 
 def check_math_gold(gold: str, question: str = "") -> str | None:
     """None when a gold answer can be compared as mathematics, else why not."""
+    return _check_gold(gold)
+
+
+@lru_cache(maxsize=2048)
+def _check_gold(gold: str) -> str | None:
     if len(gold) > MAX_ANSWER_CHARS:
         return f"the gold answer is {len(gold)} characters long, more than {MAX_ANSWER_CHARS}"
     if nesting(gold) > MAX_NESTING:

@@ -102,6 +102,8 @@ def _unwrap_boxed(content: str) -> str:
 
 
 def _find_boxed(text: str) -> Answer | None:
+    if "box" not in text and "oxed" not in text:
+        return None
     span = _boxed_spans(text)
     if span is not None:
         return Answer(_unwrap_boxed(text[span[0] : span[1]]), "boxed", *span)
@@ -119,6 +121,8 @@ def extract_boxed(response: str) -> str | None:
 
 
 def _find_tag(text: str) -> Answer | None:
+    if "<" not in text:
+        return None
     opened: int | None = None
     closed: tuple[int, int] | None = None
     for match in _TAG.finditer(text):
@@ -193,6 +197,8 @@ def _marked_in(response: str, start: int, end: int) -> Answer | None:
 
 def find_marked(response: str) -> Answer | None:
     """The answer in a box or a tag: after the thought, else inside it when nothing follows the thought."""
+    if "<" not in response and "box" not in response and "oxed" not in response:
+        return None
     offset = max(0, len(response) - TAIL_CHARS)
     begin = thought_end(response[offset:])
     body = body_span(response, response)

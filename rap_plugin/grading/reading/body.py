@@ -29,6 +29,12 @@ _COURTESY = re.compile(
     r"|希望.{0,12}(?:帮助|幫助)|如果.{0,20}(?:问题|疑问|問題).{0,20}|(?:谢谢|不客气|祝你)",
     re.IGNORECASE,
 )
+# A word of every courtesy: most texts hold none, and their sentences need not be found.
+_COURTEOUS = re.compile(
+    r"hope|let me know|feel free|anything else|\b(?:glad|happy|here) to|\b(?:do|would|did|can|could|shall|should|may) (?:you|i|we)\b|thank|luck|welcome"
+    r"|cheers|regards|have a|question|\b(?:does|did) th|please|希望|如果|谢谢|不客气|祝你",
+    re.IGNORECASE,
+)
 _CUT_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{[^}]{0,2000}$")
 _OPENING = re.compile(
     r"^\W*(?:sure|certainly|of course|okay|ok|great question|understood|i understand|i see(?= the image| it\b|[,.!:])(?: the image| it)?|absolutely|"
@@ -39,12 +45,14 @@ _OPENING = re.compile(
 
 def cut_box(response: str, start: int, end: int) -> bool:
     """Whether a text ends inside a box: an answer that was cut off."""
-    return bool(_CUT_BOX.search(response, max(start, end - 2_100), end))
+    return "box" in response and bool(_CUT_BOX.search(response, max(start, end - 2_100), end))
 
 
 def thought_end(response: str) -> int | None:
     """Where the text after the thought begins: after the last `</think>` or its like; 0 without a thought; None when a thought was
     opened and never closed."""
+    if "<" not in response and "◁" not in response:
+        return 0
     last = None
     for last in _THINK_END.finditer(response):  # noqa: B007  (only the last one counts)
         pass
@@ -59,7 +67,8 @@ def without_courtesies(plain: str, start: int, end: int) -> tuple[int, int]:
     if tail_start > start:
         line = plain.find("\n", tail_start, end)
         tail_start = line if line >= 0 else tail_start
-    for sentence in reversed(list(sentences(plain[tail_start:end], tail_start))):
+    courteous = _COURTEOUS.search(plain, tail_start, end)
+    for sentence in reversed(list(sentences(plain[tail_start:end], tail_start)) if courteous else []):
         if not _COURTESY.search(sentence.text):
             break
         if sentence.start > start:
@@ -80,11 +89,11 @@ def body_span(response: str, plain: str) -> tuple[int, int] | None:
     if begin is None:
         return None
     start, end = offset + begin, len(response)
-    for turn_end in _TURN_END.finditer(response, start):
+    for turn_end in _TURN_END.finditer(response, start) if "<" in response else ():
         if response[start : turn_end.start()].strip():
             end = turn_end.start()
             break
-    for follow_up in _FOLLOW_UP.finditer(plain, start, end):
+    for follow_up in _FOLLOW_UP.finditer(plain, start, end) if "\n" in plain else ():
         if plain[start : follow_up.start()].strip():
             end = follow_up.start()
             break

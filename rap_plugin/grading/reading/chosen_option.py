@@ -46,6 +46,8 @@ _SAYING = frozenset(_SAYING_WORDS.split())
 _THING_WORDS = "point angle line side vertex vitamin plan grade class group type hepatitis section segment arc circle triangle plane figure part"
 _THINGS = frozenset(_THING_WORDS.split()) - {"figure"}
 _THING_BEFORE = re.compile(rf"\b(?:{'|'.join(sorted(_THINGS))})s?\s*$", re.IGNORECASE)
+_CAPITALS = re.compile(r"\b[A-Z]{2,}\b")
+_CAPITALS_END = re.compile(r"\b[A-Z]{2,}\W*$")
 MAX_LETTER = 12
 """Characters of a response that is looked at as a letter before anything else, since most short ones are."""
 MAX_SHORT = 160
@@ -127,8 +129,7 @@ def _are_labels(options: Mapping[str, str]) -> bool:
 
 def _is_segment(text: str, options: Mapping[str, str]) -> bool:
     """Whether a text of several letters is a name, since options are named in capitals ("AB", "AC")."""
-    named = any(re.search(r"\b[A-Z]{2,}\b", option) for option in options.values())
-    return named and bool(re.search(r"\b[A-Z]{2,}\W*$", text))
+    return bool(_CAPITALS_END.search(text)) and any(_CAPITALS.search(option) for option in options.values())
 
 
 def _read_body(

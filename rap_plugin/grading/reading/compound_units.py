@@ -29,6 +29,7 @@ _PRIMES = re.compile(
     r"(?P<feet>\d{1,3})\s?(?:'|′)\s?(?P<inches>\d{1,2}(?:\.\d{1,4})?)\s?(?:\"|″|'')"
     r"|(?P<degrees>-?\d{1,3})\s?°\s?(?P<minutes>\d{1,2})\s?(?:'|′|\^\s?\{?\s?\\prime\s?\}?)"
 )
+_TWO_NUMBERS = re.compile(r"\d\D+\d")
 _JOINT = re.compile(r"\s{0,3}(?:,\s?)?(?:and\s|&\s)?\s{0,3}")
 _PART = re.compile(
     r"\d{1,9}(?:\.\d{1,9})?\s?-?\s?(?:°|(?:degrees|hours?|hrs?|h|minutes?|mins?|seconds?|secs?|s|days?|weeks?|months?|years?|yrs?|feet|foot|ft|inches|inch|in|yards?|yd|miles?|mi"
@@ -73,7 +74,7 @@ def find_compounds(text: str) -> list[tuple[int, int, str]]:
 
 def compound_forms(text: str) -> str:
     """The forms of a text that is a quantity in several units, joined by \\approx: "150 min \\approx 2.5 h"; else ""."""
-    if len(text) > 80 or sum(char.isdigit() for char in text) < 2:
+    if len(text) > 80 or not _TWO_NUMBERS.search(text):
         return ""
     bare = clean_math(text)
     whole = [forms for start, end, forms in find_compounds(bare) if start == 0 and end >= len(bare.rstrip(" ."))]

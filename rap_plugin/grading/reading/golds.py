@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 
 from rap_plugin.grading.reading.formulas import split_name
 from rap_plugin.grading.reading.notation import clean_math
@@ -34,6 +35,7 @@ _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,30})?(?:\.\d{1,30})?")
 _DECIMALS = re.compile(r"[-\d,]*\.(\d{1,30})")
 
 
+@lru_cache(maxsize=2048)
 def plain_value(text: str) -> str:
     """A gold or an answer without what stands around its value: "Volume $=904.78 \\mathrm{~units}^{3}$" is "904.78",
     "$212^{\\circ} \\mathrm{T}$" is "212°", lines "x=5", "y=3" are "x=5, y=3". Known units stay, and one-letter names."""

@@ -90,6 +90,8 @@ _ANSWER = (
         re.IGNORECASE,
     ),
 )
+_ANSWER_IN_ASCII = tuple(pattern for pattern in _ANSWER if "答案" not in pattern.pattern)
+"""Without the one that only a text in Chinese can match."""
 _CHOSEN = (
     # ".. is C) lizard", ".. would be (B) the second one"
     re.compile(
@@ -258,7 +260,7 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
         for match in pattern.finditer(text):
             add(match, "excluded")
     if not hypothetical:
-        for number, pattern in enumerate(_ANSWER):
+        for number, pattern in enumerate(_ANSWER_IN_ASCII if text.isascii() else _ANSWER):
             for match in pattern.finditer(text):
                 if number == 3 and len(set(re.findall("[A-J]", match["group"]))) > 2:
                     continue  # "Please choose: A, B, C, D"

@@ -11,6 +11,7 @@ from rap_plugin.grading.reading.plain import Sentence
 
 LABELLED_LINE = re.compile(r"\W{0,3}(?:\d{1,2}[.)]\s*)?(?:[Oo]ption |[Cc]hoice )?\(?([A-J])(?:[.):](?!\.)|\s-|$)")
 _INVENTED = re.compile(r"\(([A-Z]{1,2})\)\s")
+_OPENED = re.compile(r"\W{0,3}(\w)\W+")
 _NUMBERED = re.compile(r"^\W*\d{1,2}[.)]\s*")
 _INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
 
@@ -43,14 +44,15 @@ def is_invented(sentence: Sentence, options: Mapping[str, str]) -> bool:
 
 def without_listing(parts: list[Sentence], options: Mapping[str, str], letters: str) -> list[Sentence]:
     """Without lines that repeat the options of the question one after another."""
-    own = {
-        index: letter
-        for index, part in enumerate(parts)
-        for letter, text in options.items()
-        if (text or len(part.text) <= 4)
-        and re.match(rf"\W{{0,3}}{letter}\W", part.text + " ")
-        and words_key(re.sub(rf"^\W{{0,3}}{letter}\W+", "", part.text)) == words_key(text)
-    }
+    own = {}
+    for index, part in enumerate(parts):
+        opened = _OPENED.match(part.text + " ")
+        text = options.get(opened.group(1)) if opened else None
+        if opened is None or text is None or (not text and len(part.text) > 4):
+            continue
+        mark = _OPENED.match(part.text)
+        if words_key(part.text[mark.end() :] if mark else part.text) == words_key(text):
+            own[index] = opened.group(1)
     listed = {
         index
         for index, letter in own.items()

@@ -85,6 +85,7 @@ def _in_signs(text: str) -> str:
     return _ANGLE_NAME.sub("∠", text)
 
 
+@lru_cache(maxsize=4096)
 def is_formula(text: str) -> bool:
     """Whether a text holds operators or LaTeX, so that its words alone do not say what it is."""
     return bool(_OPERATORS.search(text))

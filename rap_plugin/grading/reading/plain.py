@@ -61,9 +61,16 @@ def _blank(match: re.Match[str]) -> str:
 
 def plain_text(response: str) -> str:
     """The response without markup, full-width forms as ASCII, option letters in upper case; as long as it was."""
-    text = _ARROW.sub(lambda m: "→" + " " * (len(m.group()) - 1), response.translate(_TABLE))
-    text = _ASSIGNED.sub(lambda m: m.group().replace("=", ":"), _COMMAND.sub(_blank, text))
-    text = _QUOTED.sub(lambda m: f" {m.group(1)} ", text)
+    # Most short responses hold none of these signs.
+    text = response.translate(_TABLE)
+    if ">" in text:
+        text = _ARROW.sub(lambda m: "→" + " " * (len(m.group()) - 1), text)
+    if "\\" in text or "<" in text or "\x08" in text:
+        text = _COMMAND.sub(_blank, text)
+    if "=" in text:
+        text = _ASSIGNED.sub(lambda m: m.group().replace("=", ":"), text)
+    if "'" in text:
+        text = _QUOTED.sub(lambda m: f" {m.group(1)} ", text)
     text = _MARKS.sub(" ", text)
     return _SMALL.sub(lambda m: m.group().replace(m.group(m.lastindex or 0), m.group(m.lastindex or 0).upper()), text)
 

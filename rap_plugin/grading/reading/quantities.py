@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 from rap_plugin.grading.reading.notation import clean_math
 
 MAX_CHARS = 200
+_DIGIT = re.compile(r"[\d½⅓⅔¼¾]")
 _MAX_EXPONENT = 1000
 
 _UNITS = {
@@ -165,7 +167,13 @@ def read_quantity(text: str) -> Quantity | None:
     """The quantity that the whole text is, or None: "1,234.5", "-3/4", "2\\frac{1}{2}", "1.2\\times 10^3",
     "50\\%", "$5", "12 cm^2", "30°", "5 apples". Numbers beyond 10^1000 and zero denominators are None.
     """
-    if len(text) > 4 * MAX_CHARS:
+    return _read_quantity(text) if len(text) <= 4 * MAX_CHARS else None
+
+
+@lru_cache(maxsize=4096)
+def _read_quantity(text: str) -> Quantity | None:
+    # An answer, its gold and the texts of options are read again by every rule.
+    if not _DIGIT.search(text):
         return None
     cleaned = clean_math(text)
     if len(cleaned) > MAX_CHARS:
