@@ -14,6 +14,7 @@ from rap_plugin.grading.reading.answers import find_marked
 from rap_plugin.grading.reading.base import Reading, contradictory, never_raises, read, unread
 from rap_plugin.grading.reading.body import body_span, cut_box
 from rap_plugin.grading.reading.option_claims import Claim, claims_in
+from rap_plugin.grading.reading.option_contrasts import contrasted_option
 from rap_plugin.grading.reading.option_letters import GROUP, letters_in, letters_only
 from rap_plugin.grading.reading.option_listings import LABELLED_LINE, enumerates, is_invented, without_listing
 from rap_plugin.grading.reading.option_marks import marked_option
@@ -175,6 +176,9 @@ def _read_body(
     marked_one = marked_option(response[start:end], start, options, letters)
     if marked_one is not None:
         return marked_one
+    contrasted = contrasted_option(plain[start:end], start, options, question)
+    if contrasted is not None:
+        return contrasted
     stated = None if listing else stated_option(parts, response, options, question)
     if stated is not None:
         return stated

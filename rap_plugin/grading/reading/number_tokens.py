@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +10,6 @@ from fractions import Fraction
 
 from rap_plugin.grading.reading.chinese_numbers import chinese_numbers
 from rap_plugin.grading.reading.compound_units import find_compounds
-from rap_plugin.grading.reading.notation import usual_signs
 from rap_plugin.grading.reading.quantities import Quantity, read_quantity
 
 _WIDE = str.maketrans(
@@ -21,13 +21,19 @@ _MEASURED = r"(?=\s?(?:%|°|€|(?:k?g|[ckm]?m|km/h|m/s|l|ml|h|min|s|[ckm]?m[²�
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,40})?|\d{1,60}(?:\.\d{1,40})?|\.\d{1,40})"
 _NUMBER = re.compile(
     # Neither the 16 of "√16" nor the 30 of "12:30".
-    rf"(?<![A-Za-z0-9.^\\_√])(?<!√\s)(?<!sqrt\{{)(?<!\d:)(?<![A-Za-z0-9)\]]-)(?<![±½])(?<!±\s)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
+    rf"(?<![A-Za-z0-9.^\\_√])(?<!√\s)(?<!√\()(?<!sqrt\{{)(?<!sqrt\()(?<!\d:)(?<![A-Za-z0-9)\]]-)(?<![±½])(?<!±\s)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
     rf"(?:\d{{0,20}}\s?\\[dtc]?frac\s?\{{\s?-?{_DIGITS}\s?\}}\s?\{{\s?{_DIGITS}\s?\}}"
     rf"|\d{{0,9}}\s?[{_VULGAR}]|\d{{1,4}},\d{{1,2}}{_MEASURED}|[1-9]\d{{0,2}}(?: \d{{3}}){{1,4}}{_MEASURED}"
     rf"|{_DIGITS}(?:\s?(?:\\times|\\cdot|×|·|⋅|\*|x)\s?10\s?(?:\^\s?\{{?-?\d{{1,3}}\}}?|[⁻⁺⁰¹²³⁴-⁹]{{1,4}})|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
     # 10², 288π, 3x, 8 + 4π and 2 ± 1 are other numbers than 10, 288, 3, 8 and 2.
     rf"(?![{_VULGAR}]|(?:[a-zA-Z]{{0,2}}[xyz]|[ije])(?![A-Za-z])|\s?[-+]\s?\d{{0,9}}\s?(?:π|√|\\pi|\\sqrt|pi\b|[xyz]\b)|\s?(?:±|\\pm))"
     r"(?!\d|\s?[²³⁰¹⁴-⁹π√]|\s?\\sqrt|\s?\^(?!\s?\{?\s?(?:\\circ|°|o\b))|\s?\*\*\s?\d|\s?\\?pi\b|:\d)"
+)
+# "72,5" without a unit is a decimal or a list.
+_PAIR = re.compile(r"(?<![\d,.])\d{1,4},\d{1,2}(?![\d,]|\.\d)")
+_RADICAL = re.compile(r"√|sqrt")
+_ROOT = re.compile(
+    r"(?<![\w)}.+*/^-])(?<![\d)}+*/^-]\s)(?:√\s?(\d{1,12})|√\s?\((\d{1,12})\)|\\?sqrt\s?\((\d{1,12})\)|\\sqrt\s?\{(\d{1,12})\})(?!\d|\.\d|\s?[-+*/^×·±(])"
 )
 _UNIT = re.compile(
     r"\s?(?:\\?%|°\s?[CF]?\b|°|\\text\{\s?[A-Za-z%/^23 ]{1,20}\}|\^\s?\{?\\circ\}?"
@@ -116,6 +122,9 @@ class NumberToken:
 def number_tokens(text: str) -> Iterator[NumberToken]:
     """The numbers written in digits, in order."""
     plain = text[:20_000].translate(_WIDE)
+    pairs = [match.span() for match in _PAIR.finditer(plain)] if "," in plain else []
+    roots = [root for match in _ROOT.finditer(plain) if (root := _whole_root(match))] if _RADICAL.search(plain) else []
+    yield from roots
     for match in _NUMBER.finditer(plain):
         number = match.group().strip()
         start = match.end() - len(match.group().lstrip())
@@ -126,8 +135,16 @@ def number_tokens(text: str) -> Iterator[NumberToken]:
         if unit and not _NOT_UNITS.match(plain, end) and unit.end() < len(plain) + 1:
             token = _token(plain[start : unit.end()], start, unit.end())
         token = token or _token(plain[start:end], start, end) or _token(number, start, match.end())
-        if token is not None:
+        if token is not None and not any(first <= token.start < last for first, last in pairs if "," not in number):
             yield _signed(plain, token)
+
+
+def _whole_root(match: re.Match[str]) -> NumberToken | None:
+    """ "√16" as 4; None for a root that is no whole number."""
+    below = int(next(group for group in match.groups() if group))
+    root = math.isqrt(below)
+    quantity = Quantity(Fraction(root), True, text=match.group())
+    return NumberToken(quantity, *match.span()) if root * root == below else None
 
 
 def with_compounds(text: str, tokens: list[NumberToken], unit: str) -> list[NumberToken] | None:
@@ -155,7 +172,7 @@ def _signed(text: str, token: NumberToken) -> NumberToken:
 
 
 def _token(text: str, start: int, end: int) -> NumberToken | None:
-    quantity = read_quantity(usual_signs(text))
+    quantity = read_quantity(text)
     return NumberToken(quantity, start, end) if quantity is not None else None
 
 

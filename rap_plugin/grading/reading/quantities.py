@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
-from rap_plugin.grading.reading.notation import clean_math
+from rap_plugin.grading.reading.notation import clean_math, usual_signs
 
 MAX_CHARS = 200
 _DIGIT = re.compile(r"[\d½⅓⅔¼¾]")
@@ -175,7 +175,7 @@ def _read_quantity(text: str) -> Quantity | None:
     # An answer, its gold and the texts of options are read again by every rule.
     if not _DIGIT.search(text):
         return None
-    cleaned = clean_math(text)
+    cleaned = usual_signs(clean_math(text))
     if len(cleaned) > MAX_CHARS:
         return None
     match = _QUANTITY.fullmatch(cleaned)

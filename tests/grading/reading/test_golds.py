@@ -86,3 +86,9 @@ def test_the_decimals_of_a_gold_are_those_of_its_number() -> None:
     assert rounding_tolerance("5") == 0
     assert rounding_tolerance("0.00") == 0
     assert plain_value("") == ""
+
+
+def test_a_remark_on_rounding_is_left_out_and_a_bracket_of_the_formula_is_not() -> None:
+    assert plain_value("3.14 (2 d.p.)") == "3.14"
+    assert plain_value("sqrt(41)") == "sqrt(41)"
+    assert plain_value("3(12)") == "3(12)"

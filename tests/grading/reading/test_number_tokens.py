@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 
+from rap_plugin.grading.extract import read_number
 from rap_plugin.grading.reading.number_tokens import number_tokens, word_tokens
 
 
@@ -19,10 +20,31 @@ from rap_plugin.grading.reading.number_tokens import number_tokens, word_tokens
         ("共有4个，还有12个。", [4, 12]),
         ("It is -5, not 5.", [-5, 5]),
         ("x_2 and y2 are 7", [7]),
+        ("It is √16 cm, or sqrt(9).", [4, 3]),
+        ("It is √15 or 5√16.", []),
+        ("3½ miles and ¾ of one", [Fraction(7, 2), Fraction(3, 4)]),
+        ("72,5 km/h", [Fraction(145, 2)]),
+        ("It is 72,5.", []),
+        ("1,234 km or 384 400 km", [1234, 384400]),
+        ("5.5 × 10⁻² m", [Fraction(55, 1000)]),
+        ("8 + 4π and 3x and 2 ± 1", []),
     ],
 )
-def test_digits_have_the_sign_that_words_give_them(text: str, values: list[int]) -> None:
+def test_digits_have_the_sign_that_words_give_them(text: str, values: list[int | Fraction]) -> None:
     assert [token.quantity.value for token in number_tokens(text)] == values
+
+
+@pytest.mark.parametrize(
+    ("question", "value"),
+    [
+        ("How many minutes does it take?", 150),
+        ("How many hours does it take?", Fraction(5, 2)),
+        ("How long is it?", None),
+    ],
+)
+def test_a_quantity_in_two_units_is_one_number_in_the_unit_asked_for(question: str, value: Fraction | None) -> None:
+    found = read_number("It takes 2 hours and 30 minutes.", question)
+    assert (found.value.value if found.value else None) == value
 
 
 @pytest.mark.parametrize(
