@@ -37,7 +37,7 @@ _AGAIN = re.compile(
     r"\b(?:i\.\s?e\.?|that is|or|which is|in other words|equivalently|namely)\s|\(|≈|\\approx", re.IGNORECASE
 )
 _SEVERAL_UNITS = re.compile(r"\d\s?(?:[A-Za-z]{1,11}|['′°])\.?,?\s?(?:and\s)?\d")
-_SHORT_SENTENCE = re.compile(r"(?:so |thus )?(?:it is|it's|we get|is)\s", re.IGNORECASE)
+_SHORT_SENTENCE = re.compile(r"(?:so |thus )?(?:it is|it's|we get|is)\s(?=.{0,80}[\d√π\\])", re.IGNORECASE)
 _HEDGE = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
 _NAME = re.compile(
     r"(?:[A-Za-z\\][A-Za-z\\ '°]{0,60}|\\angle ?[A-Za-z0-9]{1,5}|[A-Za-z]\w?_?\{?\w{0,6}\}?)"
