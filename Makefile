@@ -7,6 +7,7 @@
 # make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job, and following: about half an hour
 # make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
 # make site   the documentation site, into site/
+# make snippets   the Python of the pages that trains (minutes); all other snippets run with make test
 # make faults   kills, cuts, full disks and damage by the hundred (half an hour); writes docs/reliability.md
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl r3 test lint gpu families generated cluster release faults site clean
+.PHONY: demo trl r3 test lint gpu families generated cluster release faults site snippets clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -37,6 +38,9 @@ cluster: $(VENV)/.hosts
 
 site: $(VENV)/.hosts
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+snippets: $(VENV)/.hosts
+	RAP_COSTLY_SNIPPETS=1 OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/test_snippets.py
 
 faults: $(VENV)/.core
 	$(BIN)/python -m tests.faults

@@ -33,6 +33,8 @@ WIDTH = 300
 HEIGHT = 170
 BINS = 44
 CHANCE_BINS = 18
+LABEL_CHARACTERS = 34
+"""Of all labels of an axis together, where they stand upright."""
 OPEN_FROM = 0.05
 """Probability from which, and below one minus which, a sample is drawn: nearly all others stand at the two ends."""
 MARK = re.compile(
@@ -268,13 +270,15 @@ def outcome_chart(outcomes: Sequence[Outcome], title: str) -> str:
             bottom += share
     order = [outcome.label for outcome in outcomes]
     own = next((outcome.label for outcome in outcomes if outcome.own), "")
+    # Side by side, long labels would run into each other.
+    angle = -40 if sum(map(len, order)) > LABEL_CHARACTERS else 0
     bold = f"datum.value == '{own}' ? 700 : 400"
     chart = (
         alt.Chart(alt.Data(values=values))
         .mark_bar(stroke=None, width=alt.RelativeBandSize(0.8))
         .encode(
             x=alt.X(
-                "setting:N", sort=order, title=title, axis=alt.Axis(labelAngle=0, labelFontWeight=alt.ExprRef(bold))
+                "setting:N", sort=order, title=title, axis=alt.Axis(labelAngle=angle, labelFontWeight=alt.ExprRef(bold))
             ),
             y=alt.Y(
                 "bottom:Q", title="samples", axis=alt.Axis(format=".0%", tickCount=4), scale=alt.Scale(domain=[0, 1])
