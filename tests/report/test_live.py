@@ -311,6 +311,19 @@ def test_nothing_is_cut_off_on_a_phone(browser: Any, made: Fabricated) -> None:
     tab.close()
 
 
+def test_on_paper_tables_are_whole_and_controls_are_gone(browser: Any, made: Fabricated) -> None:
+    tab = browser.new_page(viewport={"width": 720, "height": 1000})
+    tab.goto((made.run / "report.html").as_uri())
+    tab.emulate_media(media="print")
+    assert tab.evaluate("document.documentElement.scrollWidth") < 1.1 * 720, "what is wider is printed smaller"
+    assert {
+        tab.evaluate("(part) => getComputedStyle(part).overflowX", part) for part in tab.query_selector_all(".scroll")
+    } == {"visible"}
+    for control in (".filters", ".pages", "#show-text", "button.copy", 'a[data-show-order="chance"]'):
+        assert not tab.is_visible(control), control
+    tab.close()
+
+
 def test_without_scripts_all_samples_and_no_dead_controls_are_shown(browser: Any, made: Fabricated) -> None:
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
