@@ -20,10 +20,22 @@ import click
     help="Let the model read the responses of N of these samples again, and shade their tokens by attention.",
 )
 @click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
-def command(run: str, opened: bool, samples: int | None, attention: int | None, pool: str | None) -> None:
-    """Write report.html and the dataset card of RUN again, from its evidence."""
+@click.option(
+    "--faithfulness",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH",
+    help="A faithfulness.json, or its run, to be shown too; default: RUN's own.",
+)
+def command(
+    run: str, opened: bool, samples: int | None, attention: int | None, pool: str | None, faithfulness: Path | None
+) -> None:
+    """Write report.html and the dataset card of RUN again, from its evidence.
+
+    Of a run of the region loop (`rap r3 run`) it says how the model looked and whether looking matters.
+    """
     from contextlib import closing
 
+    from rap_plugin.errors import RapError
     from rap_plugin.pipeline.selection import load_selection
     from rap_plugin.pipeline.shading import shade
     from rap_plugin.plugins import get_plugins
@@ -31,15 +43,28 @@ def command(run: str, opened: bool, samples: int | None, attention: int | None, 
     from rap_plugin.run_dir import files
     from rap_plugin.run_dir.about import read_run
     from rap_plugin.run_dir.pool import open_pool_of
+    from rap_plugin.vlm_r3.stored import faithfulness_part, find_faithfulness, is_region_run, write_region_report
 
+    path = Path(run) / files.REPORT
+    results = find_faithfulness(Path(run), faithfulness)
+    if is_region_run(Path(run)):
+        if attention:
+            raise RapError(f"{run}: a run of the region loop keeps no attention; leave --attention out")
+        write_region_report(Path(run), results)
+        _show(path, opened)
+        return
+    looking = "" if results is None else faithfulness_part(results)
     selection, store = load_selection(run)
     with closing(store):
         formats = get_plugins().registry().things["formats"]
         found = open_pool_of(Path(run), read_run(Path(run)), store, formats, pool)
         if attention:
             shade(Path(run), selection, store, found, attention)
-        write_report(Path(run), selection, found, store, samples)
-    path = Path(run) / files.REPORT
+        write_report(Path(run), selection, found, store, samples, looking)
+    _show(path, opened)
+
+
+def _show(path: Path, opened: bool) -> None:
     click.echo(path)
     if opened:
         click.launch(path.absolute().as_uri())

@@ -23,8 +23,12 @@ STALE = (
 )
 
 
-def write_report(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int | None = None) -> None:
+def write_report(
+    run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int | None = None, looking: str = ""
+) -> None:
     """Writes `report.html`, self-contained (`samples` of the pool are shown; default 160), and the dataset card `README.md`.
+
+    `looking` is a part of the page as ready HTML: what looking is worth, where that was measured.
 
     Raises RapError where the folder cannot be written.
     """
@@ -32,7 +36,7 @@ def write_report(run: Path, selection: Selection, pool: Pool, store: EvidenceSto
     from rap_plugin.report.page import render_page
 
     shown = SAMPLES if samples is None else samples
-    _write(run / files.REPORT, render_page(run, selection, pool, store, shown))
+    _write(run / files.REPORT, render_page(run, selection, pool, store, shown, looking))
     write_card(run, selection, pool)
 
 

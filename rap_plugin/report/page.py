@@ -85,8 +85,12 @@ class CrossTable:
     """(value, counts in the order of the verdicts, sum, share selected)"""
 
 
-def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int = SAMPLES) -> str:
+def render_page(
+    run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int = SAMPLES, looking: str = ""
+) -> str:
     """The report as one HTML text, with no reference to anything outside it; `samples` of the pool are shown.
+
+    `looking` is ready HTML: whether looking matters to a model of the region loop, where that was measured.
 
     Its one script and one style sheet are allowed by their hashes, so that an injected one would do nothing.
     """
@@ -119,6 +123,7 @@ def render_page(run: Path, selection: Selection, pool: Pool, store: EvidenceStor
             script_hash=content_hash(script),
             data=page_data(run, selection, joint, divisions, payback),
             live=joint is not None,
+            looking=looking,
             why_not=reason,
             joint_variants=[
                 f"{found.variant.reduction}, {found.variant.heads} over heads, w {found.variant.window}"

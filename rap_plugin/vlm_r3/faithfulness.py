@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from rap_plugin.evaluation.stats import bootstrap_mean
 from rap_plugin.vlm_r3.coordinates import Region
@@ -46,6 +46,21 @@ class CropContrast:
             "loss_where_looked": self.loss_where_looked,
         }
 
+    @staticmethod
+    def from_dict(told: Mapping[str, Any]) -> CropContrast:
+        """What `as_dict` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        if told["crops"] not in get_args(Crops):
+            raise ValueError(f"unknown crops {told['crops']!r:.40}")
+        interval = told["loss_interval"]
+        return CropContrast(
+            told["crops"],
+            Share.from_dict(told["accuracy"]),
+            _number(told["loss"]),
+            None if interval is None else (float(interval[0]), float(interval[1])),
+            Share.from_dict(told["changed"]),
+            _number(told["loss_where_looked"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Faithfulness:
@@ -71,6 +86,20 @@ class Faithfulness:
             "accuracy_with_evidence": self.with_evidence and self.with_evidence.as_dict(),
             "accuracy_without_evidence": self.without_evidence and self.without_evidence.as_dict(),
         }
+
+    @staticmethod
+    def from_dict(told: Mapping[str, Any]) -> Faithfulness:
+        """What `as_dict` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        with_evidence, without = told["accuracy_with_evidence"], told["accuracy_without_evidence"]
+        return Faithfulness(
+            own=Share.from_dict(told["accuracy_own_crops"]),
+            contrasts=tuple(CropContrast.from_dict(one) for one in told["contrasts"]),
+            looks=told["looks"],
+            by_looks={str(name): Share.from_dict(part) for name, part in told["accuracy_by_crops"].items()},
+            shown=_number(told["evidence_shown"]),
+            with_evidence=with_evidence and Share.from_dict(with_evidence),
+            without_evidence=without and Share.from_dict(without),
+        )
 
 
 def measure_faithfulness(
@@ -114,6 +143,10 @@ def _losses(own: Rows, other: Rows, keys: set[tuple[int, int]]) -> list[float]:
     mine = by_sample({key: own[key] for key in keys})
     theirs = by_sample({key: other[key] for key in keys})
     return [mine[sample] - theirs[sample] for sample in sorted(mine)]
+
+
+def _number(told: Any) -> float | None:
+    return None if told is None else float(told)
 
 
 def _answer(row: GradedRow) -> str:

@@ -33,6 +33,14 @@ class Share:
     def as_dict(self) -> dict[str, Any]:
         return {"share": self.value, "interval": self.interval, "count": self.count, "of": self.total}
 
+    @staticmethod
+    def from_dict(told: Mapping[str, Any]) -> Share:
+        """What `as_dict` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        count, total = int(told["count"]), int(told["of"])
+        if not 0 <= count <= total:
+            raise ValueError(f"{count} of {total} is no share")
+        return Share(count, total)
+
 
 def share_text(share: Share) -> str:
     """As in "83.3 % (55.2 to 95.3) of 12"."""

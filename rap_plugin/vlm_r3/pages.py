@@ -68,9 +68,14 @@ def trace_page(trace: Trace, question: str, images: Sequence[Image], model: str 
     )
 
 
-def faithfulness_page(verdict: str, tables: Sequence[dict[str, Any]], about: str) -> str:
-    """The page of `rap r3 faithfulness`."""
-    return _render("faithfulness.html.j2", verdict=verdict, tables=tables, about=about)
+def looking_page(title: str, verdict: str, tables: Sequence[dict[str, Any]], about: str) -> str:
+    """The page of `rap r3 faithfulness`, and the report of a run of the region loop."""
+    return _render("faithfulness.html.j2", title=title, verdict=verdict, tables=tables, about=about)
+
+
+def looking_part(verdict: str, tables: Sequence[dict[str, Any]], about: str) -> str:
+    """The same as a part of another page, under a heading of that page."""
+    return _render("looking.html.j2", heading="h3", verdict=verdict, tables=tables, about=about)
 
 
 def data_url(image: Image) -> str:

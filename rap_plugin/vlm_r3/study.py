@@ -20,12 +20,13 @@ from rap_plugin.vlm_r3.faithfulness import Faithfulness, measure_faithfulness
 from rap_plugin.vlm_r3.interventions import INTERVENTIONS
 from rap_plugin.vlm_r3.measures import Share, accuracy_by_looks, looks_of, share_text
 from rap_plugin.vlm_r3.official import official_measures
-from rap_plugin.vlm_r3.pages import faithfulness_page
+from rap_plugin.vlm_r3.pages import looking_page
 from rap_plugin.vlm_r3.rows import GradedRow, accuracy, graded_rows
 from rap_plugin.vlm_r3.run import run_pool
 from rap_plugin.vlm_r3.settings import Crops
 
 JSON, PAGE = "faithfulness.json", "faithfulness.html"
+TITLE = "Does looking matter?"
 WORDS = {
     "blank": "grey crops",
     "swapped": "crops of another problem's image",
@@ -61,7 +62,7 @@ def study_run(
     files.write_json(run / JSON, {"model": about["model"]["name"], **found.as_dict()})
     title = f"model {about['model']['name']}, pool {config.pool.path}, {len(own):,} answers"
     with files.replacing(run / PAGE) as draft:
-        draft.write_text(faithfulness_page(verdict(found), tables_of(found), title), encoding="utf-8")
+        draft.write_text(looking_page(TITLE, verdict(found), tables_of(found), title), encoding="utf-8")
     return found
 
 
@@ -117,13 +118,7 @@ def tables_of(found: Faithfulness) -> list[dict[str, Any]]:
             ],
             "rows": contrasts,
         },
-        {
-            "title": "Accuracy by number of crops",
-            "note": "not causal: harder problems may get more looks",
-            "head": ["crops shown", "accuracy"],
-            "rows": [[name, share_text(share)] for name, share in found.by_looks.items()],
-        },
-        {"title": "Looks", "note": "", "head": ["what", "how many"], "rows": _look_rows(found.looks)},
+        *look_tables(found.looks, found.by_looks),
     ]
     if found.shown is not None and found.with_evidence is not None and found.without_evidence is not None:
         rows = [
@@ -135,6 +130,19 @@ def tables_of(found: Faithfulness) -> list[dict[str, Any]]:
             1, {"title": "Does it look at the evidence?", "note": "", "head": ["what", "value"], "rows": rows}
         )
     return tables
+
+
+def look_tables(looks: Mapping[str, Any], by_looks: Mapping[str, Share]) -> list[dict[str, Any]]:
+    """How a run looked, as tables of the same kind."""
+    return [
+        {
+            "title": "Accuracy by number of crops",
+            "note": "not causal: harder problems may get more looks",
+            "head": ["crops shown", "accuracy"],
+            "rows": [[name, share_text(share)] for name, share in by_looks.items()],
+        },
+        {"title": "Looks", "note": "", "head": ["what", "how many"], "rows": _look_rows(looks)},
+    ]
 
 
 def _points(loss: float, interval: tuple[float, float]) -> str:

@@ -137,6 +137,23 @@ def test_other_options_are_other_evidence(made, pool: Path, looker: Path) -> Non
     assert "r3.max_crops" in str(refused.exception)
 
 
+def test_the_report_of_a_region_run_says_how_it_looked_and_then_whether_that_matters(made) -> None:
+    run, _ = made
+    first = CliRunner().invoke(cli, ["report", str(run)], catch_exceptions=False)
+    assert first.output.strip() == str(run / "report.html")
+    page = (run / "report.html").read_text()
+    assert "50.0 % (28.0 to 72.0) of 16 right" in page
+    assert "crops per answer" in page
+    assert "Whether looking matters was not measured" in page
+    CliRunner().invoke(cli, ["r3", "faithfulness", str(run), "--quiet"], catch_exceptions=False)
+    CliRunner().invoke(cli, ["report", str(run)], catch_exceptions=False)
+    page = (run / "report.html").read_text()
+    assert "not measured" not in page
+    measured = (run / "faithfulness.html").read_text()
+    body = measured[measured.index("</h1>") : measured.rindex("<p class")]
+    assert body in page, "the same tables from the same template"
+
+
 def test_faithfulness_compares_the_same_problems_with_other_crops(made) -> None:
     run, _ = made
     done = CliRunner().invoke(cli, ["r3", "faithfulness", str(run), "--quiet"], catch_exceptions=False)
