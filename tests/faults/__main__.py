@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults.kinds import FAULTS, Skipped
-from tests.faults.world import ROOT, Broken, make_world
+from tests.faults.kinds import FAULTS
+from tests.faults.world import ROOT, Broken, Skipped, make_world
 
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
@@ -28,16 +28,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
-    rows, broken, started = ["| fault | times | held | what held |", "| --- | ---: | ---: | --- |"], 0, time.monotonic()
+    total, broken, started = 0, 0, time.monotonic()
+    rows = ["| fault | times | held | killed | what held |", "| --- | ---: | ---: | ---: | --- |"]
     with tempfile.TemporaryDirectory() as place:
         world = make_world(Path(place) / "world")
         for fault in (fault for fault in FAULTS if options.only in fault.name):
             chance = random.Random(f"{options.seed} {fault.name}")
-            held, times = 0, math.ceil(fault.times * options.share)
+            held, kills, times = 0, 0, math.ceil(fault.times * options.share)
             for i in range(times):
                 with tempfile.TemporaryDirectory(dir=place) as folder:
                     try:
-                        fault.do(world, Path(folder), chance)
+                        kills += fault.do(world, Path(folder), chance)
                         held += 1
                     except Skipped as why:
                         print(f"{fault.name}: not done: {why}", flush=True)
@@ -46,13 +47,17 @@ def main() -> None:
                     except Broken as what:
                         broken += 1
                         print(f"{fault.name}, number {i}: {str(what).strip()}", flush=True)
-            print(f"{fault.name}: {held} of {times}", flush=True)
-            rows.append(f"| {fault.name} | {times or 'not done here'} | {held if times else ''} | {fault.held} |")
+            print(f"{fault.name}: {held} of {times}, {kills} processes killed", flush=True)
+            total += kills
+            rows.append(
+                f"| {fault.name} | {times or 'not done here'} | {held if times else ''} | {kills or ''} | {fault.held} |"
+            )
+    rows.append(f"| all | | | {total} | |")
     if not options.only:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         PAGE.write_text(before + BEGIN + "\n".join(rows) + "\n" + END + after, encoding="utf-8")
-    print(f"{time.monotonic() - started:.0f} s")
+    print(f"{total} processes killed, {time.monotonic() - started:.0f} s")
     sys.exit(1 if broken else 0)
 
 

@@ -12,30 +12,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.world import FILES, Broken, World, call, lines, require_one_line, require_whole_files, stored
+from tests.faults.lost import LOST
+from tests.faults.points import POINTS
+from tests.faults.world import (
+    FILES,
+    SAME,
+    Broken,
+    Fault,
+    Skipped,
+    World,
+    call,
+    lines,
+    require_one_line,
+    require_same,
+    require_whole_files,
+    stored,
+)
 
-
-class Skipped(Exception):
-    """Why a fault cannot be done here."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A kind of fault and how often `make faults` does it."""
-
-    name: str
-    held: str
-    """What is checked after each."""
-    times: int
-    do: Callable[[World, Path, random.Random], None]
-
-
-SAME = "the same command ends with the same bytes, no stored rollout is sampled again, no file is half written"
 REFUSED = "one line, status 1, and then the same command ends with the same bytes"
 
 
@@ -43,17 +39,19 @@ def _rap(*words: object) -> list[str]:
     return [sys.executable, "-m", "rap_plugin.cli", *map(str, words)]
 
 
-def killed_select(world: World, folder: Path, chance: random.Random) -> None:
+def killed_select(world: World, folder: Path, chance: random.Random) -> int:
     """SIGKILL at a random moment of a run, up to six times in a row."""
-    run, log = folder / "run", folder / "log"
+    run, log, kills = folder / "run", folder / "log", 0
     for _ in range(chance.randint(1, 6)):
-        world.select(run, log, limit=chance.uniform(0.3, 6.0))
+        status, _ = world.select(run, log, limit=chance.uniform(0.3, 6.0))
+        kills += status == -signal.SIGKILL
         if run.exists():
             require_whole_files(run)
     world.completes(run, log)
+    return kills
 
 
-def terminated_select(world: World, folder: Path, chance: random.Random) -> None:
+def terminated_select(world: World, folder: Path, chance: random.Random) -> int:
     """SIGTERM or Ctrl-C at a random moment."""
     run, log = folder / "run", folder / "log"
     kind = chance.choice([signal.SIGTERM, signal.SIGINT])
@@ -61,46 +59,22 @@ def terminated_select(world: World, folder: Path, chance: random.Random) -> None
     if "Traceback" in said and "rap_plugin" in said:
         raise Broken(f"{kind.name} ended with {status} and a traceback: {said[-300:]}")
     world.completes(run, log)
+    return 0
 
 
-def _killed_command(*words: str) -> Callable[[World, Path, random.Random], None]:
-    def do(world: World, folder: Path, chance: random.Random) -> None:
-        shutil.copytree(world.quiet, folder / "run")
-        shutil.copytree(world.quiet, folder / "whole")
-        arguments = [word.replace("RUN", "{run}").replace("OUT", "{out}") for word in words]
-
-        def command(run: str) -> list[str]:
-            place = {"run": folder / run, "out": folder / f"{run}-out"}
-            return _rap(*(word.format(**place) for word in arguments))
-
-        status, said = call(command("whole"))
-        if status != 0:
-            raise Broken(f"undisturbed: status {status}: {said[-300:]}")
-        for _ in range(3):
-            call(command("run"), chance.uniform(0.3, 3.0))
-            require_whole_files(folder)
-        status, said = call(command("run"))
-        if status != 0:
-            raise Broken(f"the same command ended with {status}: {said[-300:]}")
-        for name in FILES:
-            if (folder / "run" / name).read_bytes() != (folder / "whole" / name).read_bytes():
-                raise Broken(f"{name} differs from the undisturbed command's")
-
-    return do
-
-
-def cut_log(world: World, folder: Path, chance: random.Random) -> None:
+def cut_log(world: World, folder: Path, chance: random.Random) -> int:
     """A power cut, simulated: a killed run whose write-ahead log lost its end at a random byte."""
     run, log = folder / "run", folder / "log"
-    world.select(run, log, limit=chance.uniform(2.0, 5.0))
+    status, _ = world.select(run, log, limit=chance.uniform(2.0, 5.0))
     wal = run / "evidence.sqlite-wal"
     if wal.exists():
         os.truncate(wal, chance.randint(0, wal.stat().st_size))
     (run / "evidence.sqlite-shm").unlink(missing_ok=True)
     world.completes(run, log)
+    return int(status == -signal.SIGKILL)
 
 
-def damaged_evidence(world: World, folder: Path, chance: random.Random) -> None:
+def damaged_evidence(world: World, folder: Path, chance: random.Random) -> int:
     """Evidence cut, or overwritten in a random place of 1 to 4,096 bytes: recognised, or without any effect."""
     run = folder / "run"
     shutil.copytree(world.quiet, run)
@@ -120,6 +94,7 @@ def damaged_evidence(world: World, folder: Path, chance: random.Random) -> None:
         require_one_line(status, said)
     elif any((run / name).read_bytes() != (world.quiet / name).read_bytes() for name in FILES) and verified == 0:
         raise Broken("verify passed, and another selection came out")
+    return 0
 
 
 def _mounted(folder: Path, kilobytes: int) -> Path:
@@ -137,7 +112,7 @@ def _unmount(place: Path) -> None:
     subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)
 
 
-def full_disk(world: World, folder: Path, chance: random.Random) -> None:
+def full_disk(world: World, folder: Path, chance: random.Random) -> int:
     """The disk is full at a random moment; then there is room."""
     place = _mounted(folder, chance.randint(40, 500))
     try:
@@ -151,9 +126,10 @@ def full_disk(world: World, folder: Path, chance: random.Random) -> None:
         world.completes(run, log)
     finally:
         _unmount(place)
+    return 0
 
 
-def read_only(world: World, folder: Path, chance: random.Random) -> None:
+def read_only(world: World, folder: Path, chance: random.Random) -> int:
     """The folder becomes read-only at a random moment; then it can be written again."""
     place = _mounted(folder, 65_536)
     try:
@@ -175,9 +151,10 @@ def read_only(world: World, folder: Path, chance: random.Random) -> None:
         world.completes(run, log)
     finally:
         _unmount(place)
+    return 0
 
 
-def clock_backwards(world: World, folder: Path, chance: random.Random) -> None:
+def clock_backwards(world: World, folder: Path, chance: random.Random) -> int:
     """The clock goes back by up to a day at each of its readings, in two runs of which the first is killed."""
     plugin = folder / "clock.py"
     plugin.write_text(
@@ -185,14 +162,15 @@ def clock_backwards(world: World, folder: Path, chance: random.Random) -> None:
         "time.time = lambda: real() - chance.uniform(0, 86400)\n"
     )
     run, log = folder / "run", folder / "log"
-    world.select(run, log, limit=chance.uniform(1.5, 5.0), plugins=(plugin,))
+    killed, _ = world.select(run, log, limit=chance.uniform(1.5, 5.0), plugins=(plugin,))
     status, said = world.select(run, log, pause=0, plugins=(plugin,))
     if status != 0:
         raise Broken(f"status {status}: {said[-300:]}")
     world.completes(run, log)
+    return int(killed == -signal.SIGKILL)
 
 
-def two_processes(world: World, folder: Path, chance: random.Random) -> None:
+def two_processes(world: World, folder: Path, chance: random.Random) -> int:
     """Two processes on one run directory: one of them works, the other says so and leaves."""
     run, log = folder / "run", folder / "log"
     words, quiet = world.command(run, log), {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
@@ -208,9 +186,10 @@ def two_processes(world: World, folder: Path, chance: random.Random) -> None:
     if len(lines(log)) != len(set(lines(log))):
         raise Broken("a rollout was sampled by both")
     world.completes(run, log)
+    return 0
 
 
-def taken_away(world: World, folder: Path, chance: random.Random) -> None:
+def taken_away(world: World, folder: Path, chance: random.Random) -> int:
     """The run directory is moved away while it is written; then it is brought back."""
     run, log = folder / "run", folder / "log"
     process = subprocess.Popen(
@@ -226,9 +205,10 @@ def taken_away(world: World, folder: Path, chance: random.Random) -> None:
         shutil.rmtree(run, ignore_errors=True)
         (folder / "elsewhere").rename(run)
     world.completes(run, log)
+    return 0
 
 
-def failing_engine(world: World, folder: Path, chance: random.Random) -> None:
+def failing_engine(world: World, folder: Path, chance: random.Random) -> int:
     """An engine that fails on a random part of the problems (out of memory, HTTP 500), and then does not."""
     run, log, broken = folder / "run", folder / "log", folder / "broken"
     broken.write_text(" ".join(str(i) for i in range(59) if chance.random() < chance.choice([0.1, 0.5, 1.0])))
@@ -245,17 +225,15 @@ def failing_engine(world: World, folder: Path, chance: random.Random) -> None:
         raise Broken(f"status {status}: {said[-300:]}")
     if len(stored(run)) < kept or len(set(lines(log)[asked:])) != len(lines(log)[asked:]):
         raise Broken("evidence was lost or asked for twice")
-    for name in FILES:
-        if (run / name).read_bytes() != (world.quiet / name).read_bytes():
-            raise Broken(f"{name} differs from the undisturbed run's")
+    require_same(run, world.quiet)
+    return 0
 
 
 FAULTS = [
-    Fault("SIGKILL during `rap select`, 1 to 6 times in a row", SAME, 40, killed_select),
+    Fault("SIGKILL during `rap select`, 1 to 6 times in a row", SAME, 24, killed_select),
     Fault("SIGTERM or Ctrl-C during `rap select`", SAME, 6, terminated_select),
-    Fault("SIGKILL during `rap decide`, 3 times", SAME, 10, _killed_command("decide", "RUN", "--lambda-c", "0.2")),
-    Fault("SIGKILL during `rap report`, 3 times", SAME, 10, _killed_command("report", "RUN")),
-    Fault("SIGKILL during `rap export`, 3 times", SAME, 10, _killed_command("export", "RUN", "--to", "jsonl", "--out", "OUT")),
+    *POINTS,
+    *LOST,
     Fault("power cut: the write-ahead log ends at a random byte", "the same command ends with the same bytes", 12, cut_log),
     Fault("evidence cut or overwritten at random bytes", "told in one line, or without effect; never another selection that verifies", 40, damaged_evidence),
     Fault("disk full", REFUSED, 12, full_disk),

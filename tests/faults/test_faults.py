@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kinds import FAULTS, Fault, Skipped
-from tests.faults.world import ROOT, World, make_world
+from tests.faults.kinds import FAULTS
+from tests.faults.world import ROOT, Fault, Skipped, World, make_world
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +26,10 @@ LIMIT_S = 240
 
 class Broken(AssertionError):
     """A promise that did not hold, in words."""
+
+
+class Skipped(Exception):
+    """Why a fault cannot be done here."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,31 @@ class World:
     def completes(self, run: Path, log: Path) -> None:
         """The same command ends, with the undisturbed run's bytes, and asks for nothing that is stored."""
         before, asked = stored(run), len(lines(log))
-        status, said = self.select(run, log, pause=0)
-        if status != 0:
-            raise Broken(f"the same command ended with {status}: {said[-300:]}")
+        self.ends(self.command(run, log, pause=0), run)
         if again := before & set(lines(log)[asked:]):
             raise Broken(f"{len(again)} stored rollouts were sampled again")
-        for name in FILES:
-            if (run / name).read_bytes() != (self.quiet / name).read_bytes():
-                raise Broken(f"{name} differs from the undisturbed run's")
+
+    def ends(self, words: list[str], run: Path) -> None:
+        """The command ends well, with the undisturbed run's bytes."""
+        status, said = call(words)
+        if status != 0:
+            raise Broken(f"the same command ended with {status}: {said[-300:]}")
+        require_same(run, self.quiet)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault and how often `make faults` does it."""
+
+    name: str
+    held: str
+    """What is checked after each."""
+    times: int
+    do: Callable[[World, Path, Random], int]
+    """Does it once, in a folder of its own; returns how many processes a signal ended."""
+
+
+SAME = "the same command ends with the same bytes, no stored rollout is sampled again, no file is half written"
 
 
 def make_world(folder: Path, samples: int = 60) -> World:
@@ -114,6 +137,13 @@ def stored(run: Path) -> set[str]:
     except sqlite3.OperationalError:  # killed before the tables were made
         return set()
     return {row[0] for row in found}
+
+
+def require_same(run: Path, whole: Path) -> None:
+    """The files of two runs are the same, byte for byte."""
+    for name in FILES:
+        if (run / name).read_bytes() != (whole / name).read_bytes():
+            raise Broken(f"{name} differs from the undisturbed run's")
 
 
 def require_whole_files(folder: Path) -> None:
