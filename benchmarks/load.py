@@ -7,9 +7,9 @@
 
 Every stage is a process of its own. `ingest` reads a Parquet pool of N problems, `write` stores their rollouts and grades through
 `EvidenceStore` in the order and the transactions of a run, `resume` is `rap select` where 1,000 samples have no rollouts yet,
-`decide`, `regrade` (all 10 N responses under grader `auto`), `report` and `verify` are those commands.
+`decide`, `report`, `verify` and `regrade` (all 10 N responses under grader `auto`) are those commands.
 `slope` is how the processor's seconds (other programs do not count), or the memory, grow from one size to the next: log(ratio) / log(ratio of samples), 1 is linear.
-`flat` is the memory at the end over the memory at half time.
+`flat` is the most memory in the fourth fifth of the time over that in the second fifth.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LEFT_OUT = 1_000
 TOGETHER, WINDOW = 64, 512
 """Samples in one transaction and in one window: as in `pipeline/behind.py` and `pipeline/plan.py`."""
 
-STAGES = ("ingest", "write", "resume", "decide", "regrade", "report", "verify")
+STAGES = ("ingest", "write", "resume", "decide", "report", "verify", "regrade")
 STEPS = (
     "the two sides give",
     "so the area is",
@@ -239,7 +239,7 @@ def command(stage: str, folder: Path) -> list[str]:
 
 
 def measure(words: list[str], folder: Path) -> tuple[float, float, float, float, dict[str, float]]:
-    """Runs one stage: seconds, those of a processor, peak resident GiB, memory at the end over half time, and what it printed as figures."""
+    """Runs one stage: seconds, those of a processor, peak resident GiB, the memory late over that early, and what it printed as figures."""
     began = time.perf_counter()
     with (folder / "said").open("w+") as said:
         process = subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT)
@@ -255,7 +255,8 @@ def measure(words: list[str], folder: Path) -> tuple[float, float, float, float,
     if status:
         raise SystemExit(f"{' '.join(words)}: status {process.returncode}\n{text[-2000:]}")
     figures = json.loads(text.splitlines()[-1]) if "--stage" in words else {}
-    flat = max(line[len(line) * 9 // 10 :], default=0) / max(line[: len(line) // 2], default=1)
+    fifth = max(1, len(line) // 5)
+    flat = max(line[3 * fifth : 4 * fifth], default=0) / max(line[fifth : 2 * fifth], default=1)
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20, flat, figures
 
 

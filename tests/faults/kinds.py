@@ -230,13 +230,13 @@ def failing_engine(world: World, folder: Path, chance: random.Random) -> int:
 
 
 FAULTS = [
-    Fault("SIGKILL during `rap select`, 1 to 6 times in a row", SAME, 24, killed_select),
+    Fault("SIGKILL during `rap select`, 1 to 6 times in a row", SAME, 16, killed_select),
     Fault("SIGTERM or Ctrl-C during `rap select`", SAME, 6, terminated_select),
     *POINTS,
     *LOST,
-    Fault("power cut: the write-ahead log ends at a random byte", "the same command ends with the same bytes", 12, cut_log),
-    Fault("evidence cut or overwritten at random bytes", "told in one line, or without effect; never another selection that verifies", 40, damaged_evidence),
-    Fault("disk full", REFUSED, 12, full_disk),
+    Fault("power cut: the write-ahead log ends at a random byte", "the same command ends with the same bytes", 10, cut_log),
+    Fault("evidence cut or overwritten at random bytes", "told in one line, or without effect; never another selection that verifies", 24, damaged_evidence),
+    Fault("disk full", REFUSED, 8, full_disk),
     Fault("folder turns read-only", REFUSED, 6, read_only),
     Fault("clock going backwards", SAME, 5, clock_backwards),
     Fault("two processes on one run directory", "one ends, the other refuses in one line, no rollout twice", 6, two_processes),

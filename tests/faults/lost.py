@@ -78,7 +78,7 @@ def _server(program: str) -> Callable[[int, Path], list[int]]:
 
 
 LOST = [
-    Fault("Ray worker killed", ENDED, 3, _lost(_worker)),
-    Fault("Ray head's server (GCS) killed", ENDED, 3, _lost(_server("gcs_server"))),
-    Fault("Ray node's process (raylet) killed", ENDED, 3, _lost(_server("raylet"))),
+    Fault("Ray worker killed", ENDED, 2, _lost(_worker)),
+    Fault("Ray head's server (GCS) killed", ENDED, 2, _lost(_server("gcs_server"))),
+    Fault("Ray node's process (raylet) killed", ENDED, 2, _lost(_server("raylet"))),
 ]
