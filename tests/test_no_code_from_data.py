@@ -27,6 +27,7 @@ FORBIDDEN_NAMES = {
 
 PROCESSES = {
     "grading/workers/processes.py": "starts this package's own worker, with a list of arguments",
+    "engines/chat_template.py": "tries a chat template in a process of its own, with a list of arguments",
 }
 NETWORK = {
     "samples/fetch.py": "URLs of a pool, when --allow-urls is given",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
 import re
 from functools import lru_cache
 from pathlib import Path
 
+from rap_plugin.engines.checkpoint import count_parameters, require_file, require_sound, shard_names
 from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.rollout import ModelIdentity
 
@@ -39,6 +38,7 @@ def find_model(name: str, revision: str | None = None, *, code: bool = False) ->
                 Option("model.id"),
                 " takes a folder saved by save_pretrained",
             )
+        require_sound(name, folder)
         return folder
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or folder.exists():
         raise RapError(
@@ -48,7 +48,7 @@ def find_model(name: str, revision: str | None = None, *, code: bool = False) ->
 
     patterns = [*FILES, "*.py"] if code else FILES
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except Exception as error:
         reason = one_line(error)
         at = f" at revision {revision}" if revision else ""
@@ -57,6 +57,8 @@ def find_model(name: str, revision: str | None = None, *, code: bool = False) ->
             Option("model.id"),
             " and the network",
         ) from None
+    require_sound(name, folder)
+    return folder
 
 
 def identify(name: str, folder: Path) -> ModelIdentity:
@@ -94,26 +96,13 @@ def weight_files(folder: Path) -> list[Path]:
     """The weight files that loading reads: those of the index where there is one, else all *.safetensors."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        return [folder / name for name in names]
+        return [folder / name for name in shard_names(index)]
     single = folder / "model.safetensors"
     return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
 
 
-def count_parameters(file: Path) -> int:
-    """Numbers in a safetensors file, from its header alone."""
-    try:
-        with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            if size > file.stat().st_size:
-                raise ValueError("its header is longer than the file")
-            header = json.loads(stream.read(size))
-        return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RapError(f"{file}: not a safetensors file ({error}); fetch or save the model again") from None
-
-
 def _file_hash(file: Path) -> str:
+    require_file(file)
     real = file.resolve()
     # The hub's cache names a large file by the SHA-256 of its content: reading 15 GB again would tell nothing new.
     if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):

@@ -1,7 +1,7 @@
 """Hostile and broken checkpoints: what is changed in a sound model's folder, and what must be said of it.
 
-A change gets the folder, a copy of the embedded model. `refused` words stand in the one line that opening or loading ends with; None: the
-model still works, because the planted thing is not looked at.
+A change gets the folder, a copy of the embedded model. The words stand in the one line that opening, loading or the first answer ends with;
+None: the model still answers, because the planted thing is not looked at.
 """
 
 from __future__ import annotations
@@ -99,6 +99,10 @@ def _large(name: str, size: int) -> Change:
     return change
 
 
+def _grown(name: str, size: int) -> Change:
+    return lambda folder: os.truncate(folder / name, size)
+
+
 def _padded_json(name: str, size: int) -> Change:
     def change(folder: Path) -> None:
         known = json.loads((folder / name).read_text(encoding="utf-8"))
@@ -118,7 +122,7 @@ CHECKPOINTS: dict[str, tuple[Change, str | None]] = {
     "a pickle called safetensors": (_written(WEIGHTS, pickle.dumps(_Runs())), "not a safetensors file"),
     "weights of no bytes": (_written(WEIGHTS, b""), "not a safetensors file"),
     "a header that claims 2^63 bytes": (_header({}, size=2**63), "not a safetensors file"),
-    "a header longer than any model's": (_large(WEIGHTS, 1 << 20), "not a safetensors file"),
+    "a header longer than any model's": (_both(_header({}, size=200_000_000), _grown(WEIGHTS, 300 << 20)), "not a safetensors file"),
     "a header that is no JSON": (_header(b"{" * 50), "not a safetensors file"),
     "a header nested too deep": (_header(b'{"a":' + DEEP.encode() + b"}"), "not a safetensors file"),
     "a header that is a list": (_header([1, 2]), "not a safetensors file"),
@@ -176,23 +180,23 @@ CHECKPOINTS: dict[str, tuple[Change, str | None]] = {
     "a tokeniser that is no JSON": (_written("tokenizer.json", "{"), "processor cannot be loaded"),
     "a tokeniser of nothing": (_written("tokenizer.json", "{}"), "processor cannot be loaded"),
     "a picture of 10^6 x 10^6": (_edited("preprocessor_config.json", size={"height": 10**6, "width": 10**6}, min_pixels=10**12, max_pixels=10**12), "preprocessor_config.json"),
-    "a processor nested too deep": (_written("preprocessor_config.json", DEEP), "processor"),
+    "a processor nested too deep": (_written("preprocessor_config.json", DEEP), None),
     # chat templates
     "a template that loops for ever": (_written("chat_template.jinja", "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"), "chat template"),
     "a template that writes for ever": (_written("chat_template.jinja", "{% for a in range(99999) %}{{ 'x' * 1000000 }}{% endfor %}"), "chat template"),
     "a template of one large string": (_written("chat_template.jinja", "{{ 'x' * 10000000000 }}"), "chat template"),
-    "a template of one large power": (_written("chat_template.jinja", "{{ 10 ** 10 ** 10 }}"), "chat template"),
+    "a template of one large power": (_written("chat_template.jinja", "{{ 10 ** (10 ** 10) }}"), "chat template"),
     "a template that looks for classes": (_written("chat_template.jinja", ESCAPE), "chat template"),
     "a template that formats its way out": (_written("chat_template.jinja", "{{ '{0.__class__.__init__.__globals__}'.format(cycler) }}"), "chat template"),
     "a template that opens a file": (_written("chat_template.jinja", "{{ cycler.__init__.__globals__.os.popen('touch planted') }}"), "chat template"),
-    "a template that includes a file": (_written("chat_template.jinja", "{% include '/etc/passwd' %}"), "chat template"),
-    "a template that is none": (_written("chat_template.jinja", "{% for %}"), "chat template"),
+    "a template that includes a file": (_written("chat_template.jinja", "{% include '/etc/passwd' %}"), "the processor failed"),
+    "a template that is none": (_written("chat_template.jinja", "{% for %}"), "the processor failed"),
     "a template of 10 MB": (_large("chat_template.jinja", 10 << 20), "chat_template.jinja has 10"),
     # generation
-    "an end that is a word": (_edited("generation_config.json", eos_token_id="end"), None),
+    "an end that is a word": (_edited("generation_config.json", eos_token_id="end"), "eos_token_id"),
     "an end that is negative": (_edited("generation_config.json", eos_token_id=-5), None),
     "a million ends": (_edited("generation_config.json", eos_token_id=list(range(10**6))), None),
-    "no number as temperature": (_edited("generation_config.json", temperature="hot", top_p=-3, num_beams=10**9, max_new_tokens=-1), None),
+    "no number as temperature": (_edited("generation_config.json", temperature="hot", top_p=-3, num_beams=10**9, max_new_tokens=-1), "max_new_tokens"),
     "a generation that is a list": (_written("generation_config.json", "[]"), "cannot be loaded"),
     "a generation nested too deep": (_written("generation_config.json", DEEP), "cannot be loaded"),
 }  # fmt: skip

@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-import io
-import json
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
-PLUGIN = Path(__file__).parents[1] / "turns_engine.py"
+from tests.faults.traces import kept, words, write_pool
+
 ROWS, KILLS = 120, 5
 
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
-    rows = []
-    for number in range(ROWS):
-        buffer = io.BytesIO()
-        Image.new("RGB", (112, 84), (number, 2 * number, 90)).save(buffer, "PNG")
-        rows.append(
-            {"question": f"number {number}", "answer": "ABCD"[number % 4 - number % 2], "images": [buffer.getvalue()]}
-        )
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    write_pool(tmp_path / "pool.parquet", ROWS)
     return tmp_path / "pool.parquet"
 
 
 def start(pool: Path, run: Path, log: Path) -> subprocess.Popen[bytes]:
-    options = json.dumps({"log": str(log), "pause": 0.01})
-    arguments = [*("r3", "run", str(pool), "--model", "m", "--engine", "turns", "--plugin", str(PLUGIN)), "--quiet"]
-    arguments += ["--out", str(run), "--grader", "text", "--set", f"model.options={options}"]
-    arguments += ["--set", "r3.min_crop_pixels=784"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "rap_plugin.cli", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-
-
-def kept(run: Path) -> dict[str, tuple]:
-    """By question: the trace and everything that is known of its answer, times left out."""
-    if not (run / "evidence.sqlite").exists():
-        return {}
-    with sqlite3.connect(run / "evidence.sqlite") as db:
-        try:
-            found = db.execute(
-                "SELECT question, trace, rollout, status, finish, tokens, verdict, text, token_ids, extracted, attempts "
-                "FROM traces JOIN rollouts USING (sample, probe, rollout) JOIN responses USING (sample, probe, rollout) "
-                "JOIN samples USING (sample)"
-            ).fetchall()
-        except sqlite3.OperationalError:  # killed before the tables were made
-            return {}
-        counts = [
-            db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("traces", "rollouts", "responses")
-        ]
-    assert len({row[0] for row in found}) == len(found), "a row is there twice"
-    assert counts == [len(found)] * 3, "an answer without its trace, or a trace without its answer"
-    return {row[0].removeprefix("<image>"): row[1:] for row in found}
+    command = [sys.executable, "-m", "rap_plugin.cli", *words(pool, run, log, 0.01)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from rap_plugin.config import ModelConfig
+from rap_plugin.engines.chat_template import require_ending
 from rap_plugin.engines.hf.last_layer import SOFTMAX_KINDS, LastLayer, find_last_attention
 from rap_plugin.engines.hf.memory import is_out_of_memory
 from rap_plugin.errors import Option, RapError, one_line
@@ -95,6 +96,7 @@ def load_processor(config: ModelConfig, folder: Path) -> Any:
         raise RapError(f"{config.id}: has no image processor (preprocessor_config.json); use a vision-language model")
     if not getattr(processor, "chat_template", None):
         raise RapError(f"{config.id}: has no chat template; use an instruction-tuned model or add chat_template.jinja")
+    require_ending(config.id, processor.chat_template)
     return processor
 
 
@@ -124,15 +126,19 @@ def load_model(
     """Loads the weights onto the device, with SDPA attention where the architecture has it."""
     auto = transformers.AutoModelForImageTextToText
     options = {"dtype": dtype, "trust_remote_code": config.trust_remote_code, "use_safetensors": True}
+    options |= {"output_loading_info": True}
     try:
         options["config"] = model_settings(config, folder)
         with _bar_on_terminals():
             try:
-                network = auto.from_pretrained(str(folder), attn_implementation="sdpa", **options)
+                network, found = auto.from_pretrained(str(folder), attn_implementation="sdpa", **options)
             except ValueError as error:
                 if "scaled_dot_product_attention" not in str(error):
                     raise
-                network = auto.from_pretrained(str(folder), **options)
+                network, found = auto.from_pretrained(str(folder), **options)
+        if missing := sorted(found["missing_keys"]):
+            # Transformers draws them at random, and every answer would be noise.
+            raise ValueError(f"{len(missing)} of them are not in its files, {missing[0]} for one")
         network = network.to(device).eval().requires_grad_(False)
     except Exception as error:
         if is_out_of_memory(error):

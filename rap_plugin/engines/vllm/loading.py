@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rap_plugin.config import ModelConfig
+from rap_plugin.engines.chat_template import require_ending
 from rap_plugin.engines.pixels import narrowed, pixel_bounds, processor_bounds
 from rap_plugin.engines.vllm.options import context_length, engine_arguments
 from rap_plugin.engines.vllm.processes import EngineProcesses, children
@@ -44,6 +45,7 @@ def load_vllm(config: ModelConfig, folder: Path, length: int) -> RunningVLLM:
         processor = AutoProcessor.from_pretrained(str(folder), trust_remote_code=config.trust_remote_code)
         if not getattr(processor, "chat_template", None):
             raise RapError(f"{config.id}: has no chat template; use an instruction-tuned model")
+        require_ending(config.id, processor.chat_template)
         bounds = processor_bounds(getattr(processor, "image_processor", None))
         pixels = None if bounds is None or pixel_bounds(config) is None else narrowed(bounds, config)
         before = children()
