@@ -91,7 +91,8 @@ ARROWS: dict[str, set[str]] = {
         "selectors",
         "vlm_r3",
     },
-    "verl_hooks": WORDS | {"grading", "hosts", "modality_gap", "pipeline", "plugins", "run_dir", "samples", "vlm_r3"},
+    "verl_hooks": WORDS
+    | {"grading", "hosts", "modality_gap", "pipeline", "plugins", "posterior", "run_dir", "samples", "vlm_r3"},
     "lmms_tasks": WORDS | {"evaluation", "plugins", "progress", "samples", "vlm_r3"},
     "vlmeval_datasets": WORDS | {"evaluation", "plugins", "samples", "vlm_r3"},
     "cli": WORDS

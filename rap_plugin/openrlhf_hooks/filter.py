@@ -93,10 +93,14 @@ class Filter:
         """
         config = read_config(self.given["data_filter"], self.given, self._defaults())
         options, rows, arm = config.selection, len(self.rows), config.sampling.rollouts
+        scoring = f"scoring: {rows:,} rows x 2 x {arm} rollouts = {2 * arm * rows:,} responses, less what {self.run_dir} holds"
+        if self.given["follow"]:
+            length = self.counts.below(rows) or self.counts.above(rows)
+            return [scoring, f"following {rows:,} rows: {planned(self.args, length)}"]
         selected, origin = _expected(self.run_dir, options.keep, rows)
         size = self.counts.below(selected) if options.size_by == "cut" else self.counts.above(selected)
         return [
-            f"scoring: {rows:,} rows x 2 x {arm} rollouts = {2 * arm * rows:,} responses, less what {self.run_dir} holds",
+            scoring,
             f"selection: {selected:,} rows ({origin}), brought to {size:,} ({self.counts})",
             f"training on them: {planned(self.args, size)}",
             f"training on every row: {planned(self.args, rows)}",

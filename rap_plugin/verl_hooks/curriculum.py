@@ -85,7 +85,7 @@ class Curriculum:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the order depends on, as copies."""
         return {
-            "rows": _fingerprint(self.ids),
+            "rows": fingerprint(self.ids),
             "seed": self.seed,
             "learned": self.learned,
             "right": self._right.copy(),
@@ -97,7 +97,7 @@ class Curriculum:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where the state was taken. Raises RapError where it is of other rows."""
-        if state.get("rows") != _fingerprint(self.ids):
+        if state.get("rows") != fingerprint(self.ids):
             raise RapError(
                 "the checkpoint's data state is of other rows than data.rap.run_dir selects now; decide the run as it "
                 "was, or start with a new trainer.default_local_dir"
@@ -113,5 +113,6 @@ class Curriculum:
         return np.asarray(weights / weights.sum())
 
 
-def _fingerprint(ids: Sequence[str]) -> str:
+def fingerprint(ids: Sequence[str]) -> str:
+    """Of the rows of a data set, in their order."""
     return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()

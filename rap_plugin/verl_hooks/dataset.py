@@ -15,8 +15,10 @@ import numpy as np
 
 from rap_plugin.errors import RapError
 from rap_plugin.hosts.batches import repeat_rows
+from rap_plugin.posterior.following import FollowOptions, wording_of
 from rap_plugin.verl_hooks import contract
 from rap_plugin.verl_hooks.curriculum import Curriculum
+from rap_plugin.verl_hooks.followed import FollowedRows, beliefs_of_ids
 from rap_plugin.verl_hooks.options import VerlOptions, for_validation, read_options, rows_per_batch
 from rap_plugin.verl_hooks.rollout_counts import groups_of_batch
 from rap_plugin.verl_hooks.rows import ChosenRows, find_rows, read_chosen
@@ -46,11 +48,13 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
 
     def __init__(self, data_files: Any, tokenizer: Any, config: Any, processor: Any = None, **options: Any) -> None:
         self.rap: VerlOptions | None = None if for_validation(data_files, config) else read_options(config)
-        self.curriculum: Curriculum | None = None
+        self.curriculum: Curriculum | FollowedRows | None = None
         contract.require(contract.DATASET)
         super().__init__(data_files=data_files, tokenizer=tokenizer, config=config, processor=processor, **options)
         if self.rap is not None and self.rap.reweight:
             self.curriculum = self._make_curriculum(self.rap)
+        elif self.rap is not None and self.rap.follow:
+            self.curriculum = self._follow(self.rap)
 
     def _read_files_and_tokenize(self) -> None:
         if self.rap is None:
@@ -72,7 +76,8 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
 
     def _selected(self, rows: Any, rap: VerlOptions) -> Any:
         # The next best are looked for where there is less than a batch: verl makes no step then.
-        chosen = read_chosen(Path(rap.run_dir), rows_per_batch(self.config) if rap.size_by == "fill" else 0)
+        wanted = rows_per_batch(self.config) if rap.size_by == "fill" else 0
+        chosen = read_chosen(Path(rap.run_dir), wanted, everything=rap.follow)
         self.chosen = chosen
         found = find_rows([str(file) for file in self.data_files], chosen)
         if len(found.ids) != len(rows):
@@ -82,7 +87,8 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
             )
         missing = len(chosen.counts) - len(found.numbers)
         lost = f"; {missing} selected samples are not in these files" if missing else ""
-        logger.warning("rap: %d of %d rows are selected in %s%s", len(found.numbers), len(rows), rap.run_dir, lost)
+        what = "followed" if rap.follow else "selected"
+        logger.warning("rap: %d of %d rows are %s in %s%s", len(found.numbers), len(rows), what, rap.run_dir, lost)
         if COLUMN not in rows.column_names:
             rows = rows.add_column(COLUMN, found.ids)
         return rows.select(found.numbers)
@@ -116,12 +122,22 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         right, wrong = np.array([counts[identity] for identity in ids], dtype=np.float64).T
         return Curriculum(ids, right, wrong, seed=self.seed or 0, fade=rap.fade)
 
+    def _follow(self, rap: VerlOptions) -> FollowedRows:
+        ids = self.dataframe[COLUMN][:]
+        labels = [wording_of(_words(prompt)) for prompt in self.dataframe[self.prompt_key][:]]
+        options = FollowOptions(
+            rap.responses, rap.half_life, rap.strength, rap.explore, rap.image_weight, seed=self.seed or 0
+        )
+        beliefs = beliefs_of_ids(Path(rap.run_dir), ids, labels)
+        return FollowedRows(ids, beliefs, options, rows_per_batch(self.config))
+
     def __getitem__(self, item: int) -> Any:
         if self.curriculum is not None:
             item = self.curriculum.draw()
             if self.curriculum.draws == 2 * len(self) and not self.curriculum.learned:
                 logger.warning(
-                    "rap: two epochs without rollouts from training: reweight needs RapReplayBuffer, see docs/verl.md"
+                    "rap: two epochs without rollouts from training: %s needs RapReplayBuffer, see docs/verl.md",
+                    "follow" if isinstance(self.curriculum, FollowedRows) else "reweight",
                 )
         return super().__getitem__(item)
 
@@ -143,3 +159,12 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         """Takes up a saved state. A checkpoint of a run without `reweight` leaves the curriculum at the selection's evidence."""
         if self.curriculum is not None and "curriculum" in state:
             self.curriculum.load_state_dict(state["curriculum"])
+
+
+def _words(prompt: Any) -> str:
+    """The texts of a prompt, a text or messages of texts or parts."""
+    if isinstance(prompt, str):
+        return prompt
+    contents = [message["content"] for message in prompt]
+    parts = [part for content in contents for part in ([{"text": content}] if isinstance(content, str) else content)]
+    return " ".join(str(part.get("text") or "") for part in parts)

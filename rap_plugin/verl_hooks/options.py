@@ -20,6 +20,14 @@ class VerlOptions(Section):
 
     run_dir: str = Field(min_length=1, description="run directory of `rap select`, on every node")
     reweight: bool = Field(False, description="draw rows by how much their rollouts disagree, counted while training")
+    follow: bool = Field(
+        False, description="every row that was scored, in batches that the posterior of following draws"
+    )
+    responses: int = Field(5, ge=1, description="rollouts of a prompt, actor_rollout_ref.rollout.n; for follow")
+    half_life: float = Field(100.0, gt=0, description="batches after which a rollout counts half; for follow")
+    strength: float = Field(2.0, gt=0, description="rollouts that a group's rate counts for; for follow")
+    explore: float = Field(0.1, ge=0, le=1, description="share of a batch for rows not asked for longest; for follow")
+    image_weight: float = Field(0.5, ge=0, le=1, description="what a row loses that needs no image; for follow")
     right_at: float = Field(0.5, description="reward from which a rollout is right, where the reward gives no `acc`")
     size_by: Literal["fill", "repeat"] = Field(
         "fill", description="where fewer rows are selected than a batch has: fill up with the next best, or repeat rows"
@@ -41,13 +49,16 @@ def read_options(config: Mapping[str, Any]) -> VerlOptions:
             f"data.rap.{'.'.join(map(str, first['loc']))}: {first['msg'].lower()} (got {first['input']!r}; known: {known})"
         ) from None
     workers = config.get("dataloader_num_workers", 0)
-    if options.reweight and workers:
+    drawn = next((name for name in ("reweight", "follow") if getattr(options, name)), None)
+    if options.reweight and options.follow:
+        raise RapError("data.rap.reweight and data.rap.follow are two ways to draw rows; leave one of them out")
+    if drawn and workers:
         raise RapError(
-            f"data.rap.reweight needs data.dataloader_num_workers=0, not {workers}: workers fetch rows "
+            f"data.rap.{drawn} needs data.dataloader_num_workers=0, not {workers}: workers fetch rows "
             "before the last rollouts are counted"
         )
-    if options.reweight and options.size_by == "repeat":
-        raise RapError("data.rap.reweight draws rows as often as they are worth it; leave data.rap.size_by at fill")
+    if drawn and options.size_by == "repeat":
+        raise RapError(f"data.rap.{drawn} draws rows as often as they are worth it; leave data.rap.size_by at fill")
     return options
 
 

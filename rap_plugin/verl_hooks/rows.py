@@ -56,8 +56,8 @@ class MatchedRows:
     """The sample id of every row; None where it is not selected."""
 
 
-def read_chosen(run: Path, at_least: int = 0) -> ChosenRows:
-    """Reads what a run selected, filled up with the next best samples to `at_least` rows.
+def read_chosen(run: Path, at_least: int = 0, everything: bool = False) -> ChosenRows:
+    """Reads what a run selected, filled up with the next best samples to `at_least` rows; or every row that it scored.
 
     Raises RapError where it is not finished, empty, not a run, or too small a pool for so many.
     """
@@ -69,10 +69,10 @@ def read_chosen(run: Path, at_least: int = 0) -> ChosenRows:
     missing = [name for name in ("rap_id", *COUNTS) if name not in pq.read_schema(selected).names]
     if missing:
         raise RapError(f"{selected}: has no column {missing[0]}; `rap decide {run}` writes the file again")
-    rows = pq.read_table(selected, columns=["rap_id", *COUNTS]).to_pylist()
+    rows = pq.read_table(run / files.SCORES if everything else selected, columns=["rap_id", *COUNTS]).to_pylist()
     if not rows:
         raise RapError(f"{run}: the selection is empty, so there is nothing to train on; loosen it with `rap decide`")
-    if len(rows) < at_least:
+    if len(rows) < at_least and not everything:
         rows = _filled_up(run, config, at_least)
     counts = {row["rap_id"]: (row[COUNTS[0]], row[COUNTS[1]] - row[COUNTS[0]]) for row in rows}
     return ChosenRows(run, config.pool, _pool_fingerprint(run), counts)

@@ -194,11 +194,10 @@ def tiny_processor(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return AutoProcessor.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("reweight", [False, True])
+@pytest.mark.parametrize("flags", [[], ["+data.rap.reweight=True"], ["+data.rap.follow=True"]])
 def test_a_restored_loader_gives_the_batches_that_were_left(
-    make_dataset: Make, verl_config: Make, reweight: bool
+    make_dataset: Make, verl_config: Make, flags: list[str]
 ) -> None:
-    flags = ["+data.rap.reweight=True"] if reweight else []
     config = verl_config(*flags)
     whole = loader_of(config, make_dataset(*flags))
     steps, batches, saved = iter(whole), [], b""
@@ -244,6 +243,39 @@ def test_rows_that_the_model_has_solved_come_less_often(make_dataset: Make, prep
     counts = {identity: drawn.count(identity) for identity in prepared.ids}
     assert min(counts[identity] for identity in split) > 4 * max(counts[identity] for identity in solved)
     assert min(counts.values()) > 0, "no row is lost for good"
+
+
+def test_following_asks_the_rows_that_the_posterior_says_of_all_that_were_scored(
+    make_dataset: Make, verl_config: Make, prepared: Prepared
+) -> None:
+    from rap_plugin.hosts.follower import beliefs_of_run
+    from rap_plugin.posterior.following import FollowOptions, choose, observe
+
+    flags = ["+data.rap.follow=True", "+data.rap.responses=8", "+data.rap.half_life=10"]
+    scores = pq.read_table(prepared.run / "scores.parquet").to_pylist()
+    dataset = make_dataset(*flags)
+    assert set(dataset.dataframe["rap_id"]) == {row["rap_id"] for row in scores}
+    assert len(dataset) > len(prepared.ids), "what was not selected may come back"
+    loader, ids = loader_of(verl_config(*flags), dataset), list(dataset.dataframe["rap_id"])
+    options, beliefs = FollowOptions(8, half_life=10.0, seed=3), dataset.curriculum.beliefs
+    known = beliefs_of_run(prepared.run, [0] * (max(row["rap_row"] for row in scores) + 1))
+    assert beliefs.blind_asked.sum() == known.blind_asked.sum() > 0, "it starts from the evidence of both arms"
+    for step, batch in enumerate(loader):
+        wanted = [ids[row] for row in choose(beliefs, options, 4, step)]
+        assert list(batch["rap_id"]) == wanted
+        told = {identity: (8, 0) if ids.index(identity) % 2 else (3, 5) for identity in wanted}
+        dataset.learn(told)
+        rows = sorted(map(ids.index, wanted))
+        beliefs = observe(beliefs, options, rows, [told[ids[row]][0] for row in rows], [8] * 4)
+    assert step > 5
+
+
+def test_following_and_reweighting_are_one_or_the_other(make_dataset: Make) -> None:
+    with pytest.raises(RapError, match="two ways to draw rows"):
+        make_dataset("+data.rap.follow=True", "+data.rap.reweight=True")
+    state = make_dataset("+data.rap.reweight=True").state_dict()
+    with pytest.raises(RapError, match="did not follow these rows"):
+        make_dataset("+data.rap.follow=True").load_state_dict(state)
 
 
 def test_the_legacy_trainers_batch_teaches_the_curriculum(make_dataset: Make, prepared: Prepared) -> None:
