@@ -48,16 +48,20 @@ def run(pool: str, out: str, extend: bool, quiet: bool, **rest: Any) -> None:
 )
 @config_options(["model", "sampling"])
 def ask(images: tuple[Path, ...], question: str, page: str, **rest: Any) -> None:
-    """Answer QUESTION about IMAGES, print the reasoning as it comes and write a page of where the model looked.
+    """Answer QUESTION about IMAGES, print the reasoning and write a page of where the model looked.
+
+    A terminal gets every word as it comes, a file or a pipe every segment when it is whole.
 
     Without --model the embedded one answers, which knows digit scenes alone (`rap path r3-scene`).
     """
+    import sys
     from contextlib import closing
 
     from rap_plugin.errors import RapError
     from rap_plugin.plugins import get_plugins
     from rap_plugin.samples.images import check_image, open_image
     from rap_plugin.samples.sample import ImageProblem
+    from rap_plugin.vlm_r3.ask import AsItComes
     from rap_plugin.vlm_r3.ask import ask as ask_engine
     from rap_plugin.vlm_r3.pages import trace_page
     from rap_plugin.vlm_r3.scenes import MODEL_DIR
@@ -73,8 +77,10 @@ def ask(images: tuple[Path, ...], question: str, page: str, **rest: Any) -> None
         except (ImageProblem, OSError) as error:
             raise RapError(f"{path}: cannot be used as an image ({error})") from None
 
+    words = AsItComes(lambda text: click.echo(_plain(text), nl=False))
+
     def told(text: str, look: Look | None, inserted: str) -> None:
-        click.echo(_plain(text), nl=False)
+        words.end(text)
         if look is None:
             return
         if look.problem:
@@ -84,7 +90,7 @@ def ask(images: tuple[Path, ...], question: str, page: str, **rest: Any) -> None
             click.secho(f"\n  [looks at {look.region} of image {look.image + 1}, {width} x {height}]", fg="green")
 
     with closing(get_plugins().registry().get("engines", config.model.engine)(config.model)) as engine:
-        trace = ask_engine(engine, question, pictures, config, told)
+        trace = ask_engine(engine, question, pictures, config, told, words.hear if sys.stdout.isatty() else None)
     click.echo()
     if trace.error:
         raise RapError(f"no answer: {trace.error}")

@@ -23,6 +23,24 @@ Told = Callable[[str, "Look | None", str], None]
 """Given (what the model wrote, the look that it ended with, what was put in), once a segment."""
 
 
+class AsItComes:
+    """Passes on what a model writes of a segment while it writes it, each character once."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write, self._shown = write, ""
+
+    def hear(self, text: str) -> None:
+        """The running segment, as far as it is written."""
+        if len(text) > len(self._shown) and text.startswith(self._shown):
+            self._write(text[len(self._shown) :])
+            self._shown = text
+
+    def end(self, text: str) -> None:
+        """The whole segment: what was not shown of it yet."""
+        self.hear(text)
+        self._shown = ""
+
+
 def question_row(
     question: str,
     images: Sequence[Image],
@@ -53,9 +71,20 @@ def question_row(
     return row
 
 
-def ask(engine: Engine, question: str, images: Sequence[Image], config: RunConfig, told: Told | None = None) -> Trace:
-    """Answers one question. Raises RapError for an engine that cannot put images into an answer."""
+def ask(
+    engine: Engine,
+    question: str,
+    images: Sequence[Image],
+    config: RunConfig,
+    told: Told | None = None,
+    heard: Callable[[str], None] | None = None,
+) -> Trace:
+    """Answers one question; `heard` gets the running segment each time that there is more of it.
+
+    Raises RapError for an engine that cannot put images into an answer.
+    """
     row = question_row(question, images, config, settings.make_frame(config, engine), told=told)
+    row.turn.heard = heard
     done: list[RegionRow] = []
     run_rows(engine, [row], settings.make_sampling(config), done.append)
     return done[0].trace()

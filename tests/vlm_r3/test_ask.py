@@ -50,6 +50,31 @@ def test_the_answer_is_printed_with_its_looks_and_the_page_shows_them(looker: Pa
     assert "default-src 'none'" in text
 
 
+def test_a_terminal_gets_the_words_as_they_come_and_the_same_text_in_the_end(looker: Path, tmp_path: Path) -> None:
+    import os
+    import pty
+    import sys
+
+    script.picture(2).save(tmp_path / "a.png")
+    ask = ["r3", "ask", str(tmp_path / "a.png"), "c?", "--model", str(looker), "--device", "cpu"]
+    ask += ["--html", str(tmp_path / "looks.html"), *SETS]
+    piped = CliRunner().invoke(cli, ask, catch_exceptions=False).output
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "rap_plugin.cli", *ask])
+    chunks = []
+    try:
+        while chunk := os.read(terminal, 4096):
+            chunks.append(chunk)
+    except OSError:  # how Linux tells the end of a terminal
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    shown = re.sub(r"\x1b\[\d+m", "", b"".join(chunks).decode()).replace("\r\n", "\n")
+    assert piped[: piped.index("answer:")] in shown
+    # The answer's 22 characters come in more than a few goes.
+    assert sum(b"looks at" not in chunk and len(chunk) < 8 for chunk in chunks) > 8
+
+
 def test_nothing_that_a_model_says_becomes_markup() -> None:
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
     look = Look(0, evil, 0, (1, 1, 9, 9), (28, 28), "")
