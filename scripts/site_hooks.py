@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,51 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def errors() -> str:
     """Every message of a RapError in the package, by room, with `..` for what depends on the case."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in sorted((ROOT / "rap_plugin").rglob("*.py")):
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "rap_plugin").rglob("*.py"))}
+    makers = makers_of(trees.values())
+    for path, tree in trees.items():
         room = path.relative_to(ROOT / "rap_plugin").parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
-                "RapError",
-                "EmptySelection",
-                "NoFittingSize",
-            ):
-                text = "".join(map(shown, node.args)).strip()
-                if len(text) > 12:
-                    found[room].add(text)
+        known = texts_of(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and called(node) in makers:
+                texts = ["".join(map(shown, node.args)).strip()]
+                # A message that was put together before has a name here: its texts stand for it.
+                texts += [text for part in node.args for text in known.get(getattr(part, "id", ""), ())]
+                found[room].update(text for text in texts if len(text.replace(".", "").strip()) > 9)
     parts = []
     for room, texts in sorted(found.items()):
         parts.append(f"### From `{room}`\n")
         parts += [f"- `{text.replace('`', '')}`" for text in sorted(texts)]
         parts.append("")
     return "\n".join(parts)
+
+
+def makers_of(trees: Iterable[ast.Module]) -> set[str]:
+    """Names that make such an error: RapError, the classes on top of it, and functions that return one."""
+    makers = {"RapError"}
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    for _ in classes:
+        makers |= {one.name for one in classes if any(getattr(base, "id", "") in makers for base in one.bases)}
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef) and node.returns is not None:
+            if any(getattr(part, "id", "") in makers for part in ast.walk(node.returns)):
+                makers.add(node.name)
+    return makers
+
+
+def texts_of(tree: ast.Module) -> dict[str, set[str]]:
+    """By name of a variable: the texts that are assigned to it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id].add(shown(node.value).strip())
+    return found
+
+
+def called(node: ast.Call) -> str:
+    """The name of what is called, without what it is an attribute of."""
+    return getattr(node.func, "id", "") or getattr(node.func, "attr", "")
 
 
 def shown(node: ast.expr) -> str:

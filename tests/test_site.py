@@ -36,7 +36,20 @@ def test_errors_are_listed_with_their_constant_words() -> None:
     listed = HOOKS["errors"]()
     assert "no model given; add model.id with a hub id or a folder" in listed
     assert "there is no ..; `rap decide ..` writes it".replace("`", "") in listed
-    assert listed.count("\n- ") > 150
+    assert listed.count("\n- ") > 400
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "the selection is empty: .. of .. samples are ..",  # a class on top of RapError
+        "the attention by token of rollout .. cannot be read",  # handed to a function that makes the error
+        "its pool is neither where it was (..) nor beside the run",  # made by a function without arguments of its own
+        "choose another out, or add extend",  # told with the names of options
+    ],
+)
+def test_errors_that_are_made_in_other_ways_are_listed_too(words: str) -> None:
+    assert words in HOOKS["errors"]()
 
 
 @pytest.mark.slow
