@@ -48,13 +48,14 @@ def makers_of(trees: Iterable[ast.Module]) -> set[str]:
     makers = {"RapError"}
     nodes = [node for tree in trees for node in ast.walk(tree)]
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
-    for _ in classes:
+    before = 0
+    while before < len(makers):
+        before = len(makers)
         makers |= {one.name for one in classes if any(getattr(base, "id", "") in makers for base in one.bases)}
-    for node in nodes:
-        if isinstance(node, ast.FunctionDef) and node.returns is not None:
-            if any(getattr(part, "id", "") in makers for part in ast.walk(node.returns)):
-                makers.add(node.name)
-    return makers
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.returns is not None]
+    return makers | {
+        one.name for one in functions if any(getattr(p, "id", "") in makers for p in ast.walk(one.returns))
+    }
 
 
 def texts_of(tree: ast.Module) -> dict[str, set[str]]:

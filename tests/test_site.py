@@ -8,6 +8,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,13 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(found) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
+@cache
+def listed_errors() -> str:
+    return str(HOOKS["errors"]())
+
+
 def test_errors_are_listed_with_their_constant_words() -> None:
-    listed = HOOKS["errors"]()
+    listed = listed_errors()
     assert "no model given; add model.id with a hub id or a folder" in listed
     assert "there is no ..; `rap decide ..` writes it".replace("`", "") in listed
     assert listed.count("\n- ") > 400
@@ -49,7 +55,7 @@ def test_errors_are_listed_with_their_constant_words() -> None:
     ],
 )
 def test_errors_that_are_made_in_other_ways_are_listed_too(words: str) -> None:
-    assert words in HOOKS["errors"]()
+    assert words in listed_errors()
 
 
 @pytest.mark.slow
