@@ -183,6 +183,9 @@ def test_a_dry_run_prints_what_a_published_pool_comes_to(
     assert "(a multiple of 32 and at least 26)" in plan[1]
     assert f"training on them: {training}" in plan[2]
     assert plan[3].startswith(f"training on every row: {whole} optimizer steps")
+    following = Filter(args, {**given, "follow": True}).plan()
+    assert following[0] == plan[0]
+    assert following[1].startswith(f"following {rows:,} rows: ")
     command = {"train": lambda args: pytest.fail("training starts"), "create_vllm_engines": None}
     wrap_command(command, given)
     assert command["train"](args) is None

@@ -46,7 +46,9 @@ def launched(ray_here, stand_ins, tiny_model, reward_file, tmp_path, monkeypatch
         returned = chosen.run(start)
         assert returned == actors
         asked = [entry for actor in actors for entry in ray_here.get(actor.calls.remote()) if entry[0] == "sample"]
-        return SimpleNamespace(args=args, run=chosen.run_dir, asked=asked, actors=actors)
+        return SimpleNamespace(
+            args=args, given=given, run=chosen.run_dir, numbers=chosen.numbers, asked=asked, actors=actors
+        )
 
     def command_arguments(dataset, *flags):
         from rap_plugin.openrlhf_hooks import contract
@@ -85,6 +87,23 @@ def test_the_trainer_gets_the_selected_rows_in_their_order(launched, write_chat_
     assert rows.column_names == ["prompt", "label", "images", "source_row"]
     assert rows["source_row"][:] == selected["source_row"] == sorted(selected["source_row"])
     assert 0 < len(rows) < 12
+
+
+def test_following_trains_on_every_row_that_can_be_read_and_starts_from_the_evidence_of_both_arms(
+    launched, write_chat_pool, tmp_path
+):
+    from rap_plugin.openrlhf_hooks.additions import from_evidence, require_additions
+
+    file = write_chat_pool(12)
+    (tmp_path / "pictures" / "4.png").write_bytes(b"no image")
+    done = launched(file, "--rap.follow", "--rap.follow_half_life", "30")
+    assert trainers_rows(done.args)["source_row"][:] == done.numbers == [n for n in range(12) if n != 4]
+    follow = from_evidence(require_additions(done.args, done.given).follow, done.args, done.run, done.numbers)
+    assert (follow.options.half_life, follow.options.responses, follow.length) == (30, 4, 11)
+    scores = {row["rap_row"]: row for row in pq.read_table(done.run / "scores.parquet").to_pylist()}
+    names = ("rap_right_image", "rap_rollouts_image", "rap_right_blind", "rap_rollouts_blind")
+    for values, name in zip(follow.evidence, names, strict=True):
+        assert values.tolist() == [scores[number][name] for number in done.numbers]
 
 
 def test_both_arms_are_asked_with_the_trainers_prompts_and_labels(launched, write_chat_pool):
