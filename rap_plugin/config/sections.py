@@ -248,8 +248,8 @@ class ExecutionConfig(Section):
     answer_within_s: float = Field(
         7200.0,
         gt=0,
-        description="a Ray worker or OpenRLHF engine with work that ends nothing for so many seconds is given up as hung; so is engine "
-        "vllm when one step takes longer",
+        description="a Ray worker or OpenRLHF engine with work that ends nothing for so many seconds is given up as hung; so are engines "
+        "hf and vllm when one step takes longer",
     )
     address: str | None = Field(
         None,

@@ -116,7 +116,7 @@ class ShowsTokens(Engine, Protocol):
 
 @runtime_checkable
 class GivesUp(Protocol):
-    """An engine whose model runs in processes of its own, which may hang: it raises RapError then."""
+    """An engine that notices when its model hangs: it raises RapError, or ends the process where the model runs in it."""
 
     answer_within_s: float
     """As `execution.answer_within_s`; set before `begin`."""

@@ -8,6 +8,7 @@ an edge: rare in float32, less so in bfloat16.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ try:
     from rap_plugin.engines.hf.chat import ModelInputs
     from rap_plugin.engines.hf.memory import release_memory
     from rap_plugin.engines.hf.tokens import token_attention
+    from rap_plugin.engines.hf.watch import HangWatch
 except ImportError as missing:
     raise RapError(
         f"engine hf needs torch and transformers ({missing}); install them with: pip install 'rap-plugin[hf]'"
@@ -73,6 +75,8 @@ class HFEngine:
         if config.options:
             raise RapError(f"engine hf takes no model.options (got {', '.join(sorted(config.options))}); remove them")
         self._config = config
+        self.answer_within_s = 7200.0
+        self._watch = HangWatch()
         self._device = loading.pick_device(config.device)
         self._dtype = loading.pick_dtype(config.dtype, self._device)
         folder = find_model(config.id, config.revision, code=config.trust_remote_code)
@@ -190,12 +194,15 @@ class HFEngine:
         def tokens(job: ResponseJob) -> int:
             return job.inputs.length + len(prompts[job.prompt][1][job.response])
 
-        self._batches.run(jobs, tokens, run, fail, cap=FORCED_TOKENS)
+        with self._watched():
+            self._batches.run(jobs, tokens, run, fail, cap=FORCED_TOKENS)
         return out, reasons
 
     def continue_turns(self, queue: TurnQueue, sampling: Sampling, stops: Sequence[str]) -> None:
         """Writes turns on until the queue is empty; see `engines.turns.ContinuesTurns`."""
-        turns.continue_turns(self._model(), self._processor, self._prepare, self._batches, queue, sampling, stops)
+        model = self._model()
+        with self._watched():
+            turns.continue_turns(model, self._processor, self._prepare, self._batches, queue, sampling, stops)
 
     def vision(self) -> VisionFacts:
         """How the model sees images, from its files."""
@@ -256,7 +263,8 @@ class HFEngine:
         def tokens(job: ResponseJob) -> int:
             return job.inputs.length + sampling.max_new_tokens
 
-        self._batches.run(jobs, tokens, run, fail)
+        with self._watched():
+            self._batches.run(jobs, tokens, run, fail)
         return [[rows[rollout] for rollout in request.rollouts] for request, rows in zip(requests, out, strict=True)]
 
     def _prepare(self, prompt: Prompt, sampling: Sampling) -> ModelInputs | Response:
@@ -279,7 +287,11 @@ class HFEngine:
     def _model(self) -> loading.LoadedModel:
         if self._loaded is None:
             self._loaded = loading.load_model(self._config, self._folder, self._processor, self._device, self._dtype)
+            self._loaded.network.register_forward_pre_hook(self._watch.hear)
         return self._loaded
+
+    def _watched(self) -> AbstractContextManager[None]:
+        return self._watch.at_work(self.answer_within_s)
 
 
 class LoadedEngine(HFEngine):
@@ -293,6 +305,9 @@ class LoadedEngine(HFEngine):
         self._network, self._processor, self._device = network, processor, network.device
         self.identity = loading.identify_loaded(name, network)
         self._start(batch_size)
+
+    def _watched(self) -> AbstractContextManager[None]:
+        return nullcontext()  # the process is the caller's
 
     def _problem_of_class(self) -> str | None:
         return None  # the network is there
