@@ -75,7 +75,7 @@ _COUNT_WORDS = dict(
     zip(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], range(1, 11), strict=True)
 )
 _NOTHING = re.compile(
-    r"\b(?:cannot|can't|unable|not sure|unsure|maybe|perhaps|impossible|not possible|undetermined)\b|\?\s*$",
+    r"\b(?:cannot|can't|unable|not sure|unsure|maybe|perhaps|(?:could|might|may) be|impossible|not possible|undetermined)\b|\?\s*$",
     re.IGNORECASE,
 )
 

@@ -37,6 +37,9 @@ _AGAIN = re.compile(
     r"\b(?:i\.\s?e\.?|that is|or|which is|in other words|equivalently|namely)\s|\(|≈|\\approx", re.IGNORECASE
 )
 _SEVERAL_UNITS = re.compile(r"\d\s?(?:[A-Za-z]{1,11}|['′°])\.?,?\s?(?:and\s)?\d")
+_DOUBT = re.compile(r"\b(?:could|might|may) be\b", re.IGNORECASE)
+# "x = 5 or x = -5, but since lengths are positive, x = 5"
+_INSTEAD = re.compile(r",\s+but\s", re.IGNORECASE)
 _SHORT_SENTENCE = re.compile(r"(?:so |thus )?(?:it is|it's|we get|is)\s(?=.{0,80}[\d√π\\])", re.IGNORECASE)
 _HEDGE = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
 _NAME = re.compile(
@@ -97,7 +100,7 @@ def answer_as_math(answer: Answer) -> str:
     if answer.how == "boxed" or read_quantity(text) is not None:
         return text
     prose = is_sentence(text) or bool(_SHORT_SENTENCE.match(text))
-    if _AGAIN.search(text) or (prose and _SEVERAL_UNITS.search(text)):
+    if _AGAIN.search(text) or (prose and _SEVERAL_UNITS.search(text.replace("$", ""))):
         forms = formula_in(_last_sentence(text))
         if forms and r"\approx" in forms:
             return forms  # "3/4, i.e. 75%"
@@ -108,11 +111,12 @@ def answer_as_math(answer: Answer) -> str:
     bare = _UNIT_WORDS.sub("", text)
     if bare != text and not is_sentence(bare):
         return text  # "288π cubic centimetres"
-    if closing := _CLOSING_BRACKET.search(text):
+    if (closing := _CLOSING_BRACKET.search(text)) and not _DOUBT.search(text):
         return closing.group(1)  # "The vertex is (2, -1)."
     lead = _REASON.split(text, maxsplit=1)[0]
     if answer.how == "phrase" and lead and not is_sentence(lead):
-        return lead
+        instead = _INSTEAD.search(text) if _HEDGE.search(lead) else None
+        return formula_in(text[instead.end() :]) or lead if instead else lead
     return formula_of_text(text) or ""
 
 

@@ -186,7 +186,7 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
         aside = before.endswith("(")
         if not aside and re.match(r"\s?[-–~]\s?\d", after) and "=" not in text and not re.search(r"[-+*/×÷]\s", after):
             return "alternatives"
-        if re.match(r"\s?\+(?!\s?[\d(A-Za-z])", after):
+        if re.match(r"\s?\+(?!\s?[\d(A-Za-z$€£¥\\√])", after):
             return None  # "5+" is a bound
         if re.match(r"\s*or\b(?! so\b)", after) and not _same_again(token, after):
             return "alternatives"

@@ -21,16 +21,19 @@ _MEASURED = r"(?=\s?(?:%|°|€|(?:k?g|[ckm]?m|km/h|m/s|l|ml|h|min|s|[ckm]?m[²�
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,40})?|\d{1,60}(?:\.\d{1,40})?|\.\d{1,40})"
 _NUMBER = re.compile(
     # Neither the 16 of "√16" nor the 30 of "12:30".
-    rf"(?<![A-Za-z0-9.^\\_√])(?<!√\s)(?<!√\()(?<!sqrt\{{)(?<!sqrt\()(?<!\d:)(?<![A-Za-z0-9)\]]-)(?<![±½])(?<!±\s)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
+    rf"(?<![A-Za-z0-9.^\\_√])(?<!√\s)(?<!√\()(?<!sqrt\{{)(?<!sqrt\()(?<!\d:)(?<!\d/)(?<![A-Za-z0-9)\]]-)(?<![±½])(?<!±\s)(?:[-+]\s?)?(?:\\?\$|[€£¥])?\s?-?"
     rf"(?:\d{{0,20}}\s?\\[dtc]?frac\s?\{{\s?-?{_DIGITS}\s?\}}\s?\{{\s?{_DIGITS}\s?\}}"
     rf"|\d{{0,9}}\s?[{_VULGAR}]|\d{{1,4}},\d{{1,2}}{_MEASURED}|[1-9]\d{{0,2}}(?: \d{{3}}){{1,4}}{_MEASURED}"
     rf"|{_DIGITS}(?:\s?(?:\\times|\\cdot|×|·|⋅|\*|x)\s?10\s?(?:\^\s?\{{?-?\d{{1,3}}\}}?|[⁻⁺⁰¹²³⁴-⁹]{{1,4}})|[eE][-+]?\d{{1,3}}(?!\w))?(?:\s\d{{1,6}}\s?/\s?\d{{1,6}}|\s?/\s?{_DIGITS})?)"
+    # Nor a part of "1.2k", 3.5π or a date.
+    r"(?![kM](?![A-Za-z])|\.\d|,\d{3}(?!\d)|\s?/\s?\d)"
     # 10², 288π, 3x, 8 + 4π and 2 ± 1 are other numbers than 10, 288, 3, 8 and 2.
     rf"(?![{_VULGAR}]|(?:[a-zA-Z]{{0,2}}[xyz]|[ije])(?![A-Za-z])|\s?[-+]\s?\d{{0,9}}\s?(?:π|√|\\pi|\\sqrt|pi\b|[xyz]\b)|\s?(?:±|\\pm))"
     r"(?!\d|\s?[²³⁰¹⁴-⁹π√]|\s?\\sqrt|\s?\^(?!\s?\{?\s?(?:\\circ|°|o\b))|\s?\*\*\s?\d|\s?\\?pi\b|:\d)"
 )
 # "72,5" without a unit is a decimal or a list.
 _PAIR = re.compile(r"(?<![\d,.])\d{1,4},\d{1,2}(?![\d,]|\.\d)")
+_SHORTENED = re.compile(r"(?<![\w.,])(\d{1,3}\.\d{1,3}|\d{2,3})([kM])(?![A-Za-z])")
 _RADICAL = re.compile(r"√|sqrt")
 _ROOT = re.compile(
     r"(?<![\w)}.+*/^-])(?<![\d)}+*/^-]\s)(?:√\s?(\d{1,12})|√\s?\((\d{1,12})\)|\\?sqrt\s?\((\d{1,12})\)|\\sqrt\s?\{(\d{1,12})\})(?!\d|\.\d|\s?[-+*/^×·±(])"
@@ -122,12 +125,17 @@ class NumberToken:
 def number_tokens(text: str) -> Iterator[NumberToken]:
     """The numbers written in digits, in order."""
     plain = text[:20_000].translate(_WIDE)
+    others = [*_whole_roots(plain), *_shortened(plain)]
+    yield from sorted([*others, *_written(plain)], key=lambda token: token.start) if others else _written(plain)
+
+
+def _written(plain: str) -> Iterator[NumberToken]:
     pairs = [match.span() for match in _PAIR.finditer(plain)] if "," in plain else []
-    roots = [root for match in _ROOT.finditer(plain) if (root := _whole_root(match))] if _RADICAL.search(plain) else []
-    yield from roots
     for match in _NUMBER.finditer(plain):
         number = match.group().strip()
         start = match.end() - len(match.group().lstrip())
+        if "," not in number and any(first <= start < last for first, last in pairs):
+            continue
         scale = _SCALE.match(plain, match.end())
         end = scale.end() if scale else match.end()
         unit = _UNIT.match(plain, end)
@@ -135,16 +143,24 @@ def number_tokens(text: str) -> Iterator[NumberToken]:
         if unit and not _NOT_UNITS.match(plain, end) and unit.end() < len(plain) + 1:
             token = _token(plain[start : unit.end()], start, unit.end())
         token = token or _token(plain[start:end], start, end) or _token(number, start, match.end())
-        if token is not None and not any(first <= token.start < last for first, last in pairs if "," not in number):
+        if token is not None:
             yield _signed(plain, token)
 
 
-def _whole_root(match: re.Match[str]) -> NumberToken | None:
-    """ "√16" as 4; None for a root that is no whole number."""
-    below = int(next(group for group in match.groups() if group))
-    root = math.isqrt(below)
-    quantity = Quantity(Fraction(root), True, text=match.group())
-    return NumberToken(quantity, *match.span()) if root * root == below else None
+def _shortened(plain: str) -> Iterator[NumberToken]:
+    """ "1.2k" as 1,200."""
+    for match in _SHORTENED.finditer(plain):
+        value = Fraction(match.group(1)) * (1000 if match.group(2) == "k" else 10**6)
+        yield NumberToken(Quantity(value, True, text=match.group()), *match.span())
+
+
+def _whole_roots(plain: str) -> Iterator[NumberToken]:
+    """ "√16" as 4; not a root that is no whole number."""
+    for match in _ROOT.finditer(plain) if _RADICAL.search(plain) else ():
+        below = int(next(group for group in match.groups() if group))
+        root = math.isqrt(below)
+        if root * root == below:
+            yield NumberToken(Quantity(Fraction(root), True, text=match.group()), *match.span())
 
 
 def with_compounds(text: str, tokens: list[NumberToken], unit: str) -> list[NumberToken] | None:

@@ -86,7 +86,7 @@ _ANSWER = (
     # "La réponse est C", "Die richtige Antwort ist (B)", "La respuesta correcta es: A"
     re.compile(
         rf"\b(?:réponse|antwort|respuesta|resposta|risposta|ответ|odpowiedź)\b(?:\s+(?:correct[aeo]?|corretta|richtige|finale?))?\s*"
-        rf"(?:\b(?:est|ist|es|é|è|to|lautet)\b|[:\-]|\s)+(?:(?:l'|la |die |a )?(?:option|opción|opção|opzione)\s+)?{_G}{_CLAUSE_END}",
+        rf"(?:\b(?:est|ist|es|é|è|to|lautet)\b|[:\-]|\s)+(?:(?:l'|la |die |a )?(?:option|opción|opção|opzione|letra|lettre|lettera)\s+|la\s+|el\s+|die\s+)?{_G}{_CLAUSE_END}",
         re.IGNORECASE,
     ),
 )

@@ -28,10 +28,19 @@ from rap_plugin.grading.reading.number_tokens import number_tokens, word_tokens
         ("1,234 km or 384 400 km", [1234, 384400]),
         ("5.5 × 10⁻² m", [Fraction(55, 1000)]),
         ("8 + 4π and 3x and 2 ± 1", []),
+        ("3.5π, 12,500π, 2k and 12/25/2019", []),
+        ("about 1.2k, or 15k, or 2.5M", [1200, 15000, 2500000]),
+        ("$3.50 + $2.25 = $5.75", [Fraction(7, 2), Fraction(9, 4), Fraction(23, 4)]),
     ],
 )
 def test_digits_have_the_sign_that_words_give_them(text: str, values: list[int | Fraction]) -> None:
     assert [token.quantity.value for token in number_tokens(text)] == values
+
+
+def test_a_sum_of_prices_is_read_at_its_end() -> None:
+    found = read_number("The total is $3.50 + $2.25 = $5.75.", "How much do they cost in total?")
+    assert found.value is not None
+    assert found.value.value == Fraction(23, 4)
 
 
 @pytest.mark.parametrize(
