@@ -16,9 +16,11 @@ from rap_plugin.grading.reading.formulas import (
     formula_of_text,
     is_sentence,
     is_words,
+    last_sentence,
     nesting,
     quick_compare,
     same_words,
+    split_list,
     split_name,
 )
 from rap_plugin.grading.reading.golds import (
@@ -65,9 +67,15 @@ def _said(item: GradeItem, answer: Answer, gold: str) -> str:
     if not prose or read_quantity(answer.text) or not read_quantity(gold):
         return said
     known = read_quantity(split_name(said)[1]) or read_quantity(said.rsplit("=", 1)[-1])
-    if known is None and (said or formula_of_text(answer.text) == ""):
-        return said
-    number = read_number(item.response, item.question).value
+    reading = read_number(item.response, item.question)
+    number = reading.value
+    # A dollar sign opens a formula or a price, which the number reader tells apart.
+    if known is None and "$" not in answer.text and (said or formula_of_text(answer.text) == ""):
+        listed = split_list(said)
+        elsewhere = reading.span is not None and reading.span[1] <= item.response.rfind(last_sentence(answer.text))
+        # "There are 3 bars. Their values are 58, 59 and 63." answers with 3.
+        if number is None or not (listed and listed[0] == "" and elsewhere):
+            return said
     if number is None or (known and number.value in (known.value, known.value.numerator)):
         return said  # 7 is a part of "7 out of 20"
     return number.text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 from rap_plugin.grading.reading.closed_forms import same_value
@@ -116,7 +117,7 @@ def _answer(text: str, found: list[Expression]) -> str | None:
     reasons = [match.span() for match in _REASON.finditer(text)] + ([premise.span()] if premise else [])
     kept = [one for one in found if not any(start <= one.start < end for start, end in reasons)] or found
     kept = [one for one in kept if not _LABEL.search(_before(text, one))] or kept
-    groups = _groups(text, kept)
+    groups = _groups(text, _after_computation(text, kept))
     if len(groups) == 1:
         return _forms(groups[0])
     several = _interval(text, [group[0] for group in groups])
@@ -131,6 +132,15 @@ def _answer(text: str, found: list[Expression]) -> str | None:
         return _forms(stated[0]) if len(stated) == 1 and stated[0] not in given else None
     stated = stated or [group for group in groups if group not in given]
     return _forms(stated[0]) if len(stated) == 1 else ""
+
+
+def _after_computation(text: str, found: list[Expression]) -> list[Expression]:
+    """From the last result on: of "2 * 1 foot + 1 foot = 3 feet" what stands behind the sign of equality."""
+    for index in range(len(found) - 1, 0, -1):
+        one = found[index]
+        if one.text.startswith("=") and not text[found[index - 1].end : one.start].strip():
+            return [replace(one, text=one.text.lstrip("= "), plain=True), *found[index + 1 :]]
+    return found
 
 
 def _before(text: str, one: Expression) -> str:

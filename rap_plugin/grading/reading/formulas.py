@@ -101,7 +101,7 @@ def answer_as_math(answer: Answer) -> str:
         return text
     prose = is_sentence(text) or bool(_SHORT_SENTENCE.match(text))
     if _AGAIN.search(text) or (prose and _SEVERAL_UNITS.search(text.replace("$", ""))):
-        forms = formula_in(_last_sentence(text))
+        forms = formula_in(last_sentence(text))
         if forms and r"\approx" in forms:
             return forms  # "3/4, i.e. 75%"
     if not prose:
@@ -129,7 +129,8 @@ def formula_of_text(text: str) -> str | None:
     return None
 
 
-def _last_sentence(text: str) -> str:
+def last_sentence(text: str) -> str:
+    """The last sentence of a line."""
     return _NEXT_SENTENCE.split(text)[-1]
 
 

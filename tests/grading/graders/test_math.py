@@ -46,3 +46,11 @@ def test_a_relative_tolerance_takes_roundings_of_pgps9k() -> None:
     assert [g.verdict for g in tolerant.grade(items)] == ["right", "right", "wrong", "wrong", "right"]
     exact.close()
     tolerant.close()
+
+
+def test_a_number_that_answers_stands_against_the_details_after_it() -> None:
+    said = "There are 3 bars that are higher than 50. The values of these bars are 58, 59, and 63."
+    grader = open_grader("math", options=OPTIONS)
+    grades = grader.grade([GradeItem(said, gold, "How many bars are higher than 50?") for gold in ("3", "63")])
+    grader.close()
+    assert [grade.verdict for grade in grades] == ["right", "wrong"]
