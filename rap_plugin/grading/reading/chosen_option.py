@@ -47,6 +47,7 @@ _SAYING = frozenset(_SAYING_WORDS.split())
 _THING_WORDS = "point angle line side vertex vitamin plan grade class group type hepatitis section segment arc circle triangle plane figure part"
 _THINGS = frozenset(_THING_WORDS.split()) - {"figure"}
 _THING_BEFORE = re.compile(rf"\b(?:{'|'.join(sorted(_THINGS))})s?\s*$", re.IGNORECASE)
+_LABELLED = re.compile(r"[\s(\[*\"'-]{0,3}([A-J])(?:\s?[.):-]\s*|(?<![AI])\s+)(\S.*)", re.DOTALL)
 _CAPITALS = re.compile(r"\b[A-Z]{2,}\b")
 _CAPITALS_END = re.compile(r"\b[A-Z]{2,}\W*$")
 MAX_LETTER = 12
@@ -266,7 +267,7 @@ def _lead(sentence: Sentence, options: Mapping[str, str], letters: str) -> Claim
 
 def _mislabelled(sentence: Sentence, options: Mapping[str, str], letters: str) -> bool:
     """Whether a sentence is one option's letter and another option's text."""
-    match = re.match(r"[\s(\[*\"'-]{0,3}([A-J])(?:\s?[.):-]\s*|(?<![AI])\s+)(\S.*)", sentence.text, re.DOTALL)
+    match = _LABELLED.match(sentence.text)
     if match is None or match.group(1) not in letters or not options.get(match.group(1)):
         return False
     key = key_of(options)

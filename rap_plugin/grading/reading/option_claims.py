@@ -188,6 +188,7 @@ _HYPOTHETICAL = re.compile(
 _DOUBT = re.compile(
     r"\b(?:could be|might be|may be|maybe|perhaps|possibly|not sure|unsure|can be either)\b", re.IGNORECASE
 )
+_BUT = re.compile(r",\s+but\b")
 _COUNTERFACTUAL = re.compile(
     r"\b(?:were|had|would|could|wasn't|weren't)\b|\b(?:answer|option|choice)s?\b|\b(?-i:[A-J])\b", re.IGNORECASE
 )
@@ -218,7 +219,7 @@ def claims_in(sentence: Sentence, letters: str, *, labels: bool = False) -> list
         after = Sentence(text[premise.end() :], sentence.start + premise.end())
         return [claim for claim in claims_in(after, letters, labels=labels) if claim.kind != "named"]
     final = bool(_FINAL.search(text))
-    doubtful = bool(_DOUBT.search(re.split(r",\s+but\b", text)[-1]))
+    doubtful = bool(_DOUBT.search(_BUT.split(text)[-1]))
     hypothetical = bool(_HYPOTHETICAL.search(text) or _ELSEWHERE.search(text))
     listing = len({a or b for a, b in _LISTED.findall(text)}) > 2
     found: list[Claim] = []

@@ -11,6 +11,8 @@ from rap_plugin.grading.reading.plain import Sentence
 
 LABELLED_LINE = re.compile(r"\W{0,3}(?:\d{1,2}[.)]\s*)?(?:[Oo]ption |[Cc]hoice )?\(?([A-J])(?:[.):](?!\.)|\s-|$)")
 _INVENTED = re.compile(r"\(([A-Z]{1,2})\)\s")
+_LETTERS = re.compile(r"[A-J]")
+_MARKED = re.compile(r"(?=.*[^A-J\s,;&().\w])(?:[A-J]|\W)+", re.DOTALL)
 _OPENED = re.compile(r"\W{0,3}(\w)\W+")
 _NUMBERED = re.compile(r"^\W*\d{1,2}[.)]\s*")
 _INLINE = re.compile(r"(?<![A-Za-z])([A-J])(?:[.):]|\s?(?=\d{1,2}\.)|$)")
@@ -24,8 +26,7 @@ def enumerates(parts: Sequence[Sentence], options: Mapping[str, str], letters: s
     inline = _INLINE.findall(" ".join(part.text for part in parts[:8])[:120])
     if len(inline) > 2 and len(set(inline)) > 2 and LABELLED_LINE.match(parts[0].text):
         return True
-    marks = re.sub(r"[A-J\s,;&().]", "", parts[0].text)
-    if len(set(re.findall(r"[A-J]", parts[0].text))) > 2 and marks and not re.search(r"\w", marks):
+    if len(set(_LETTERS.findall(parts[0].text))) > 2 and _MARKED.fullmatch(parts[0].text):
         return True  # "▴ B, ▴ C, ▴ A": marks and letters, in no sentence
     texts = {words_key(_NUMBERED.sub("", part.text)) for part in parts if _NUMBERED.match(part.text)}
     if len(texts) > 2 and texts & {words_key(text) for text in options.values() if text}:

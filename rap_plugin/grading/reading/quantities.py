@@ -173,7 +173,7 @@ def read_quantity(text: str) -> Quantity | None:
 @lru_cache(maxsize=4096)
 def _read_quantity(text: str) -> Quantity | None:
     # An answer, its gold and the texts of options are read again by every rule.
-    if not _DIGIT.search(text):
+    if text.lstrip()[:1].isalpha() or not _DIGIT.search(text):
         return None
     cleaned = usual_signs(clean_math(text))
     if len(cleaned) > MAX_CHARS:
