@@ -28,7 +28,7 @@ from rap_plugin.grading.reading.number_tokens import number_tokens, word_tokens
         ("1,234 km or 384 400 km", [1234, 384400]),
         ("5.5 × 10⁻² m", [Fraction(55, 1000)]),
         ("8 + 4π and 3x and 2 ± 1", []),
-        ("3.5π, 12,500π, 2k and 12/25/2019", []),
+        ("3.5π, 12,500π, 12π / 3, 2k and 12/25/2019", []),
         ("about 1.2k, or 15k, or 2.5M", [1200, 15000, 2500000]),
         ("$3.50 + $2.25 = $5.75", [Fraction(7, 2), Fraction(9, 4), Fraction(23, 4)]),
     ],
