@@ -9,13 +9,14 @@
 # make site   the documentation site, into site/
 # make snippets   the Python of the pages that trains (minutes); all other snippets run with make test
 # make faults   kills, cuts, full disks and damage by the hundred (half an hour); writes docs/reliability.md
+# make fuzz   random input for every parser (EXAMPLES=20000 each, about an hour)
 # make families   the table of model families in docs/engines.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl r3 test lint gpu families generated cluster release faults site snippets clean
+.PHONY: demo trl r3 test lint gpu families generated cluster release faults fuzz site snippets clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -44,6 +45,9 @@ snippets: $(VENV)/.hosts
 
 faults: $(VENV)/.core
 	$(BIN)/python -m tests.faults
+
+fuzz: $(VENV)/.hosts
+	$(BIN)/python -m tests.fuzz --examples $(or $(EXAMPLES),20000)
 
 release:
 	PYTHON=$(PYTHON) scripts/release_check.sh

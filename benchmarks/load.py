@@ -318,12 +318,12 @@ def soak(rounds: int, samples: int, place: str | None) -> None:
     began, marks = time.perf_counter(), {round(rounds * share) for share in (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)}
     with tempfile.TemporaryDirectory(dir=place) as name:
         make_pool(Path(name), samples)
-        config = config_of(Path(name)).model_copy(update={"plugins": (__file__,)})
+        config = config_of(Path(name)).model_copy(update={"plugins": [__file__]})
         for i in range(1, rounds + 1):
             with tempfile.TemporaryDirectory(dir=place) as out:
                 run = select_run(config, Path(out) / "run", quiet=True).run
                 lower = load_config(
-                    flags={"selection.lambda_c": 0.1 + 0.4 * (i % 2), "plugins": (__file__,)}, base=config
+                    flags={"selection.lambda_c": 0.1 + 0.4 * (i % 2), "plugins": [__file__]}, base=config
                 )
                 decide_run(run, lower, report=True)
                 verify_run(run)

@@ -35,6 +35,10 @@ def on_command_line(name: Option | Command) -> str:
     return flag_of(name.name) if isinstance(name, Option) else f"`{name.words}`"
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What breaks a line, moves a terminal's cursor, or turns the direction of writing."""
+
+
 class RapError(Exception):
     """A problem that the user can mend: one line saying what is wrong, where, and what to do.
 
@@ -55,7 +59,8 @@ class RapError(Exception):
 
     def text(self, spelling: Spelling) -> str:
         """The line with its options in a host's spelling."""
-        return "".join(part if isinstance(part, str) else spelling(part) for part in self.parts)
+        line = "".join(part if isinstance(part, str) else spelling(part) for part in self.parts)
+        return _CONTROL.sub("?", line)  # names of columns and options come from strangers
 
     def spelled(self: Problem, spelling: Spelling) -> Problem:
         """The same error with a host's spelling for good: for hosts whose users catch it themselves."""

@@ -125,3 +125,7 @@ def test_passwords_and_tokens_of_urls_are_in_no_line(text: str, shown: str) -> N
 
 def test_a_given_key_is_left_out_wherever_it_stands() -> None:
     assert without_secrets("refused key sk-swordfish.", ["sk-swordfish", ""]) == "refused key ***."
+
+
+def test_an_error_stays_one_line_whatever_a_stranger_calls_a_column() -> None:
+    assert str(RapError("columns: a\nb\x1b[31m\u202ec\ud800, ", Option("out"))) == "columns: a?b?[31m?c?, --out"

@@ -151,6 +151,5 @@ def _numbers(file: Path) -> Iterator[tuple[str, float]]:
         node = waiting.pop()
         if isinstance(node, dict):
             yield from ((key, value) for key, value in node.items() if isinstance(value, (int, float)))
-        waiting += [
-            part for part in (node.values() if isinstance(node, dict) else node) if isinstance(part, (dict, list))
-        ]
+        parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        waiting += [part for part in parts if isinstance(part, (dict, list))]

@@ -23,12 +23,20 @@ STEPS: dict[int, tuple[str, ...]] = {
 """By the version that they start from: what makes it the next one. The view is made again with the schema."""
 
 
+LATE = {"pool": ("quarantined_id", "TEXT"), "responses": ("engine_reward", "REAL")}
+"""Columns that the first stores of version 1 lack: by table, what it is called and its type. Indexes and tables that came later
+without a new version are made with the schema."""
+
+
 def migrate(db: Connection, version: int) -> None:
     """From `version` to the current one; raises sqlite3.Error where the file cannot be written, and changes nothing."""
     # Renaming a table would otherwise rewrite the references to it in other tables.
     db.execute("PRAGMA legacy_alter_table = ON")
     db.execute("BEGIN IMMEDIATE")
     try:
+        for table, (column, kind) in LATE.items():
+            if column not in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         for step in range(version, SCHEMA_VERSION):
             for statement in STEPS[step]:
                 db.execute(statement)
