@@ -71,6 +71,14 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert "no model given" in (tmp_path / "site" / "troubleshooting" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_printed_installation_has_what_the_printed_commands_need(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    extras = re.search(r"^pip install '\.\[([a-z,]+)\]'", text, re.MULTILINE)
+    assert extras is not None
+    assert ("datasets" in extras[1].split(",")) == ("--to trl" in text), "a data set on disk needs the datasets library"
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_tutorial_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers", reason="the embedded model needs the extra hf")
