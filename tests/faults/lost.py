@@ -33,8 +33,10 @@ def _lost(find: Callable[[int, Path], list[int]]) -> Callable[[World, Path, Rand
             wanted, deadline = chance.randint(1, 300), time.monotonic() + LIMIT_S
             while process.poll() is None and len(lines(log)) < wanted and time.monotonic() < deadline:
                 time.sleep(0.02)
+            if process.poll() is None and not lines(log):
+                raise Broken(f"no worker has begun within {LIMIT_S} s")
             victims, kept, asked = find(process.pid, pids), stored(run), len(lines(log))
-            for victim in victims:
+            for victim in victims if process.poll() is None else []:
                 os.kill(victim, signal.SIGKILL)
             said = process.communicate(timeout=LIMIT_S)[1]
         except subprocess.TimeoutExpired:
@@ -58,7 +60,7 @@ def _lost(find: Callable[[int, Path], list[int]]) -> Callable[[World, Path, Rand
 
 def _worker(_: int, pids: Path) -> list[int]:
     """The process of the worker that was asked last."""
-    return [int(pids.read_text().split()[-1])]
+    return [int(line) for line in lines(pids)[-1:]]
 
 
 def _server(program: str) -> Callable[[int, Path], list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -129,3 +130,28 @@ def test_a_browser_searches_and_opens_the_report(address: str) -> None:
 def test_only_one_run_or_two_are_shown(two: list[Viewed], tmp_path: Path) -> None:
     with pytest.raises(RapError, match="not 3"):
         View([*two, two[0]])
+
+
+def test_slow_broken_and_many_clients_leave_the_page_to_others(address: str) -> None:
+    port = int(address.rsplit(":", 1)[1])
+    broken = [
+        b"",
+        b"GET / HTT",
+        b"\x16\x03\x01\x02\x00",
+        b"GET /" + b"a" * 70_000,
+        b"\r\n" * 50,
+        b"POST / HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\n",
+    ]
+    held = []
+    try:
+        for i in range(60):
+            client = socket.create_connection(("127.0.0.1", port), timeout=10)
+            held.append(client)
+            client.sendall(broken[i % len(broken)])
+        with urllib.request.urlopen(f"{address}/?text=number", timeout=30) as answer:
+            assert answer.status == 200
+    finally:
+        for client in held:
+            client.close()
+    with urllib.request.urlopen(f"{address}/", timeout=30) as answer:
+        assert len(ids(answer.read().decode())) == 20
