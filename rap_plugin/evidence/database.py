@@ -51,7 +51,7 @@ class Database:
             # 256 MiB of page cache: a decision over a large store then reads each page once.
             self._db.execute("PRAGMA cache_size=-262144")
             self._db.execute("SELECT count(*) FROM meta").fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # of a damaged schema, SQLite repeats the bytes
             raise RapError(f"{path}: cannot open the evidence store ({error}); is it a run directory of rap?") from None
 
     def _bring_up_to_date(self, read_only: bool) -> None:
