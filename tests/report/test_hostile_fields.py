@@ -16,7 +16,7 @@ from PIL import Image
 
 from rap_plugin.report import write_report
 from rap_plugin.report.view import View, Viewed, open_server
-from rap_plugin.vlm_r3.pages import faithfulness_page, trace_page
+from rap_plugin.vlm_r3.pages import looking_page, trace_page
 from rap_plugin.vlm_r3.trace import Look, Trace
 from tests.fabricate import fabricate, write_pool
 from tests.report.browser import started
@@ -165,7 +165,7 @@ def hostile_trace() -> Trace:
 
 def test_the_page_on_faithfulness_runs_and_fetches_nothing(browser: Any, tmp_path: Path) -> None:
     table = {"title": EVERY, "head": [EVERY, ATTACKS[0]], "rows": [[EVERY, ATTACKS[1]]], "note": EVERY}
-    (tmp_path / "faithfulness.html").write_text(faithfulness_page(EVERY, [table], EVERY), encoding="utf-8")
+    (tmp_path / "faithfulness.html").write_text(looking_page(EVERY, EVERY, [table], EVERY), encoding="utf-8")
     assert "window.hacked" in require_harmless(browser, (tmp_path / "faithfulness.html").as_uri())
 
 
