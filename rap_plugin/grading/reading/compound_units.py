@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 
 from rap_plugin.grading.reading.notation import clean_math
-from rap_plugin.grading.reading.quantities import Quantity, read_quantity
+from rap_plugin.grading.reading.quantities import Quantity, as_float, read_quantity
 
 MAX_PARTS = 3
 
@@ -119,7 +119,9 @@ def _forms(parts: list[Quantity]) -> str:
         if None in values:
             return ""
         total = sign * sum((abs(value) for value in values if value is not None), Fraction(0))
-        number = f"{float(total):.12g}" if not _thirds(total) else rf"\frac{{{total.numerator}}}{{{total.denominator}}}"
+        number = (
+            f"{as_float(total):.12g}" if not _thirds(total) else rf"\frac{{{total.numerator}}}{{{total.denominator}}}"
+        )
         totals.append(number if unit.startswith("arc") else f"{number} {_NAMES.get(unit, unit)}")
     if parts[-1].unit.startswith("arc"):
         totals = totals[1:]  # minutes of arc alone are no usual answer

@@ -15,7 +15,7 @@ from rap_plugin.grading.reading.compound_units import convert
 from rap_plugin.grading.reading.expressions import Expression, find_expressions
 from rap_plugin.grading.reading.notation import clean_math, usual_signs
 from rap_plugin.grading.reading.number_tokens import word_tokens
-from rap_plugin.grading.reading.quantities import read_quantity
+from rap_plugin.grading.reading.quantities import as_float, read_quantity
 
 MAX_CHARS = 1_000
 """A longer sentence is read by its last 1,000 characters."""
@@ -173,7 +173,7 @@ def _same(one: Expression, other: Expression, *, about: bool) -> bool | None:
     if a is not None and b is not None and a.value == b.value and not (a.percent or b.percent):
         return True
     bare = [
-        _value(one.text) if quantity is None or not quantity.unit else str(float(quantity.value))
+        _value(one.text) if quantity is None or not quantity.unit else str(as_float(quantity.value))
         for one, quantity in ((one, a), (other, b))
     ]
     return same_value(bare[0], bare[1], about=about)

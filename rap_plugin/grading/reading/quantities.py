@@ -6,6 +6,7 @@ takes microseconds, and needs no worker.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -110,6 +111,14 @@ _PER = re.compile(r"/|(?:^|\s)per(?:\s|$)", re.IGNORECASE)
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = re.compile(rf"({'|'.join(SCALES)})\b", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z]{3,20}(?: [A-Za-z]{2,20}){0,3}")
+
+
+def as_float(value: Fraction) -> float:
+    """The nearest float; infinite where there is none, since a response may say "1e999"."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 @dataclass(frozen=True, slots=True)
