@@ -28,6 +28,8 @@ _AGAIN = re.compile(
     r"[\s,;:(\[=-]*(?:\b(?:i\.\s?e\.?|that is(?: to say)?|that's|or|which|is|in other words|equivalently|equivalent to|namely|also written as|written as|expressed as|(?:as an?|in) (?:decimal|fraction|percent(?:age)?)(?: form| notation)?|meaning"
     r"|the same as|(?:can be )?(?:simplif|reduc)\w+(?: to)?|(?:is )?equal(?:s| to)?|comes to|rounds to|rounded to|about|approximately|approx\.?|roughly|around|nearly|just|exactly|=|\\approx)[\s,:(]*)*[\s,;:(=]*"
 )
+_TAIL = re.compile(r"^(?: [a-z]{1,12}){1,6}(?=, (?:which is|that is|i\.e\.))")
+"""Words that a statement ends with before it says its value again: "4√5 m up the wall, which is about 8.94 m"."""
 _ABOUT = re.compile(r"about|approx|roughly|around|nearly|round", re.IGNORECASE)
 _OR = re.compile(r"\bor\b")
 _LISTED = re.compile(r"\s*(?:,|;|,?\s*and|,?\s*or)\s+(?:the\s)?", re.IGNORECASE)
@@ -159,7 +161,7 @@ def _groups(text: str, found: list[Expression]) -> list[list[Expression]]:
 
 
 def _says_again(text: str, one: Expression, other: Expression) -> bool:
-    between = text[one.end : other.start]
+    between = _TAIL.sub("", text[one.end : other.start])
     if not re.search(r"\w|[(=]", between) or not _AGAIN.fullmatch(between.rstrip("$€ ") or " "):
         return False
     return bool(_same(one, other, about=bool(_ABOUT.search(between))))

@@ -14,6 +14,8 @@ FIRST: tuple[tuple[str, tuple[Row, ...]], ...] = (
     ("symbols behind a number", (
         ("The area equals 12π cm².", (r"12\pi", r"12\pi \mathrm{~cm}^2"), ("12", "144\\pi", "24\\pi")),
         ("The area equals 12π cm²", (r"12\pi",), ("12",)),
+        ("So the ladder reaches 4√5 m up the wall, which is about 8.94 m.", (r"4\sqrt{5}",), ("4", "5")),
+        ("The rope is 3√2 m long in total, that is 4.24 m.", (r"3\sqrt{2}",), ("3", "2", "6")),
         ("So the circumference is 10π inches.", (r"10\pi",), ("10", "10 inches", "31")),
         ("The volume of the cone is 36π cubic units.", (r"36\pi",), ("36", r"12\pi")),
         ("Therefore the arc has a length of 5π/3 cm.", (r"\frac{5\pi}{3}",), ("5", "5/3", r"5\pi")),
