@@ -54,7 +54,10 @@ def rap_register_commands(cli: click.Group) -> None:
 
 @hookspec
 def rap_sample_probed(sample: Sample, rollouts: Sequence[RolloutRecord]) -> None:
-    """Called when the rollouts of one batch for a sample are stored, with those rollouts."""
+    """Called when a batch with rollouts of a sample is stored and graded, with all of the sample's that are by then.
+
+    Both arms', and those that failed, which carry no grade.
+    """
 
 
 @hookspec

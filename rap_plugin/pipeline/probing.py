@@ -316,7 +316,9 @@ def _announce(prober: Prober, probes: Mapping[Arm, int], graded: SimpleQueue[lis
             wanted = sorted({(item.row, item.id) for item in items})
             samples = dict(zip(wanted, prober.reader.read(wanted), strict=True))
             for item in items:
-                rollouts = prober.store.records(probes, [item.sample])
+                # The other arm's may be stored and wait for the grader, which works at the same time.
+                stored = prober.store.records(probes, [item.sample])
+                rollouts = [record for record in stored if record.grader == prober.grader.id or record.status != "ok"]
                 get_plugins().tell("rap_sample_probed", sample=samples[item.row, item.id], rollouts=rollouts)
 
 

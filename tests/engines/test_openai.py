@@ -75,10 +75,12 @@ class Server:
                     outer.busy += 1
                     outer.most = max(outer.most, outer.busy)
                 try:
-                    self.send(*outer.reply(body, times))
+                    status, content = outer.reply(body, times)
                 finally:
+                    # Before it is sent: with the answer in hand a client asks again at once.
                     with outer.lock:
                         outer.busy -= 1
+                self.send(status, content)
 
             def send(self, status, body):
                 if status == 0:  # hangs up

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rap_plugin import RapError, RunConfig, decide_run, load_config, select_run
+from rap_plugin.pipeline import probing
 from rap_plugin.pipeline.verify import verify_run
 
 PLUGIN = str(Path(__file__).parents[1] / "ability_engine.py")
@@ -279,7 +281,7 @@ def test_the_cost_ledger_counts_every_rollout_once(tmp_path: Path, write_pool) -
     assert cost["total"]["response_tokens"] == tokens
 
 
-def test_plugins_hear_of_probed_samples_and_of_the_selection(tmp_path: Path, write_pool) -> None:
+def test_plugins_hear_of_probed_samples_and_of_the_selection(tmp_path: Path, write_pool, monkeypatch) -> None:
     from rap_plugin import hookimpl
     from rap_plugin.plugins import get_plugins
 
@@ -294,10 +296,16 @@ def test_plugins_hear_of_probed_samples_and_of_the_selection(tmp_path: Path, wri
         def rap_selection_made(self, run: Path, selection: Any) -> None:
             heard["runs"].append((run, len(selection.table)))
 
+    def grade_slowly(*arguments: Any, **keywords: Any) -> int:
+        time.sleep(0.1)  # so that the other arm is stored, and not graded, when an item is told of
+        return grade_pending(*arguments, **keywords)
+
+    grade_pending = probing.grade_pending
+    monkeypatch.setattr(probing, "grade_pending", grade_slowly)
     listener = Listener()
     get_plugins().register(listener, "listener")
     try:
-        select_run(make_config(write_pool(8)), tmp_path / "run", quiet=True)
+        select_run(make_config(write_pool(8), model__options={"pause": 0.06}), tmp_path / "run", quiet=True)
     finally:
         get_plugins().unregister(listener)
     assert len({sample for sample, _ in heard["samples"]}) == 8
