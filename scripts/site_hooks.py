@@ -1,4 +1,7 @@
-"""What the documentation site adds to docs/: links that leave the folder become names, and every error is listed."""
+"""What the documentation site adds to docs/: links that leave the folder become names, and every error is listed.
+
+`python scripts/site_hooks.py` prints that list.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +35,25 @@ def errors() -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and called(node) in makers:
                 texts = ["".join(map(shown, node.args)).strip()]
+                # One of two messages, or of two endings.
+                choices = [part for part in ast.walk(node) if isinstance(part, ast.IfExp)]
+                texts += [shown(branch).strip() for part in choices for branch in (part.body, part.orelse)]
                 # A message that was put together before has a name here: its texts stand for it.
                 texts += [text for part in node.args for text in known.get(getattr(part, "id", ""), ())]
                 found[room].update(text for text in texts if len(text.replace(".", "").strip()) > 9)
-    parts = []
+    parts, about = [], rooms()
     for room, texts in sorted(found.items()):
-        parts.append(f"### From `{room}`\n")
+        parts.append(f"### {room}\n\n{about.get(room, '')}\n")
         parts += [f"- `{text.replace('`', '')}`" for text in sorted(texts)]
         parts.append("")
     return "\n".join(parts)
+
+
+def rooms() -> dict[str, str]:
+    """What each room is for, in the words of docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?) \| (.+?) \|$", text, re.MULTILINE)
+    return {name: about[0].upper() + about[1:] + "." for names, about in rows for name in re.findall(r"`(\w+)`", names)}
 
 
 def makers_of(trees: Iterable[ast.Module]) -> set[str]:
@@ -79,7 +92,18 @@ def shown(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(shown(part) if isinstance(part, ast.Constant) else ".." for part in node.values)
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Option", "Command") and node.args:
-        return shown(node.args[0])
+        return option(node.args[0]) if getattr(node.func, "id", "") == "Option" else shown(node.args[0])
     if isinstance(node, ast.BinOp):
         return shown(node.left) + shown(node.right)
     return ".."
+
+
+def option(name: ast.expr) -> str:
+    """An option as the command line spells it."""
+    from rap_plugin.flags import flag_of
+
+    return flag_of(str(name.value)) if isinstance(name, ast.Constant) else shown(name)
+
+
+if __name__ == "__main__":
+    print(errors())

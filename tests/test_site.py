@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from rap_plugin import errors
 from rap_plugin.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +43,7 @@ def listed_errors() -> str:
 
 def test_errors_are_listed_with_their_constant_words() -> None:
     listed = listed_errors()
-    assert "no model given; add model.id with a hub id or a folder" in listed
+    assert "no model given; add --model with a hub id or a folder" in listed
     assert "there is no ..; `rap decide ..` writes it".replace("`", "") in listed
     assert listed.count("\n- ") > 400
 
@@ -51,11 +54,38 @@ def test_errors_are_listed_with_their_constant_words() -> None:
         "the selection is empty: .. of .. samples are ..",  # a class on top of RapError
         "the attention by token of rollout .. cannot be read",  # handed to a function that makes the error
         "its pool is neither where it was (..) nor beside the run",  # made by a function without arguments of its own
-        "choose another out, or add extend",  # told with the names of options
+        "choose another --out, or add --extend",  # told with the names of options
     ],
 )
 def test_errors_that_are_made_in_other_ways_are_listed_too(words: str) -> None:
     assert words in listed_errors()
+
+
+def test_every_text_of_every_error_is_found() -> None:
+    """What a user reads and searches for: each piece of text in the call of an error, wherever it stands in it."""
+    listed, missing, seen = " ".join(listed_errors().split()), [], 0
+    for path in sorted((ROOT / "rap_plugin").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ERRORS:
+                seen += 1
+                for text in texts_in(call):
+                    words = " ".join(text.replace("`", "").split())
+                    if len(words) > 9 and words not in listed:
+                        missing.append(f"{path.relative_to(ROOT)}:{call.lineno}: {words}")
+    assert missing == []
+    assert seen > 400
+
+
+ERRORS = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, errors.RapError)}
+
+
+def texts_in(call: ast.AST) -> Iterator[str]:
+    """The pieces of text in a call, without those that choose something: keys, and what is compared."""
+    for part in ast.iter_child_nodes(call):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
+        elif not isinstance(part, ast.Compare | ast.Subscript | ast.Call | ast.FormattedValue):
+            yield from texts_in(part)
 
 
 @pytest.mark.slow

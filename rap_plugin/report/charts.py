@@ -201,7 +201,10 @@ def chance_chart(selection: Selection, chance: Numbers) -> str:
 
 
 def shows(verdict: str = "", **ranges: tuple[float, float]) -> str:
-    """Which samples a mark stands for, as the page's script reads it: `VERDICT SCORE LOW HIGH ..`, `-` for any verdict."""
+    """Which samples a mark stands for, as the page's script reads it: `VERDICT SCORE LOW HIGH ..`, `-` for any verdict.
+
+    Instead of a score, `under` names the setting (twice its number) that gives the verdict.
+    """
     words = [verdict or "-"]
     for name, (low, high) in ranges.items():
         words += [name, *(f"{max(-9e9, min(9e9, value)):.6g}" for value in (low, high))]
@@ -248,12 +251,15 @@ def _bars(
     return _svg(chart, f"Samples by {title}, coloured by verdict")
 
 
-def outcome_chart(outcomes: Sequence[Outcome], title: str) -> str:
-    """Verdicts as shares of the samples, one bar per setting, the run's own setting in bold."""
+def outcome_chart(outcomes: Sequence[Outcome], title: str, first: int = 0) -> str:
+    """Verdicts as shares of the samples, one bar per setting, the run's own setting in bold.
+
+    `first` is the number of the first one among all settings of the page.
+    """
     import altair as alt
 
     values = []
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes, first):
         total = max(sum(outcome.counts.values()), 1)
         bottom = 0.0
         for verdict in (*STACK, *sorted(set(outcome.counts) - set(STACK))):
@@ -265,6 +271,7 @@ def outcome_chart(outcomes: Sequence[Outcome], title: str) -> str:
                         "bottom": bottom,
                         "top": bottom + share,
                         "colour": STAND_INS[kind_of(verdict)],
+                        "shows": shows(verdict, under=(number, number)),
                     }
                 )
             bottom += share
@@ -285,6 +292,7 @@ def outcome_chart(outcomes: Sequence[Outcome], title: str) -> str:
             ),
             y2="top:Q",
             color=alt.Color("colour:N", scale=None, legend=None),
+            description="shows:N",
         )
     )
     return _svg(chart, f"Verdicts as shares of the samples, by {title}")

@@ -101,11 +101,21 @@ def divide(store: EvidenceStore, selection: Selection, pool: Pool, joint: Joint 
     return [division for division in made if len(division.parts) > 1]
 
 
-def moved_most(divisions: Sequence[Division]) -> list[tuple[Division, Kind]]:
-    """The parts whose share of the selection differs most from their share of the pool."""
-    every = [(division, part) for division in divisions for part in division.parts if part.value != OTHERS]
+def moved_most(divisions: Sequence[Division]) -> list[tuple[Division, Kind, str]]:
+    """The parts whose share of the selection differs most from their share of the pool, with their `place_of`."""
+    every = [
+        (division, part, place_of(number, place))
+        for number, division in enumerate(divisions)
+        for place, part in enumerate(division.parts)
+        if part.value != OTHERS
+    ]
     every.sort(key=lambda item: -abs(item[1].moved))
     return [item for item in every[:MOVED] if abs(item[1].moved) >= 0.01]
+
+
+def place_of(division: int, part: int) -> str:
+    """How the page's script names a part: the number of its division and its own."""
+    return f"{division} {part}"
 
 
 def kind_of_answer(gold: str) -> str:

@@ -17,6 +17,7 @@ ARM_WORDS = {"image": "with the image", "blind": "without", "facts": "with the f
 class KnownRow:
     """One verdict: numbers are means over its samples."""
 
+    verdict: str
     kind: str
     title: str
     rollouts: float
@@ -44,6 +45,7 @@ def known_rows(selection: Selection) -> list[KnownRow]:
             continue
         rows.append(
             KnownRow(
+                name,
                 kind_of(name),
                 verdict_word(name, selection.config.selection.selector).title,
                 float(stored[here].mean()),

@@ -19,7 +19,7 @@ from rap_plugin.plugins import get_plugins
 from rap_plugin.posterior.pilot import USED_UP, pay_back
 from rap_plugin.report import charts
 from rap_plugin.report.certainty import measure_certainty
-from rap_plugin.report.composition import OTHERS, Division, divide, moved_most
+from rap_plugin.report.composition import OTHERS, Division, divide, moved_most, place_of
 from rap_plugin.report.costs import GROUP, LEARNING, PROMPTS, break_even, stage_costs
 from rap_plugin.report.examples import find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
@@ -28,7 +28,7 @@ from rap_plugin.report.joint import build_joint, why_not, with_variants
 from rap_plugin.report.known import ARM_WORDS, known_rows
 from rap_plugin.report.places import without_folders
 from rap_plugin.report.responses import CutShares, cut_by_verdict, cut_shares
-from rap_plugin.report.script import page_data, page_script
+from rap_plugin.report.script import page_data, page_script, verdicts_under
 from rap_plugin.report.sensitivity import measure_sensitivity
 from rap_plugin.report.words import kind_of, status_word, verdict_word
 from rap_plugin.run_dir import files, tables
@@ -107,7 +107,7 @@ def render_page(
     payback = pay_back(selection, cost)
     where = places(joint, wanted)
     divisions = divide(store, selection, pool, joint)
-    sensitivity = measure_sensitivity(store, selection)
+    sensitivity = measure_sensitivity(store, selection, wanted)
     flow = build_flow(selection)
     verdicts = verdict_rows(selection, every=joint is not None)
     chosen = int(selection.decision.chosen.sum())
@@ -153,14 +153,17 @@ def render_page(
             figures=figures(selection),
             sensitivity=sensitivity,
             lambda_c_chart=charts.outcome_chart(sensitivity.lambda_c, "λc") if sensitivity.lambda_c else "",
-            lambda_a_chart=charts.outcome_chart(sensitivity.lambda_a, "λa") if sensitivity.lambda_a else "",
+            lambda_a_chart=charts.outcome_chart(sensitivity.lambda_a, "λa", len(sensitivity.lambda_c))
+            if sensitivity.lambda_a
+            else "",
             gallery=[
                 {
                     **vars(example),
                     "place": where[example.index],
                     "codes": [int(division.codes[example.index]) for division in divisions],
+                    "under": verdicts_under(selection, sensitivity.settings, number),
                 }
-                for example in examples
+                for number, example in enumerate(examples)
             ],
             shaded=any(said.shades for example in examples for arm in example.arms for said in arm.rollouts),
             quarantine=quarantine_groups(selection.quarantine),
@@ -364,7 +367,7 @@ def cross_table(selection: Selection, pool: Pool) -> CrossTable | None:
 def cross_parts(divisions: Sequence[Division]) -> dict[str, str]:
     """By value of the crossed column: the part of the composition that has its samples, as the page's script names it."""
     return {
-        part.value: f"{number} {place}"
+        part.value: place_of(number, place)
         for number, division in enumerate(divisions)
         if division.name == CROSSED
         for place, part in enumerate(division.parts)

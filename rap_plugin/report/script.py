@@ -12,11 +12,13 @@ from rap_plugin.posterior.pilot import Payback
 from rap_plugin.report import composition, costs, joint
 from rap_plugin.report.composition import Division
 from rap_plugin.report.joint import Joint
+from rap_plugin.report.sensitivity import Outcome
 from rap_plugin.report.words import kind_of, verdict_word
 from rap_plugin.run_dir.about import read_run, selected_config
 from rap_plugin.selectors.base import CHOSEN, VERDICTS, Selection
 
 TEMPLATES = Path(__file__).with_name("templates")
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 PARTS = ("rule", "flow", "gallery", "payback", "live")
 
 MOVED = {
@@ -41,17 +43,28 @@ def page_script() -> str:
     return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();"
 
 
+def verdict_order(selection: Selection) -> list[str]:
+    """Every verdict that the page may name, in the order by which a sample's `under` numbers them."""
+    return list(dict.fromkeys((*VERDICTS, *selection.decision.counts())))
+
+
+def verdicts_under(selection: Selection, settings: Sequence[Outcome], place: int) -> str:
+    """The verdict under each setting of the sample at this place of the page: one base-36 digit each."""
+    order = verdict_order(selection)
+    return "".join(DIGITS[order.index(setting.shown[place])] for setting in settings)
+
+
 def page_data(
     run: Path, selection: Selection, found: Joint | None, divisions: Sequence[Division], payback: Payback | None
 ) -> str:
     """The script's data as JSON that cannot end its element, whatever a pool holds."""
-    names = dict.fromkeys((*VERDICTS, *selection.decision.counts()))
+    names = verdict_order(selection)
     data: dict[str, Any] = {
         "words": {
             name: {"title": verdict_word(name, selection.config.selection.selector).title, "kind": kind_of(name)}
             for name in names
         },
-        "order": list(names),
+        "order": names,
         "chosen": list(CHOSEN),
         "counts": selection.decision.counts(),
         "run_chosen": int(selection.decision.chosen.sum()),

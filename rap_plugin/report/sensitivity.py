@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,6 +42,8 @@ class Outcome:
     own: bool = False
     """The setting that the run has."""
     variant: Variant | None = None
+    shown: tuple[str, ...] = ()
+    """Verdicts of the samples that the page shows, in its order."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,12 @@ class Sensitivity:
     """Settings that a curtailed run cannot answer: a stopped sample could have another verdict under them."""
 
     def __bool__(self) -> bool:
-        return bool(self.lambda_c or self.lambda_a or self.variants)
+        return bool(self.settings)
+
+    @property
+    def settings(self) -> list[Outcome]:
+        """All of them; a sample of the page names its verdict under each by this order."""
+        return [*self.lambda_c, *self.lambda_a, *self.variants]
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,12 @@ class Setting:
     variant: Variant | None = None
 
 
-def measure_sensitivity(store: EvidenceStore, selection: Selection) -> Sensitivity:
+def measure_sensitivity(store: EvidenceStore, selection: Selection, shown: Sequence[int] = ()) -> Sensitivity:
     """Moves lambda_c, lambda_a, and ACE's reduction, heads and w, one after the other; all else, a budget included,
     stays.
 
-    Only the paper's rule has them. Every outcome is what `rap decide` gives under that setting.
+    Only the paper's rule has them. Every outcome is what `rap decide` gives under that setting; `shown` are the samples
+    (indices in the evidence table) whose verdicts it names.
     """
     options = selection.config.selection
     if options.selector != "rap" or options.preset != "paper":
@@ -80,13 +88,14 @@ def measure_sensitivity(store: EvidenceStore, selection: Selection) -> Sensitivi
     measured = bool(np.isfinite(selection.scores["log_psi"]).any()) and options.ace
     left_out: list[str] = []
     table = selection.table
-    lambda_c = _outcomes(selection, table, _lambda_c(selection), "λc = ", left_out) if options.cde else []
-    lambda_a = _outcomes(selection, table, _lambda_a(selection), "λa = ", left_out) if measured else []
+    outcomes = partial(_outcomes, selection, list(shown), left_out)
+    lambda_c = outcomes(table, _lambda_c(selection), "λc = ") if options.cde else []
+    lambda_a = outcomes(table, _lambda_a(selection), "λa = ") if measured else []
     variants = []
     if measured:
         settings = _variants(selection)
         columns = [(setting.label, selection.config.ace.over_rollouts) for setting in settings]
-        variants = _outcomes(selection, with_statistics(store, table, columns), settings, "", left_out)
+        variants = outcomes(with_statistics(store, table, columns), settings, "")
     return Sensitivity(lambda_c, lambda_a, variants, left_out)
 
 
@@ -133,12 +142,17 @@ def _moved(
 
 
 def _outcomes(
-    selection: Selection, table: EvidenceTable, settings: list[Setting], name: str, left_out: list[str]
+    selection: Selection,
+    shown: list[int],
+    left_out: list[str],
+    table: EvidenceTable,
+    settings: list[Setting],
+    name: str,
 ) -> list[Outcome]:
     outcomes = []
     for setting in settings:
         if setting.own:
-            outcomes.append(_judged(selection, setting, selection.decision, selection.scores["log_psi"]))
+            outcomes.append(_judged(selection, setting, selection.decision, selection.scores["log_psi"], shown))
         elif count_open(table, setting.config, NEEDED):
             left_out.append(f"{name}{setting.label}")
         else:
@@ -147,11 +161,11 @@ def _outcomes(
             except NoFittingSize:
                 left_out.append(f"{name}{setting.label}")
                 continue
-            outcomes.append(_judged(selection, setting, decision, scores["log_psi"]))
+            outcomes.append(_judged(selection, setting, decision, scores["log_psi"], shown))
     return outcomes
 
 
-def _judged(selection: Selection, setting: Setting, decision: Decision, log: Numbers) -> Outcome:
+def _judged(selection: Selection, setting: Setting, decision: Decision, log: Numbers, shown: list[int]) -> Outcome:
     before, now = selection.decision.chosen, decision.chosen
     either = int((before | now).sum())
     overlap = int((before & now).sum()) / either if either else 1.0
@@ -162,4 +176,13 @@ def _judged(selection: Selection, setting: Setting, decision: Decision, log: Num
         if measured.any()
         else None
     )
-    return Outcome(setting.label, decision.counts(), int(now.sum()), overlap, flagged, setting.own, setting.variant)
+    return Outcome(
+        setting.label,
+        decision.counts(),
+        int(now.sum()),
+        overlap,
+        flagged,
+        setting.own,
+        setting.variant,
+        tuple(decision.verdicts[shown].tolist()),
+    )

@@ -25,7 +25,7 @@ def test_a_part_counts_the_samples_of_its_role(made: Fabricated) -> None:
 
 
 def test_the_largest_moves_come_first(made: Fabricated) -> None:
-    moved = [abs(part.moved) for _, part in moved_most(divide(made.store, made.selection, made.pool, None))]
+    moved = [abs(part.moved) for _, part, _ in moved_most(divide(made.store, made.selection, made.pool, None))]
     assert moved == sorted(moved, reverse=True)
     assert moved[0] > 0.1
 

@@ -15,14 +15,25 @@ import pytest
 from click.testing import CliRunner
 
 from rap_plugin.cli import cli
+from rap_plugin.config import load_config
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.posterior.pilot import pay_back
 from rap_plugin.report.flow import build_flow
 from rap_plugin.run_dir import tables
 from rap_plugin.run_dir.about import config_of, read_run
+from rap_plugin.selectors.base import CHOSEN
 from tests.fabricate import Fabricated
 from tests.report.browser import started
 
+AS_OPENED = """() => {
+  document.querySelector("#what-if button.reset").click();
+  for (const control of document.querySelectorAll(".filters select, .filters input")) {
+    const first = [...(control.options || [])].findIndex((option) => option.defaultSelected);
+    if (control.options) control.selectedIndex = Math.max(first, 0); else control.value = control.defaultValue;
+    for (const event of ["change", "input"]) control.dispatchEvent(new Event(event, { bubbles: true }));
+  }
+  scrollTo(0, 0);
+}"""
 NARROW, WIDE = {"width": 400, "height": 850}, {"width": 1280, "height": 900}
 
 
@@ -32,10 +43,10 @@ def browser() -> Iterator[Any]:
         yield found
 
 
-@pytest.fixture
-def opened(browser: Any, made: Fabricated) -> Iterator[Any]:
-    """The report in a fresh tab; whatever the browser complains of fails the test."""
-    tab = browser.new_page(viewport=WIDE)
+@pytest.fixture(scope="module")
+def tab_of_report(browser: Any, made: Fabricated) -> Iterator[tuple[Any, list[str]]]:
+    """One tab with the report, and what the browser complains of."""
+    tab = browser.new_page(viewport=WIDE, reduced_motion="reduce")
     complaints: list[str] = []
     tab.on("console", lambda message: complaints.append(message.text))
     tab.on("pageerror", lambda error: complaints.append(str(error)))
@@ -44,9 +55,19 @@ def opened(browser: Any, made: Fabricated) -> Iterator[Any]:
         lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url),
     )
     tab.goto((made.run / "report.html").as_uri())
-    yield tab
+    yield tab, complaints
     tab.close()
-    assert complaints == []
+
+
+@pytest.fixture
+def opened(tab_of_report: tuple[Any, list[str]]) -> Iterator[Any]:
+    """The report as it opens; whatever the browser complains of fails the test."""
+    tab, complaints = tab_of_report
+    yield tab
+    found, complaints[:] = list(complaints), []
+    # Loading a page takes a second: putting its controls back does not.
+    tab.evaluate(AS_OPENED)
+    assert found == []
 
 
 def type_into(tab: Any, name: str, text: str) -> None:
@@ -219,6 +240,77 @@ def test_a_part_of_the_flow_and_a_cell_of_a_table_show_their_samples(opened: Any
     assert set(opened.locator(VISIBLE).locator("h3").all_inner_texts()) == {"Language prior"}
     assert opened.input_value("#show-part") != ""
     assert 0 < opened.locator(VISIBLE).count() <= number
+
+
+def shown_ids(tab: Any) -> set[str]:
+    """Of all samples that fit, page after page."""
+    return set(
+        tab.evaluate(
+            """() => {
+              const found = [], next = document.getElementById("page-after");
+              for (;;) {
+                for (const card of document.querySelectorAll("article.sample:not([hidden])")) found.push(card.querySelector("details code").textContent);
+                if (next.disabled) return found;
+                next.click();
+              }
+            }"""
+        )
+    )
+
+
+def test_what_stands_for_another_setting_shows_the_samples_with_that_verdict_under_it(
+    opened: Any, made: Fabricated
+) -> None:
+    every, table = shown_ids(opened), made.selection.table
+    own = dict(zip(table.ids.tolist(), made.selection.decision.verdicts.tolist(), strict=True))
+
+    def verdicts_under(**flags: Any) -> dict[str, str]:
+        config = load_config(flags={name.replace("__", "."): value for name, value in flags.items()}, base=made.config)
+        selection, store = load_selection(made.run, config)
+        with closing(store):
+            return dict(zip(selection.table.ids.tolist(), selection.decision.verdicts.tolist(), strict=True))
+
+    number = opened.eval_on_selector_all(
+        "#show-under option", "all => all.find((one) => one.text === 'λc = 0.8').value"
+    )
+    click_mark(opened, f"language_prior under {number} {number}")
+    assert opened.input_value("#show-under") == number
+    there = verdicts_under(selection__lambda_c=0.8)
+    wanted = {one for one in every if there[one] == "language_prior"}
+    assert shown_ids(opened) == wanted
+    assert wanted > {one for one in every if own[one] == "language_prior"}
+    rows = opened.locator("#variants tbody tr")
+    row = rows.filter(has_text="suffix").filter(has_text="mean").first
+    under = {"reduction": "suffix", "heads": "mean", "window": int(row.locator("td").nth(2).inner_text())}
+    there = verdicts_under(**{f"ace__{name}": value for name, value in under.items()})
+    for column, wanted in (
+        (4, {one for one in every if there[one] == "attention_biased"}),
+        (5, {one for one in every if there[one] in CHOSEN}),
+        (6, {one for one in every if there[one] != own[one]}),
+    ):
+        row.locator("td").nth(column).locator("a").click()
+        assert shown_ids(opened) == wanted, column
+    assert "→" in opened.locator(VISIBLE).first.locator("h3").inner_text()
+
+
+def test_numbers_of_stability_and_composition_show_their_samples(opened: Any, made: Fabricated) -> None:
+    own = dict(zip(made.selection.table.ids.tolist(), made.selection.decision.verdicts.tolist(), strict=True))
+    opened.click('[data-shows="chosen chance 0.9 1"]')
+    assert {own[one] for one in shown_ids(opened)} <= set(CHOSEN)
+    opened.click('[data-shows="- against 0.5 1"]')
+    assert all((chance < 0.5) == (own[one] in CHOSEN) for one, chance in shown_chances(opened))
+    opened.locator("#composition ~ .divisions a.after-count").first.click()
+    assert shown_ids(opened) < {one for one in own if own[one] in CHOSEN}
+    assert opened.input_value("#show-part") == "0 0"
+    opened.locator('.picture rect[data-shows="chosen"]').click()
+    assert {own[one] for one in shown_ids(opened)} == set(own.values()) & set(CHOSEN)
+
+
+def shown_chances(tab: Any) -> list[tuple[str, float]]:
+    pairs = tab.eval_on_selector_all(
+        VISIBLE, "cards => cards.map((card) => [card.querySelector('details code').textContent, card.dataset.scores])"
+    )
+    return [(identity, float(scores.split()[5])) for identity, scores in pairs]
 
 
 def test_scores_are_asked_for_by_keys_too(opened: Any) -> None:

@@ -116,7 +116,7 @@ function drawFlow(svg, flow) {
   }
   for (const node of flow.nodes.filter((one) => !one.hidden)) {
     const shows = node.ends && node.kind !== "quarantine" ? { "data-shows": node.key } : {};
-    parts.push(make("rect", { ...shows, class: `bar k-${node.kind}`, x: fixed(node.x), y: fixed(node.y), width: FLOW.bar, height: fixed(node.height), rx: 2 }));
+    parts.push(make("rect", { ...(node.key === "selection" ? { "data-shows": "chosen" } : shows), class: `bar k-${node.kind}`, x: fixed(node.x), y: fixed(node.y), width: FLOW.bar, height: fixed(node.height), rx: 2 }));
     if (node.ends) {
       const middle = node.y + Math.max(node.height, 28) / 2;
       parts.push(make("text", { ...shows, x: fixed(node.x + 18), y: fixed(middle - 3) }, node.title));

@@ -7,15 +7,30 @@ function startGallery(data) {
   const cards = [...document.querySelectorAll("article.sample")].map((card, place) => ({
     card, place, own: card.dataset.verdict, cell: Number(card.dataset.cell), rank: Number(card.dataset.rank),
     cut: card.dataset.cut === "1", bins: card.dataset.bins ? card.dataset.bins.split(" ").map(Number) : [],
-    codes: card.dataset.codes.split(" ").map(Number), scores: scoresOf(card.dataset.scores), text: null, verdict: card.dataset.verdict, words: [card.dataset.verdict],
+    codes: card.dataset.codes.split(" ").map(Number), scores: scoresOf(card.dataset.scores, card.dataset.verdict), text: null, words: [card.dataset.verdict],
+    under: [...(card.dataset.under || "")].map((digit) => [data.order[parseInt(digit, 36)]]),
   }));
   const verdict = $("show-verdict"), order = $("show-order"), search = $("show-text"), part = $("show-part");
-  const score = $("show-score"), from = $("show-from"), to = $("show-to"), clear = $("show-clear");
+  const under = $("show-under"), score = $("show-score"), from = $("show-from"), to = $("show-to"), clear = $("show-clear");
   let page = 0, last = null, ranges = [];
 
-  function scoresOf(text) {
+  function scoresOf(text, own) {
     const names = ["discrepancy", "difficulty", "psi", "image", "blind", "chance"];
-    return Object.fromEntries(text.split(" ").map((value, i) => [names[i], value === "-" ? NaN : Number(value)]));
+    const found = Object.fromEntries(text.split(" ").map((value, i) => [names[i], value === "-" ? NaN : Number(value)]));
+    return { ...found, against: data.chosen.includes(own) ? 1 - found.chance : found.chance };
+  }
+
+  function wordsOf(one) {
+    // The verdicts that a sample may have: under the setting that is asked for, else under the thresholds above.
+    return under && under.value !== "" ? one.under[Number(under.value)] : one.words;
+  }
+
+  function has(one, wanted) {
+    const words = wordsOf(one), chosen = (word) => data.chosen.includes(word);
+    if (wanted === "changed") return words.length > 1 || words[0] !== one.own;
+    if (wanted === "chosen") return words.some(chosen);
+    if (wanted === "out") return !words.every(chosen);
+    return !wanted || words.includes(wanted);
   }
 
   function becomes(one, outcome, setting) {
@@ -59,7 +74,7 @@ function startGallery(data) {
     if (reset) page = 0;
     const wanted = search.value.trim().toLowerCase(), [division, code] = part.value ? part.value.split(" ").map(Number) : [-1, -1];
     const found = cards.filter((one) => {
-      if (verdict.value === "changed" ? one.words.length === 1 && one.words[0] === one.own : verdict.value && !one.words.includes(verdict.value)) return false;
+      if (!has(one, verdict.value)) return false;
       if (division >= 0 && one.codes[division] !== code) return false;
       if (!ranges.every(([name, low, high]) => one.scores[name] >= low - 1e-6 && one.scores[name] <= high + 1e-6)) return false;
       if (!wanted) return true;
@@ -71,7 +86,7 @@ function startGallery(data) {
     page = Math.min(page, pages - 1);
     const shown = found.slice(page * PAGE, (page + 1) * PAGE);
     const visible = new Set(shown);
-    cards.forEach((one) => { one.card.hidden = !visible.has(one); });
+    cards.forEach((one) => { one.card.hidden = !visible.has(one); badge(one); });
     $("gallery").append(...shown.map((one) => one.card));
     $("show-says").textContent = found.length
       ? `${page * PAGE + 1} to ${page * PAGE + shown.length} of ${whole(found.length)} samples on this page that fit`
@@ -82,8 +97,8 @@ function startGallery(data) {
 
   function badge(one) {
     const label = one.card.querySelector(".becomes"), title = (word) => data.words[word].title;
-    const changed = one.words.length > 1 || one.words[0] !== one.own;
-    label.textContent = !changed ? "" : `→ ${one.words.map(title).join(" or ")}`;
+    const changed = has(one, "changed");
+    label.textContent = !changed ? "" : `→ ${wordsOf(one).map(title).join(" or ")}`;
     one.card.classList.toggle("changes", changed);
   }
 
@@ -107,6 +122,7 @@ function startGallery(data) {
     verdict.value = wanted.verdict || "";
     if (verdict.selectedIndex < 0) verdict.value = "";
     part.value = wanted.part || "";
+    if (under) under.value = wanted.under || "";
     ranges = wanted.ranges || [];
     if (wanted.order !== undefined) order.value = wanted.order;
     const alone = ranges.length === 1 ? ranges[0] : ["", "", ""], plain = (value) => Math.abs(value) > 1e9 ? "" : value;
@@ -116,28 +132,35 @@ function startGallery(data) {
     show();
   }
 
-  [verdict, order, part].forEach((control) => control.addEventListener("change", () => show()));
+  [verdict, order, part, under].filter(Boolean).forEach((control) => control.addEventListener("change", () => show()));
   [score, from, to].forEach((control) => control.addEventListener("change", typed));
-  clear.addEventListener("click", () => choose({ verdict: verdict.value, part: part.value }));
+  clear.addEventListener("click", () => choose({ verdict: verdict.value, part: part.value, under: under?.value }));
   search.addEventListener("input", () => show());
   $("page-before").addEventListener("click", () => { page -= 1; show(false); });
   $("page-after").addEventListener("click", () => { page += 1; show(false); });
-  document.querySelectorAll("[data-show-verdict], [data-show-part], [data-show-order]").forEach((link) => link.addEventListener("click", () => {
-    choose({ verdict: link.dataset.showVerdict, part: link.dataset.showPart, order: link.dataset.showOrder });
-  }));
-  // Marks of charts and of the flow, which is drawn anew: one listener for all. Keys have the controls above instead.
+  // Links, marks of charts and of the flow, which is drawn anew: one listener for all. For marks, keys have the controls
+  // above instead.
   document.addEventListener("click", (event) => {
-    const mark = event.target.closest("[data-shows]");
+    const mark = event.target.closest("[data-shows], [data-show-verdict], [data-show-part], [data-show-order]");
     if (!mark) return;
-    const [word, ...rest] = mark.dataset.shows.split(" "), found = [];
-    for (let at = 0; at < rest.length; at += 3) found.push([rest[at], Number(rest[at + 1]), Number(rest[at + 2])]);
-    choose({ verdict: word === "-" ? "" : word, ranges: found });
-    $("samples").scrollIntoView();
+    const { shows, showVerdict, showPart, showOrder } = mark.dataset, found = stands(shows || "");
+    choose({ ...found, verdict: showVerdict || found.verdict, part: showPart, order: showOrder });
+    if (mark.tagName !== "A") $("samples").scrollIntoView();
   });
+
+  function stands(shows) {
+    // `VERDICT SCORE LOW HIGH ..`, `-` for any verdict; `under K K`: by setting K.
+    const [word, ...rest] = shows.split(" "), found = { verdict: word === "-" ? "" : word, ranges: [] };
+    for (let at = 0; at < rest.length; at += 3) {
+      if (rest[at] === "under") found.under = rest[at + 1];
+      else found.ranges.push([rest[at], Number(rest[at + 1]), Number(rest[at + 2])]);
+    }
+    return found;
+  }
 
   return (outcome, setting) => {
     last = setting;
-    if (outcome) cards.forEach((one) => { one.words = becomes(one, outcome, setting); badge(one); });
+    if (outcome) cards.forEach((one) => { one.words = becomes(one, outcome, setting); });
     show(false);
   };
 }

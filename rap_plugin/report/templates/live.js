@@ -190,6 +190,7 @@ function start(data) {
       for (const node of flow.nodes.filter((one) => one.column === column && one.ends)) {
         const leaving = document.createElement("li"), dot = make("svg", { class: "dot", viewBox: "0 0 11 11", "aria-hidden": "true" });
         dot.append(make("rect", { class: `k-${node.kind}`, width: 11, height: 11, rx: 3 }));
+        if (node.kind !== "quarantine") leaving.dataset.showVerdict = node.key;
         leaving.append(dot, `${node.title}: ${whole(node.count)} leave`);
         gone.append(leaving);
       }
@@ -263,7 +264,7 @@ function start(data) {
   function drawStack(svg, counts) {
     let x = 0;
     svg.replaceChildren(...data.order.filter((word) => counts[word]).map((word) => {
-      const width = 1000 * counts[word] / Math.max(table.usable, 1), found = make("rect", { class: `k-${data.words[word].kind}`, x: x.toFixed(2), width: Math.max(0, width - 1.5).toFixed(2), height: 26 });
+      const width = 1000 * counts[word] / Math.max(table.usable, 1), found = make("rect", { "data-show-verdict": word, class: `k-${data.words[word].kind}`, x: x.toFixed(2), width: Math.max(0, width - 1.5).toFixed(2), height: 26 });
       found.append(make("title", {}, `${data.words[word].title}: ${whole(counts[word])}`));
       x += width;
       return found;
