@@ -42,7 +42,7 @@ def select_limr(table: EvidenceTable, scores: Scores, config: RunConfig) -> Deci
     LIMR itself follows the rewards over the epochs of a training run, which a selection before training cannot.
     """
     threshold = config.selection.limr_threshold
-    scored = scores["alignment"]
+    scored = _steady(scores["alignment"])
     inside = scored >= threshold
     named = f"alignment of at least {threshold:g}"
     enough = judged(table, config, ("image",))
@@ -56,7 +56,7 @@ def select_top(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decis
     name = config.selection.score
     if name not in scores:
         raise RapError(f"selection.score: unknown score {name!r}; known: {', '.join(scores)}")
-    values = scores[name]
+    values = _steady(scores[name]) if name == "alignment" else scores[name]
     wanted = budget(config.selection.keep, table, DEFAULT_KEEP)
     known = BUILTIN_SCORERS.get(name)
     enough = judged(table, config, known.arms if known else ARMS)
@@ -76,6 +76,11 @@ def select_gap(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decis
     decision = _take(table, enough, gap > threshold, -gap, budget(config.selection.keep, table), named, f"no {named}")
     decision.thresholds = {"lambda_c": threshold}
     return decision
+
+
+def _steady(alignment: Numbers) -> Numbers:
+    """Alignment without its last digits: the pool's mean in it is added up in the order of rows, which may decide nothing."""
+    return np.round(alignment, 12)
 
 
 def _take(
