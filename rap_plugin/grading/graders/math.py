@@ -118,7 +118,7 @@ def _opinion_of(reply: Reply, said: str) -> Opinion:
 
 @grader(
     "math",
-    version=5,
+    version=6,
     moved_by=("format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_math_gold,

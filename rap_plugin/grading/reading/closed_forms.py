@@ -115,15 +115,16 @@ def _small(value: float) -> int:
 
 def same_value(one: str, other: str, *, about: bool = False) -> bool | None:
     """Whether two closed forms say one number, to the decimals of the one that is written with decimals. `about`: one of
-    them is said to be rounded, and may be an integer. None where a form has no value."""
+    them is said to be rounded, and may be an integer, as percent beside another form is. None where a form has no value."""
     a, b = closed_value(one), closed_value(other)
     if a is None or b is None:
         return None
     if math.isclose(a, b, rel_tol=1e-9):
         return True
     decimals = [len(found.group(1)) for text in (one, other) if (found := re.search(r"\.(\d+)[%°\s]*$", text))]
-    if decimals or about:
-        percent = 0.01 if "%" in (one.strip()[-1:], other.strip()[-1:]) else 1.0
+    percents = [one.strip()[-1:], other.strip()[-1:]].count("%")
+    if decimals or about or percents == 1:
+        percent = 0.01 if percents else 1.0
         step = percent * 0.5 * 10.0 ** -min(decimals or [0])
         # 3.14 for pi, and digits that were cut off.
         return abs(a - b) <= max(2 * step if decimals else step, 1e-3 * abs(a)) * (1 + 1e-9)

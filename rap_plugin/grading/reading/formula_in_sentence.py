@@ -14,6 +14,7 @@ from rap_plugin.grading.reading.closed_forms import same_value
 from rap_plugin.grading.reading.compound_units import convert
 from rap_plugin.grading.reading.expressions import Expression, find_expressions
 from rap_plugin.grading.reading.notation import clean_math, usual_signs
+from rap_plugin.grading.reading.number_in_sentence import COMPUTED
 from rap_plugin.grading.reading.number_tokens import word_tokens
 from rap_plugin.grading.reading.quantities import as_float, read_quantity
 
@@ -73,6 +74,10 @@ _IN_WORDS = (
 _SHARE = re.compile(
     r"(?<![\d.,/])(?P<part>\d{1,6}|one|two|three)\s(?P<of>out of|in)\s(?:every\s)?(?P<whole>\d{1,6}|two|three|four|five|six|seven|eight|nine|ten)\b"
 )
+_SHARE_AGAIN = re.compile(
+    rf"(?:\sof (?:it|them|this|these|that|those|the \w{{1,12}}))?(?=[\s,;(=]){_AGAIN.pattern}(?=\d)"
+)
+_COLON = re.compile(r"(?<=\d)\s?:\s?(?=\d)")
 _CHANCE = re.compile(r"\b(?:probability|chances?|odds|likelihood|fraction|proportion)\b", re.IGNORECASE)
 _COUNT_WORDS = dict(
     zip(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], range(1, 11), strict=True)
@@ -88,8 +93,8 @@ def formula_in(text: str) -> str | None:
     it says one value twice, a list where it gives several. "" where it offers alternatives or is not clear; None where
     it holds nothing but plain numbers and none of them stands out, or no mathematics."""
     sentence = _in_signs(usual_signs(clean_math(text[-MAX_CHARS:])))
-    comes_to = list(_COMES_TO.finditer(sentence))
-    for start in [match.end() for match in reversed(comes_to)] + [0]:
+    comes_to = [*COMPUTED.finditer(sentence), *_COMES_TO.finditer(sentence)]
+    for start in [*sorted({match.end() for match in comes_to}, reverse=True), 0]:
         part = sentence[start:]
         found = find_expressions(part)
         if found and len(found) <= MAX_EXPRESSIONS:
@@ -102,9 +107,14 @@ def formula_in(text: str) -> str | None:
 
 
 def _in_signs(sentence: str) -> str:
-    """With signs for "x is at least 4", and "7 out of 20" as a fraction where a chance is meant."""
+    """With signs for "x is at least 4", "2/3" for "two thirds" that are said again in digits, and "7 out of 20" as a
+    fraction where a chance is meant."""
     for pattern, sign in _IN_WORDS:
         sentence = pattern.sub(rf"\g<name> {sign}", sentence)
+    for share in reversed([token for token in word_tokens(sentence) if token.quantity.value.denominator > 1]):
+        if _SHARE_AGAIN.match(sentence, share.end):
+            value = share.quantity.value
+            sentence = f"{sentence[: share.start]}{value.numerator}/{value.denominator}{sentence[share.end :]}"
     if not _CHANCE.search(sentence):
         return sentence
     return _SHARE.sub(lambda m: f"{_count(m['part'])}/{_count(m['whole'])}", sentence)
@@ -175,7 +185,7 @@ def _same(one: Expression, other: Expression, *, about: bool) -> bool | None:
     if a is not None and b is not None and a.value == b.value and not (a.percent or b.percent):
         return True
     bare = [
-        _value(one.text) if quantity is None or not quantity.unit else str(as_float(quantity.value))
+        _COLON.sub("/", _value(one.text)) if quantity is None or not quantity.unit else str(as_float(quantity.value))
         for one, quantity in ((one, a), (other, b))
     ]
     return same_value(bare[0], bare[1], about=about)

@@ -10,6 +10,7 @@ from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
 from rap_plugin.grading.reading.formula_in_sentence import formula_in
 from rap_plugin.grading.reading.normalised import normalize_text
 from rap_plugin.grading.reading.notation import clean_math, squash
+from rap_plugin.grading.reading.number_in_sentence import COMPUTED
 from rap_plugin.grading.reading.quantities import read_quantity, read_unit, same_quantity
 
 MAX_ANSWER_CHARS = 2_000
@@ -99,7 +100,7 @@ def answer_as_math(answer: Answer) -> str:
     text = answer.text.strip()
     if answer.how == "boxed" or read_quantity(text) is not None:
         return text
-    prose = is_sentence(text) or bool(_SHORT_SENTENCE.match(text))
+    prose = is_sentence(text) or bool(_SHORT_SENTENCE.match(text) or COMPUTED.match(text))
     if _AGAIN.search(text) or (prose and _SEVERAL_UNITS.search(text.replace("$", ""))):
         forms = formula_in(last_sentence(text))
         if forms and r"\approx" in forms:

@@ -75,6 +75,19 @@ _CONCLUDING = re.compile(
     r"(?:,|;|\band\b|\.\.\.?|-)\s*(?:\b(?:so|hence|thus|therefore|consequently|which (?:gives|makes|leaves)|giving|making|for a total of|in total|totall?ing|resulting in|no,? wait|wait,? no|wait|actually|sorry,? i mean|i mean|no),?)\s(?!(?:that|far|many|much)\b)",
     re.IGNORECASE,
 )
+# A computation in words, and then what it comes to: "3/4 of 60 is 45", "one half of 24, i.e. 12".
+_OPERATION = (
+    r"(?:(?:\d\s?/\s?\d{1,3}|%|\bper ?cent|\bhalf|\bthirds?|\bquarters?|\b(?:four|fif|six|seven|eigh|nin|ten|twelf)ths?)\s(?:\w{1,12}\s)?of"
+    r"|\b(?:sum|product|difference|square|cube|square root|quotient|average|mean) (?:of|between)"
+    r"|\b(?:twice|thrice|double|triple|(?:\w{3,6}|\d{1,3}) times)|\d (?:\w{1,12} )?(?:more|less|fewer) than)"
+)
+COMPUTED = re.compile(
+    _OPERATION
+    + r"\s[^.;?]{0,40}?\d[\w%$,.)]{0,12}?(?:\s\w{1,12}){0,3}(?:\s?(?:,\s|\(|[-–]\s)\(?(?:i\.\s?e\.|that is|that's|namely|or|so|which (?:is|equals|comes to))|\sis|\sequals|\scomes to|\s?=),?\s"
+    r"(?=(?:(?:about|exactly|just|roughly|approximately)\s)?[-$€£\d\\])",
+    re.IGNORECASE,
+)
+"""Everything up to what a computation in words comes to."""
 _NO_ONE = re.compile(r"^\W*(?:no one|no-one|nobody)\b|\bthere (?:is|are) (?:no one|nobody)\b", re.IGNORECASE)
 _FROM_TO = re.compile(r"\bfrom\b[^.,;]{0,30}\bto\b[^.,;A-Za-z]{0,16}", re.IGNORECASE)
 _SINGLE = re.compile(r"\b(?:a|one|just|only)\s+(?:a\s+)?single\b|\b(?:only|just)\s+(?:a|an)\b", re.IGNORECASE)
@@ -139,7 +152,7 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
     if instead:
         found = number_in(text[instead.end() :], asked, answer=True)
         return _moved(found, instead.end()) if isinstance(found, NumberToken) else found
-    concluding = None if answer else _CONCLUDING.search(text)
+    concluding = (None if answer else _CONCLUDING.search(text)) or COMPUTED.search(text)
     if concluding:
         found = number_in(text[concluding.end() :], asked)
         if found is not None:

@@ -91,11 +91,6 @@ _MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6}
 _ONE_WORD = "|".join([*_SMALL, *_TENS, *_MULTIPLES])
 _DIGIT_WORD = "|".join([*list(_SMALL)[:10], "oh"])
 _DOZENS = {"half a": 6, "a": 12, "one": 12, "two": 24, "three": 36, "four": 48, "five": 60, "six": 72}
-_WORDS = re.compile(
-    rf"\b(?P<dozens>{'|'.join(_DOZENS)}) dozen\b|\ba (?P<pair>pair) of\b"
-    rf"|\b(?:{_ONE_WORD})(?:(?:[\s-]|\sand\s)(?:{_ONE_WORD}))*\b(?:\spoint(?P<decimals>(?:\s(?:{_DIGIT_WORD}))+)\b)?",
-    re.IGNORECASE,
-)
 _SHARES = {
     "half": 2,
     "halves": 2,
@@ -107,9 +102,18 @@ _SHARES = {
     "fourths": 4,
     "fifth": 5,
     "fifths": 5,
+    **{
+        f"{word}{s}": n for n, word in enumerate(["sixth", "seventh", "eighth", "ninth", "tenth"], 6) for s in ("", "s")
+    },
 }
+_WORDS = re.compile(
+    rf"\b(?P<dozens>{'|'.join(_DOZENS)}) dozen\b|\ba (?P<pair>pair) of\b"
+    rf"|\b(?P<whole>(?:{_ONE_WORD})(?:-(?:{_ONE_WORD}))?)\sand\s(?P<parts>an?|one|two|three)[\s-](?P<share>{'|'.join(_SHARES)})\b"
+    rf"|\b(?:{_ONE_WORD})(?:(?:[\s-]|\sand\s)(?:{_ONE_WORD}))*\b(?:\spoint(?P<decimals>(?:\s(?:{_DIGIT_WORD}))+)\b)?",
+    re.IGNORECASE,
+)
 _SHARE = re.compile(rf"[\s-](?:a )?({'|'.join(_SHARES)})\b", re.IGNORECASE)
-_PART = re.compile(r"\ba (half|quarter|third|fourth|fifth)\b(?= of\b|\W*$)", re.IGNORECASE)
+_PART = re.compile(r"(?<!\sand\s)\ba (half|quarter|third|fourth|fifth)\b(?= of\b|\W*$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +197,21 @@ def _token(text: str, start: int, end: int) -> NumberToken | None:
 
 
 def word_tokens(text: str) -> Iterator[NumberToken]:
-    """The numbers written in words: "three", "twenty-five", "a dozen"."""
+    """The numbers written in words: "three", "twenty-five", "a dozen", "two and a half"."""
     for match in _WORDS.finditer(text[:20_000]):
         value = _value_of(match)
         quoted = text[match.start() - 1 : match.start()] in ('"', "“", "'") and match.start() > 0
-        share = _SHARE.match(text, match.end())
+        share = None if match["share"] else _SHARE.match(text, match.end())
+        if share and _is_tens(match.group()):
+            continue
         if share:
             part = value / _SHARES[share.group(1).lower()]
             yield NumberToken(
                 Quantity(part, False, text=match.group() + share.group()), match.start(), share.end(), words=True
             )
         elif not quoted:
-            token = NumberToken(Quantity(value, True, text=match.group()), *match.span(), words=True)
+            quantity = Quantity(value, value.denominator == 1, text=match.group())
+            token = NumberToken(quantity, *match.span(), words=True)
             yield _signed(text[:20_000], token)
     for match in _PART.finditer(text[:20_000]):
         part = Fraction(1, _SHARES[match.group(1).lower()])
@@ -214,7 +221,17 @@ def word_tokens(text: str) -> Iterator[NumberToken]:
         yield NumberToken(quantity, *span, words=True)
 
 
+def _is_tens(words: str) -> bool:
+    """Whether "twenty" or "hundred" ends it: what looks like a share behind that is an ordinal, "twenty-fifth"."""
+    return re.split(r"[\s-]+", words.lower())[-1] in {*_TENS, *_MULTIPLES}
+
+
 def _value_of(match: re.Match[str]) -> Fraction:
+    if match["share"]:
+        parts = Fraction({"two": 2, "three": 3}.get(match["parts"].lower(), 1), _SHARES[match["share"].lower()])
+        return parts + sum(
+            _SMALL.get(word) or _TENS.get(word) or _MULTIPLES.get(word, 0) for word in match["whole"].lower().split("-")
+        )
     if match["dozens"]:
         return Fraction(_DOZENS[match["dozens"].lower()])
     if match["pair"]:

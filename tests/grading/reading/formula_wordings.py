@@ -307,6 +307,31 @@ LATER: tuple[tuple[str, tuple[Row, ...]], ...] = (
         ("Since the slopes 2 and -1/2 multiply to -1, the lines are perpendicular.", (), ("2", "-1/2")),
         ("The hypotenuse has length √(a² + b²).", (r"\sqrt{a^2+b^2}",), ("2", "a+b")),
     )),
+    ("a computation in words, and what it comes to", (
+        ("3/4 of 60 is 45.", ("45",), ("3/4", "60")),
+        ("One half of 24, i.e. 12, are red.", ("12",), ("24", "1/2")),
+        ("Two fifths of 60, or 24, are green.", ("24",), ("60", "2/5")),
+        ("That makes two thirds of 24 = 16 apples.", ("16",), ("24",)),
+        ("Twice 12, i.e. 24.", ("24",), ("12",)),
+        ("The square of 12, i.e. 144.", ("144",), ("12",)),
+        ("12 more than 30, i.e. 42.", ("42",), ("12", "30")),
+        ("The difference between 30 and 12, that is 18.", ("18",), ("12", "30", "(30, 12)")),
+        ("The product of 6 and 7, namely 42.", ("42",), ("6", "7")),
+        ("Half of the perimeter is 12, so the perimeter is 24.", ("24",), ("12",)),
+        ("The average of 4, 6 and 8 is 6.", ("6",), ("8", "4")),
+        ("Half of the 10 is 5 or 6.", (), ("5", "6")),
+        ("The square of the hypotenuse is 25, so it is 5.", ("5",), ("25",)),
+    )),
+    ("shares and ratios said again in digits", (
+        ("So two thirds of it, that is 66.7 %.", ("2/3", "66.7%"), ("1/3", "2")),
+        ("The answer is two thirds (about 0.667).", ("2/3", "0.667"), ("2", "3")),
+        ("It's one third, or 33%.", ("1/3", "33%"), ("3", "1")),
+        ("The ratio is 3:4 (or 0.75).", ("3:4", "0.75", "3/4"), ("3", "4")),
+        ("The ratio of boys to girls is 3 : 4, which is 0.75.", ("3:4",), ("4:3", "3")),
+        ("three and a half, or 3.5", ("3.5", "7/2"), ("3",)),
+        ("It takes three and a half hours.", ("3.5",), ("3",)),
+        ("two and three quarters", ("2.75",), ("2", "5/4")),
+    )),
 )  # fmt: skip
 
 

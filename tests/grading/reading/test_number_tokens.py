@@ -58,9 +58,21 @@ def test_a_quantity_in_two_units_is_one_number_in_the_unit_asked_for(question: s
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("negative five", -5), ("twenty-one", 21), ("a quarter", Fraction(1, 4)), ("a third of it", Fraction(1, 3))],
+    [
+        ("negative five", -5),
+        ("twenty-one", 21),
+        ("a quarter", Fraction(1, 4)),
+        ("a third of it", Fraction(1, 3)),
+        ("two and a half", Fraction(5, 2)),
+        ("twenty-one and three quarters", Fraction(87, 4)),
+        ("seven eighths", Fraction(7, 8)),
+    ],
 )
 def test_words_are_numbers_too(text: str, value: Fraction) -> None:
     (token,) = word_tokens(text)
     assert token.quantity.value == value
     assert text[token.start : token.end].split()[0] == text.split()[0]
+
+
+def test_an_ordinal_in_words_is_no_number() -> None:
+    assert not list(word_tokens("the twenty-fifth of May"))
