@@ -65,15 +65,35 @@ def plan(seeds: int) -> list[Run]:
 
 
 def problems(setting: Setting, which: str) -> list[Any]:
-    """The pool (training digits), or validation or test problems in the demo pool's shares (digits that neither model nor pool shows)."""
+    """The pool, validation, test or `shift` problems; in a digit setting the pool shows the digits that the model was made with, the others
+    show digits of neither. `shift` is what the text never answers."""
+    if setting.pool_kind == "diagrams":
+        from pays_for_itself_diagrams import TOLD, make_drawings
+
+        seed, size, told = {
+            "pool": (1, setting.pool, TOLD),
+            "validation": (2, setting.validation, TOLD),
+            "test": (3, setting.test, TOLD),
+            "shift": (4, setting.shift, 0.0),
+        }[which]
+        return make_drawings(size, seed + setting.draw, told)
     from digit_problems import POOL_MIX, make_problems, mix_needing
 
     split, seed, size, mix = {
         "pool": ("train", 1, setting.pool, mix_needing(NEEDED)),
         "validation": ("held_out", 2, setting.validation, POOL_MIX),
         "test": ("held_out", 3, setting.test, POOL_MIX),
+        "shift": ("held_out", 4, setting.shift, mix_needing(1)),
     }[which]
     return make_problems(size, split, seed + setting.draw, mix)
+
+
+def base_model(setting: Setting) -> Path:
+    """The model that reads the setting's problems."""
+    from rap_plugin.demo import MODEL_DIR
+    from rap_plugin.modality_gap.diagrams import MODEL_DIR as DIAGRAM_MODEL
+
+    return DIAGRAM_MODEL if setting.pool_kind == "diagrams" else MODEL_DIR
 
 
 def write_pool(setting: Setting, out: Path) -> Path:
@@ -84,7 +104,7 @@ def write_pool(setting: Setting, out: Path) -> Path:
     path = out / "pool.parquet"
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pool_table(problems(setting, "pool"), "digits-{:05d}"), _replacing(path))
+        pq.write_table(pool_table(problems(setting, "pool"), f"{setting.pool_kind}-{{:05d}}"), _replacing(path))
         os.replace(_replacing(path), path)
     return path
 
@@ -103,7 +123,6 @@ def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) ->
     """Scores the pool (or its first rows) with `rap select`; returns the ledger with the processor seconds of each arm."""
     import rap_plugin.engines.hf.engine  # noqa: F401  (loaded before the clock starts: training does not pay for imports either)
     from rap_plugin.config import load_config
-    from rap_plugin.demo import MODEL_DIR
     from rap_plugin.pipeline.select import select_run
 
     folder = evidence_folder(out, evidence, seed)
@@ -115,7 +134,7 @@ def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) ->
         flags={
             "pool.path": str(write_pool(setting, out)),
             "pool.limit": round(setting.pool * evidence.share),
-            "model.id": str(MODEL_DIR),
+            "model.id": str(base_model(setting)),
             "prompt.instruction": "",
             "prompt.blind": evidence.blind,
             "sampling.seed": seed,
@@ -190,18 +209,22 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     torch.set_num_threads(1)
     import digit_rl as rl
 
-    from rap_plugin.demo import MODEL_DIR
-
     path = out / "runs" / f"{run.name}.json"
     if path.exists():
         return json.loads(path.read_text())
     arm = ARMS[run.arm]
     rows, selection = choose(setting, out, arm, run.seed)
-    model, processor = rl.load_policy(str(MODEL_DIR))
+    model, processor = rl.load_policy(str(base_model(setting)))
     pool = problems(setting, "pool")
     chosen = rl.exercises([pool[row] for row in rows], model, processor)
     validation = rl.exercises(problems(setting, "validation"), model, processor)
     test = rl.exercises(problems(setting, "test"), model, processor)
+    shift = rl.exercises(problems(setting, "shift"), model, processor)
+    limit = None
+    if setting.cost_share is not None and run.arm != "full":
+        from pays_for_itself_counted import budget_of
+
+        limit = budget_of(out, Run("full", run.algorithm, run.seed).name, setting.cost_share)
 
     def validate() -> float:
         right = rl.accuracy(model, processor, validation, seed=0)
@@ -211,12 +234,13 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     best = {"step": 0, "weights": None, "spent": rl.Work()}
 
     def after_step(step: int, work: rl.Work) -> bool:
-        if step % setting.validate_every:
+        over = limit is not None and limit.reached(selection, _spent(work))
+        if step % setting.validate_every and not over:
             return False
         curve.append({"step": step, "accuracy": validate(), **_spent(work)})
         if curve[-1]["accuracy"] > max(point["accuracy"] for point in curve[:-1]):
             best.update(step=step, weights=copy.deepcopy(model.network.state_dict()), spent=copy.deepcopy(work))
-        return step >= best["step"] + setting.patience * setting.validate_every
+        return over or step >= best["step"] + setting.patience * setting.validate_every
 
     # A rule may choose nothing: then the base model is what it trains.
     work = rl.train(
@@ -244,6 +268,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
             "sampled": _by_kind(test, rl.accuracy(model, processor, test, seed=1)),
             "greedy": _by_kind(test, rl.accuracy(model, processor, test, seed=1, temperature=1e-3)),
         },
+        "shift": _by_kind(shift, rl.accuracy(model, processor, shift, seed=2)),
     }
     _write_json(path, result)
     return result

@@ -23,13 +23,21 @@ class Setting:
     max_steps: int
     validate_every: int
     patience: int
+    pool_kind: str = "digits"
+    """digits or diagrams."""
     draw: int = 0
     """Added to the seeds that draw pool, validation and test problems: another number, other problems."""
+    shift: int = 0
+    """Further test problems, none of which gives its answer away in the text."""
+    cost_share: float | None = None
+    """Every arm but `full` ends when its counted cost, scoring included, is this share of the full pool's of the same seed."""
 
 
 SETTINGS = {
     "published": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 160, 20, 4),
     "long": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 480, 20, 6, draw=10),
+    "goal": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 480, 20, 6, draw=10, shift=600, cost_share=0.57),
+    "diagrams": Setting(1000, 200, 400, 5, 5e-5, 16, 5, 120, 20, 6, pool_kind="diagrams", shift=400, cost_share=0.57),
     "small": Setting(120, 24, 24, 1, 1e-4, 4, 4, 4, 2, 4),
 }
 NEEDED = 0.19

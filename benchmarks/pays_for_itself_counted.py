@@ -2,6 +2,7 @@
 
     python benchmarks/pays_for_itself_counted.py proof                # calibrates once (proof/prices.json), then prints the table
     python benchmarks/pays_for_itself_counted.py proof --calibrate    # measures the prices again
+    python benchmarks/pays_for_itself_counted.py goal --docs docs --name goal
 
 The same run repeated gives the same tokens and other processor seconds, so ratios are taken from tokens: of prompts that were read to
 sample, of responses that were sampled, and of prompts and responses that went through the backward pass.
@@ -13,7 +14,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,28 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from pays_for_itself_tables import accuracy, best_accuracy, group, interval, needs_image, read_runs, with_width
+from pays_for_itself_arms import ARMS
+from pays_for_itself_tables import (
+    COST_GOAL,
+    accuracy,
+    best_accuracy,
+    group,
+    interval,
+    needs_image,
+    on_image_problems,
+    paired,
+    read_runs,
+    shift_accuracy,
+    with_p,
+    with_width,
+)
 
 Prices = Mapping[str, float]
 REPEATS = 3
+ROLLOUTS = 5
+"""Responses of a group, the same in every setting that is counted."""
+FILTERS = ("dapo", "greso", "speed")
+"""Rules that throw away groups without advantage: nobody back-propagates those."""
 
 
 def calibrate() -> dict[str, float]:
@@ -63,6 +83,15 @@ def calibrate() -> dict[str, float]:
     return {name: min(values) for name, values in found.items()}
 
 
+def prices_of(out: Path) -> dict[str, float]:
+    """OUT/prices.json; measured when it is not there."""
+    path = out / "prices.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(calibrate(), indent=1) + "\n", encoding="utf-8")
+    return json.loads(path.read_text())
+
+
 def counted(spent: Mapping[str, float], prices: Prices) -> float:
     """Priced work of training up to a point."""
     return (
@@ -75,6 +104,27 @@ def counted(spent: Mapping[str, float], prices: Prices) -> float:
 def counted_selection(selection: Mapping[str, float], prices: Prices) -> float:
     """Priced work of scoring."""
     return selection["prompt_tokens"] * prices["prompt"] + selection["response_tokens"] * prices["sampled"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Where a run ends that may cost a share of another's."""
+
+    seconds: float
+    prices: Prices
+
+    def reached(self, selection: Mapping[str, float], spent: Mapping[str, float]) -> bool:
+        """Whether scoring and training up to here have cost it all."""
+        return counted_selection(selection, self.prices) + counted(spent, self.prices) >= self.seconds
+
+
+def budget_of(out: Path, name: str, share: float) -> Budget:
+    """A share of what the finished run `name` cost, by OUT/prices.json."""
+    prices = prices_of(out)
+    path = out / "runs" / f"{name}.json"
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: the budget is a share of that run's cost; name its arm in --arms too")
+    return Budget(share * counted(json.loads(path.read_text())["stopped"], prices), prices)
 
 
 def cost_until(result: Mapping[str, Any], accuracy: float, prices: Prices) -> float | None:
@@ -91,6 +141,98 @@ def area(result: Mapping[str, Any], budget: float, prices: Prices) -> float:
     grid = np.linspace(0, budget, 400)
     at = np.searchsorted(costs, grid, side="right") - 1
     return float(np.where(at < 0, best[0], best[np.maximum(at, 0)]).mean())
+
+
+def percent(values: Sequence[float]) -> str:
+    """Their mean in percent."""
+    return f"{100 * np.mean(values):.0f} %"
+
+
+def accuracy_at(result: Mapping[str, Any], budget: float, prices: Prices) -> float:
+    """The best validation accuracy that was reached at no more than this cost, scoring included."""
+    base = counted_selection(result["selection"], prices)
+    paid = [point["accuracy"] for point in result["curve"] if base + counted(point, prices) <= budget]
+    return float(max(paid, default=result["curve"][0]["accuracy"]))
+
+
+def goal_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices, arm: str = "follow") -> list[str]:
+    """Markdown lines of the goal: every arm against the full pool's end, and `arm` against every other at equal cost.
+
+    Paired by seed, over the seeds that both have; runs without a budget are compared by validation where they had spent it.
+    """
+    whole = {result["seed"]: counted(result["stopped"], prices) for result in runs["full"]}
+
+    def at_goal(result: Mapping[str, Any]) -> float:
+        return accuracy_at(result, COST_GOAL * whole[result["seed"]], prices)
+
+    lines = [
+        "| arm | seeds | counted cost, of the full pool's | test, % | test - full's end, points | validation at 57 % of the full pool's cost - full's end, points | "
+        f"needs the image, % | harder shift, % | `{arm}` - this arm where the image is needed, points |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, results in runs.items():
+        results = [result for result in results if result["seed"] in whole]
+        if not results:
+            continue
+        spent = [
+            (counted_selection(result["selection"], prices) + counted(result["stopped"], prices))
+            / whole[result["seed"]]
+            for result in results
+        ]
+        gain = paired(results, runs["full"], accuracy)
+        ends = {result["seed"]: best_accuracy(result) for result in runs["full"]}
+        leads = interval([at_goal(result) - ends[result["seed"]] for result in results])
+        shifted = [shift_accuracy(result) for result in results if result.get("shift")]
+        ahead = "" if name == arm else with_p(*on_image_problems(runs.get(arm, []), results))
+        lines.append(
+            f"| `{name}` | {len(results)} | {percent(spent)} | {with_width(*interval([accuracy(r) for r in results]))} | {with_p(*gain)} | "
+            f"{with_width(*leads)} | {with_width(*interval([needs_image(r) for r in results]))} | "
+            f"{with_width(*interval(shifted)) if shifted else '-'} | {ahead} |"
+        )
+    return lines
+
+
+def parts_of(result: Mapping[str, Any], prices: Prices) -> dict[str, float]:
+    """Counted seconds of a run by what they bought.
+
+    `every response` is the sum where responses without advantage are back-propagated too, as hosts do unless a filter is switched on.
+    """
+    spent = result["stopped"]
+    parts = {
+        "scoring": counted_selection(result["selection"], prices),
+        "prompts": spent["prompt_tokens"] * prices["prompt"],
+        "sampling": spent["sampled_tokens"] * prices["sampled"],
+        "learning": (spent["learned_tokens"] + spent["learned_prompt_tokens"]) * prices["learned"],
+    }
+    parts["sum"] = sum(parts.values())
+    learned = spent["learned_tokens"] + spent["idle_tokens"]
+    # A response's own prompt goes through the backward pass with it: what is idle is assumed to have prompts of the mean length.
+    idle_prompts = spent["prompt_tokens"] * spent["idle_tokens"] / max(1, learned) * ROLLOUTS
+    parts["every response"] = parts["sum"] + (spent["idle_tokens"] + idle_prompts) * prices["learned"]
+    return parts
+
+
+def parts_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> list[str]:
+    """Markdown lines: where an arm's counted seconds go, means over its runs; ratios to the full pool's of the same seeds."""
+    names = ("scoring", "prompts", "sampling", "learning", "sum", "every response")
+    lines = [
+        "| arm | runs | steps | scoring, s | prompts, s | sampling, s | learning, s | sum, s | of the full pool's | every response back-propagated, of the full pool's |",
+        "| --- |" + " --- |" * 9,
+    ]
+    full = {result["seed"]: parts_of(result, prices) for result in runs["full"]}
+    for arm, results in runs.items():
+        both = [(parts_of(result, prices), full[result["seed"]]) for result in results if result["seed"] in full]
+        if not both:
+            continue
+        steps = np.mean([result["stopped"]["step"] for result in results if result["seed"] in full])
+        means = {name: np.mean([own[name] for own, _ in both]) for name in names}
+        ratios = {name: percent([own[name] / other[name] for own, other in both]) for name in ("sum", "every response")}
+        filters = ARMS[arm].rule in FILTERS
+        cells = [f"{means[name]:.0f}" for name in names[:-1]]
+        lines.append(
+            f"| `{arm}` | {len(both)} | {steps:.0f} | {' | '.join(cells)} | {ratios['sum']} | {'-' if filters else ratios['every response']} |"
+        )
+    return lines
 
 
 def table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> list[str]:
@@ -118,12 +260,37 @@ def table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> list[str]
         seconds = [result["selection"]["seconds"] + result["stopped"]["seconds"] for result in results]
         informative = np.mean([np.mean(result["informative"]) for result in results])
         known = [value for value in until if value is not None]
-        reach = f"{np.mean(known):.0%} ({len(known)}/{len(until)})" if known else f"- (0/{len(until)})"
+        reach = f"{percent(known)} ({len(known)}/{len(until)})" if known else f"- (0/{len(until)})"
         lines.append(
-            f"| `{arm}` | {len(results)} | {with_width(*interval([accuracy(result) for result in results]))} | {with_width(*interval([needs_image(result) for result in results]))} | {informative:.0%} | "
-            f"{np.mean(costs):.0f} | {np.mean(ratios):.0%} | {reach} | {with_width(*interval(areas), factor=1)} | {np.mean(seconds):.0f} |"
+            f"| `{arm}` | {len(results)} | {with_width(*interval([accuracy(result) for result in results]))} | {with_width(*interval([needs_image(result) for result in results]))} | {percent([informative])} | "
+            f"{np.mean(costs):.0f} | {percent(ratios)} | {reach} | {with_width(*interval(areas), factor=1)} | {np.mean(seconds):.0f} |"
         )
     return lines
+
+
+def tables(results: Iterable[dict[str, Any]], prices: Prices, algorithm: str = "grpo") -> str:
+    """All tables of these runs as Markdown."""
+    runs = group(results, algorithm)
+    return "\n\n".join("\n".join(lines(runs, prices)) for lines in (table, goal_table, parts_table))
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines between which a setting's counted tables stand."""
+    return f"<!-- counted, {name}: begin -->", f"<!-- counted, {name}: end -->"
+
+
+def write_docs(out: Path, docs: Path, name: str) -> None:
+    """Fills the setting's counted part of DOCS/pays_for_itself.md; raw numbers and prices go to DOCS/pays_for_itself/counted."""
+    results, prices = read_runs(out), prices_of(out)
+    page, (begin, end) = docs / "pays_for_itself.md", marks(name)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n\n{tables(results, prices)}\n\n{end}{after}", encoding="utf-8")
+    raw = docs / "pays_for_itself" / "counted"
+    raw.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(result, sort_keys=True) + "\n" for result in results]
+    (raw / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    (raw / "prices.json").write_text(json.dumps(prices, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -131,16 +298,19 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of pays_for_itself.py")
     parser.add_argument("--calibrate", action="store_true", help="measure the prices again")
     parser.add_argument("--algorithm", choices=("grpo", "rloo"), default="grpo")
+    parser.add_argument("--docs", type=Path, help="fill the counted part of pays_for_itself.md in this folder")
+    parser.add_argument("--name", default="published", help="name of that part")
     args = parser.parse_args()
-    path = args.out / "prices.json"
-    if args.calibrate or not path.exists():
-        path.write_text(json.dumps(calibrate(), indent=1) + "\n", encoding="utf-8")
-    prices = json.loads(path.read_text())
+    if args.calibrate:
+        (args.out / "prices.json").unlink(missing_ok=True)
+    prices = prices_of(args.out)
     print(", ".join(f"{name} token {1e6 * price:.0f} us" for name, price in prices.items()))
-    runs = group(read_runs(args.out), args.algorithm)
-    if "full" not in runs:
+    results = read_runs(args.out)
+    if "full" not in group(results, args.algorithm):
         raise SystemExit(f"{args.out}: no run of the arm full, which the others are held against")
-    print("\n".join(table(runs, prices)))
+    print(tables(results, prices, args.algorithm))
+    if args.docs:
+        write_docs(args.out, args.docs, args.name)
 
 
 if __name__ == "__main__":

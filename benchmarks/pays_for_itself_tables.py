@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from digit_problems import RECIPES, ROLES
 from pays_for_itself_arms import ARMS, MAIN, SHARE
+from pays_for_itself_diagrams import RECIPES as DIAGRAM_RECIPES
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -32,6 +33,8 @@ def marks(name: str) -> tuple[str, str]:
     return f"<!-- measured, {name}: begin -->", f"<!-- measured, {name}: end -->"
 
 
+KINDS = RECIPES | DIAGRAM_RECIPES
+"""The kinds of both pools."""
 LEVELS = (0.84, 0.87, 0.90, 0.93)
 """Validation accuracies whose price is listed."""
 STEPS = (60, 100, 160, 320, 480)
@@ -60,14 +63,32 @@ def group(results: Iterable[Result], algorithm: str) -> dict[str, list[Result]]:
 
 def accuracy(result: Result, how: str = "sampled", role: str | None = None) -> float:
     """Share of right answers to the test problems, of one role or of all."""
-    counts = [c for kind, c in result["test"][how].items() if role in (None, RECIPES[kind].role)]
+    counts = [c for kind, c in result["test"][how].items() if role in (None, KINDS[kind].role)]
     return sum(right for right, _ in counts) / sum(asked for _, asked in counts)
 
 
 def needs_image(result: Result) -> float:
     """Share of right answers to the test problems that need the image."""
-    counts = [c for kind, c in result["test"]["sampled"].items() if RECIPES[kind].needs_image]
+    counts = [c for kind, c in result["test"]["sampled"].items() if KINDS[kind].needs_image]
     return sum(right for right, _ in counts) / sum(asked for _, asked in counts)
+
+
+def shift_accuracy(result: Result) -> float:
+    """Share of right answers to the harder shift's problems."""
+    counts = result["shift"].values()
+    return sum(right for right, _ in counts) / sum(asked for _, asked in counts)
+
+
+def on_image_problems(left: Sequence[Result], right: Sequence[Result]) -> tuple[int, float, float, float]:
+    """`paired` over all problems that need the image: the test's, and the harder shift's where every run has met them."""
+    shifted = all(result.get("shift") for result in (*left, *right))
+
+    def share(result: Result) -> float:
+        counts = [c for kind, c in result["test"]["sampled"].items() if KINDS[kind].needs_image]
+        counts += result["shift"].values() if shifted else ()
+        return sum(good for good, _ in counts) / sum(asked for _, asked in counts)
+
+    return paired(left, right, share)
 
 
 def spent(result: Result, point: dict[str, Any], every_response: bool = False) -> float:
@@ -132,6 +153,13 @@ def paired(
 def with_width(mean: float, half: float, digits: int = 1, factor: float = 100) -> str:
     around = "" if math.isnan(half) else f" ± {factor * half:.{digits}f}"
     return f"{factor * mean:.{digits}f}{around}"
+
+
+def with_p(seeds: int, mean: float, half: float, p: float) -> str:
+    """A paired difference in points, with its interval and p where there are two seeds."""
+    if not seeds:
+        return "-"
+    return f"{with_width(mean, half)} ({_p(p)})" if seeds > 1 else with_width(mean, half)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -211,7 +239,7 @@ def difference_table(arms: dict[str, list[Result]], pairs: Sequence[tuple[str, s
         cells = [f"`{left}` - `{right}`"]
         for of in (accuracy, needs_image):
             seeds, mean, half, p = paired(arms[left], arms[right], of)
-            cells.append(f"{with_width(mean, half)} ({_p(p)})" if seeds > 1 else with_width(mean, half))
+            cells.append(with_p(seeds, mean, half, p))
         rows.append([cells[0], str(seeds), *cells[1:]])
     return table(["difference", "seeds", "all, points", "all that need the image, points"], rows)
 

@@ -110,6 +110,28 @@ def test_every_arm_trains_from_its_own_rows_and_counts_its_selection(small_runs)
         assert sum(asked for _, asked in run["test"]["sampled"].values()) == 24
 
 
+def test_a_run_with_a_budget_ends_where_it_has_spent_its_share_of_the_full_pools_cost(small_runs, tmp_path):
+    from dataclasses import replace
+
+    import pays_for_itself as proof
+    from pays_for_itself_counted import counted
+
+    out, _, _ = small_runs
+    prices = {"prompt": 1.0, "sampled": 3.0, "learned": 2.0}
+    full = json.loads((out / "runs" / "grpo-full-0.json").read_text())
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "grpo-full-0.json").write_text(json.dumps(full))
+    (tmp_path / "prices.json").write_text(json.dumps(prices))
+    setting = replace(proof.SETTINGS["small"], cost_share=0.6, shift=6)
+    run = proof.train_run(setting, tmp_path, proof.Run("random", "grpo", 0))
+    limit = 0.6 * counted(full["stopped"], prices)
+    assert counted(run["stopped"], prices) >= limit
+    assert run["stopped"]["step"] < full["stopped"]["step"]
+    assert run["curve"][-1]["step"] == run["stopped"]["step"]
+    assert sum(asked for _, asked in run["shift"].values()) == 6
+    assert not {"copy", "next", "given_digit", "given_sum", "given_largest"} & set(run["shift"])
+
+
 def test_a_finished_run_is_never_repeated(small_runs):
     out, printed, command = small_runs
     assert "grpo-full-0" in printed
@@ -169,3 +191,16 @@ def test_the_page_says_what_its_raw_numbers_say(name):
     docs = ROOT / "docs"
     raw = tables.read_runs(docs / "pays_for_itself" / f"{name}.jsonl")
     assert tables.measured(raw, name) in (docs / "pays_for_itself.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "docs" / "pays_for_itself" / "counted").glob("*.jsonl"))
+)
+def test_the_page_says_what_its_raw_numbers_say_in_counted_work(name):
+    import pays_for_itself_counted as counted
+    import pays_for_itself_tables as tables
+
+    docs = ROOT / "docs"
+    raw = tables.read_runs(docs / "pays_for_itself" / "counted" / f"{name}.jsonl")
+    prices = json.loads((docs / "pays_for_itself" / "counted" / "prices.json").read_text())
+    assert counted.tables(raw, prices) in (docs / "pays_for_itself.md").read_text()

@@ -93,5 +93,6 @@ def test_counted_work_is_tokens_times_prices() -> None:
     assert counted.counted(point(2, 0), prices) == 222
     assert counted.cost_until(result, 0.7, prices) == 25 + 111
     assert counted.cost_until(result, 0.9, prices) is None
+    assert [counted.accuracy_at(result, budget, prices) for budget in (0, 135, 136, 999)] == [0.5, 0.5, 0.7, 0.7]
     # 0.5 until the first 136 seconds are paid, 0.7 from there on: the later, worse point changes nothing.
     assert counted.area(result, 272, prices) == pytest.approx(0.6, abs=0.002)
