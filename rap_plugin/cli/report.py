@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+LARGE = 5.0
+"""MB of a report from which on it is said that there is a smaller one."""
+
 
 @click.command("report", short_help="Write a run's report again.")
 @click.argument("run")
@@ -19,6 +22,11 @@ import click
     metavar="N",
     help="Let the model read the responses of N of these samples again, and shade their tokens by attention.",
 )
+@click.option(
+    "--with-images",
+    is_flag=True,
+    help="All pictures of these samples, however large report.html becomes; see --samples.",
+)
 @click.option("--pool", metavar="PATH", help="Where the pool is now; default: its old place, or beside RUN.")
 @click.option(
     "--faithfulness",
@@ -27,7 +35,13 @@ import click
     help="A faithfulness.json, or its run, to be shown too; default: RUN's own.",
 )
 def command(
-    run: str, opened: bool, samples: int | None, attention: int | None, pool: str | None, faithfulness: Path | None
+    run: str,
+    opened: bool,
+    samples: int | None,
+    attention: int | None,
+    with_images: bool,
+    pool: str | None,
+    faithfulness: Path | None,
 ) -> None:
     """Write report.html and the dataset card of RUN again, from its evidence.
 
@@ -40,6 +54,7 @@ def command(
     from rap_plugin.pipeline.shading import shade
     from rap_plugin.plugins import get_plugins
     from rap_plugin.report import write_report
+    from rap_plugin.report.gallery import SAMPLES
     from rap_plugin.run_dir import files
     from rap_plugin.run_dir.about import read_run
     from rap_plugin.run_dir.pool import open_pool_of
@@ -50,6 +65,8 @@ def command(
     if is_region_run(Path(run)):
         if attention:
             raise RapError(f"{run}: a run of the region loop keeps no attention; leave --attention out")
+        if with_images:
+            raise RapError(f"{run}: a run of the region loop has a page of its own; leave --with-images out")
         write_region_report(Path(run), results)
         _show(path, opened)
         return
@@ -59,8 +76,15 @@ def command(
         formats = get_plugins().registry().things["formats"]
         found = open_pool_of(Path(run), read_run(Path(run)), store, formats, pool)
         if attention:
-            shade(Path(run), selection, store, found, attention)
-        write_report(Path(run), selection, found, store, samples, looking)
+            shade(Path(run), selection, store, found, attention, SAMPLES if samples is None else samples)
+        write_report(Path(run), selection, found, store, samples, looking, every_picture=with_images)
+    size = path.stat().st_size / 1e6
+    if size > LARGE:
+        click.echo(
+            f"{path.name} has {size:.1f} MB and opens slowly; fewer --samples make it smaller, and `rap view {run}` shows "
+            "all of them page by page",
+            err=True,
+        )
     _show(path, opened)
 
 

@@ -17,7 +17,7 @@ from rap_plugin.executors.batches import SampleReader, make_sampling
 from rap_plugin.executors.prompts import make_prompt
 from rap_plugin.plugins import Registry, get_plugins
 from rap_plugin.progress import step
-from rap_plugin.report.gallery import SAMPLES, choose_samples
+from rap_plugin.report.gallery import SAMPLES, choose_shown
 from rap_plugin.report.joint import build_joint, why_not, with_variants
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.about import identity_of, read_run
@@ -29,15 +29,22 @@ TOGETHER = 8
 
 
 def shade(
-    run: Path, selection: Selection, store: EvidenceStore, pool: Pool, samples: int, *, quiet: bool = False
+    run: Path,
+    selection: Selection,
+    store: EvidenceStore,
+    pool: Pool,
+    samples: int,
+    among: int = SAMPLES,
+    *,
+    quiet: bool = False,
 ) -> int:
-    """Measures and stores the attention by token of the image rollouts of so many samples that the report shows:
-    first those that ACE took out, then those nearest to lambda_a. Returns how many responses were measured now.
+    """Measures and stores the attention by token of the image rollouts of so many samples, of the `among` that the report
+    shows: first those that ACE took out, then those nearest to lambda_a. Returns how many responses were measured now.
 
     Raises RapError where the run's prompts are a host's, or the engine cannot show tokens.
     """
     config = selection.config
-    wanted = find_wanted(store, selection, samples)
+    wanted = find_wanted(store, selection, samples, among)
     if not any(rollouts for _, rollouts in wanted):
         return 0
     if config.prompt.host_recipe:
@@ -77,10 +84,10 @@ def own_variant(config: RunConfig) -> Variant:
     return Variant(config.ace.reduction, config.ace.heads, config.ace.window)
 
 
-def find_wanted(store: EvidenceStore, selection: Selection, samples: int) -> list[tuple[int, list[int]]]:
+def find_wanted(store: EvidenceStore, selection: Selection, samples: int, among: int) -> list[tuple[int, list[int]]]:
     """Indices of the samples, each with the rollouts that were answered and whose tokens are not stored yet."""
     joint = None if why_not(selection) else build_joint(with_variants(store, selection))
-    shown = np.array(choose_samples(selection, joint, SAMPLES), dtype=np.int64)
+    shown = np.array(choose_shown(store, selection, joint, among)[0], dtype=np.int64)
     log_psi = selection.scores["log_psi"][shown]
     measured = np.isfinite(log_psi)
     shown, log_psi = shown[measured], log_psi[measured]

@@ -24,11 +24,19 @@ STALE = (
 
 
 def write_report(
-    run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int | None = None, looking: str = ""
+    run: Path,
+    selection: Selection,
+    pool: Pool,
+    store: EvidenceStore,
+    samples: int | None = None,
+    looking: str = "",
+    *,
+    every_picture: bool = False,
 ) -> None:
     """Writes `report.html`, self-contained (`samples` of the pool are shown; default 160), and the dataset card `README.md`.
 
-    `looking` is a part of the page as ready HTML: what looking is worth, where that was measured.
+    `looking` is a part of the page as ready HTML: what looking is worth, where that was measured. With `every_picture`
+    the shown samples have all their pictures, however large the page becomes.
 
     Raises RapError where the folder cannot be written.
     """
@@ -36,7 +44,7 @@ def write_report(
     from rap_plugin.report.page import render_page
 
     shown = SAMPLES if samples is None else samples
-    _write(run / files.REPORT, render_page(run, selection, pool, store, shown, looking))
+    _write(run / files.REPORT, render_page(run, selection, pool, store, shown, looking, every_picture=every_picture))
     write_card(run, selection, pool)
 
 

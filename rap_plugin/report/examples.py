@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,9 +36,26 @@ SMALL = 96
 MAX_THUMBNAIL = 24 << 10
 ALL_THUMBNAILS = 2_400_000
 """Characters of all pictures of a page together; the samples behind them are shown without."""
+ALL_SHADES = 700_000
+"""Characters of all shaded responses of a page together; those behind them are shown without shades."""
 QUESTION = 480
 RESPONSE = 300
 GOLD = 160
+
+
+@dataclass(frozen=True)
+class PageLimits:
+    """How much of what is large a page has."""
+
+    pictures: int = ALL_THUMBNAILS
+    """Characters."""
+    images: int = IMAGES
+    """Of one sample."""
+    shades: int = ALL_SHADES
+    """Characters."""
+
+
+EVERY_PICTURE = PageLimits(sys.maxsize, sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,8 @@ class Example:
     more_images: int
     unshown: bool
     """It has pictures, but the page has no more room for them."""
+    unshaded: int
+    """Responses whose attention by token is stored, but for whose shades the page has no more room."""
     arms: tuple[ArmView, ...]
 
 
@@ -111,10 +131,10 @@ def find_examples(
     pool: Pool,
     formats: Mapping[str, Any],
     wanted: Sequence[int],
-    room: int = ALL_THUMBNAILS,
+    limits: PageLimits = PageLimits(),
     chance: Numbers | None = None,
 ) -> list[Example]:
-    """The samples with these indices in the evidence table; their pictures as long as `room` characters last.
+    """The samples with these indices in the evidence table; their pictures and shades as long as the limits allow.
 
     `chance` (N,) is the probability of being selected.
     """
@@ -129,18 +149,31 @@ def find_examples(
             records[numbers[record.sample]].append(record)
     tokens = read_tokens(store, selection.table.probes["image"], variant, list(numbers))
     limit = flagging_share(variant, selection.decision.thresholds.get("lambda_a", 0.0))
-    found = []
+    found, room, room_for_shades = [], limits.pictures, limits.shades
     for i in wanted:
         images = samples[i].images if i in samples else ()
-        thumbnails = [drawn for data in images[:IMAGES] if (drawn := thumbnail(data))] if room > 0 else []
+        thumbnails = [drawn for data in images[: limits.images] if (drawn := thumbnail(data))] if room > 0 else []
         room -= sum(len(drawn.url) for drawn in thumbnails)
-        shades = {
-            record.rollout: shaded(record.text, tokens[record.sample, record.rollout], limit)
-            for record in records[i]
-            if record.arm == "image" and (record.sample, record.rollout) in tokens
-        }
+        known = [one for one in records[i] if one.arm == "image" and (one.sample, one.rollout) in tokens]
+        shades = {}
+        for record in known:
+            if room_for_shades <= 0:
+                break
+            shades[record.rollout] = shaded(record.text, tokens[record.sample, record.rollout], limit)
+            room_for_shades -= shades[record.rollout].size
         found.append(
-            _example(selection, i, samples.get(i), records[i], tuple(thumbnails), chance, shades, unshown=room <= 0)
+            _example(
+                selection,
+                i,
+                samples.get(i),
+                records[i],
+                tuple(thumbnails),
+                chance,
+                shades,
+                more_images=max(0, len(images) - limits.images) if thumbnails else 0,
+                unshown=room <= 0 and bool(images) and not thumbnails,
+                unshaded=len(known) - len(shades),
+            )
         )
     return found
 
@@ -167,11 +200,12 @@ def _example(
     chance: Numbers | None,
     shades: Mapping[int, Shaded],
     *,
+    more_images: int,
     unshown: bool,
+    unshaded: int,
 ) -> Example:
     gain = float(selection.scores["discrepancy"][i])
     log = float(selection.scores["log_psi"][i])
-    images = len(sample.images) if sample else 0
     likely = None if chance is None or np.isnan(chance[i]) else float(chance[i])
     return Example(
         index=i,
@@ -188,8 +222,9 @@ def _example(
         chance=likely,
         scores=_scores(selection, i, likely),
         thumbnails=thumbnails,
-        more_images=max(0, images - IMAGES) if thumbnails else 0,
-        unshown=unshown and bool(images) and not thumbnails,
+        more_images=more_images,
+        unshown=unshown,
+        unshaded=unshaded,
         arms=tuple(
             _arm(arm, [record for record in records if record.arm == arm], shades if arm == "image" else {})
             for arm in ARMS

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.evidence.table import Numbers
+from rap_plugin.report.certainty import Certainty, measure_certainty
 from rap_plugin.report.joint import Joint, own_edge, own_variant
 from rap_plugin.selectors.base import Selection
 
@@ -53,6 +55,14 @@ def choose_samples(
         )
     wanted += _in_turn([some[PER_VERDICT:most].tolist() for some in by_verdict])
     return list(dict.fromkeys(wanted))[:most]
+
+
+def choose_shown(
+    store: EvidenceStore, selection: Selection, joint: Joint | None, most: int = SAMPLES
+) -> tuple[list[int], Certainty | None]:
+    """`choose_samples` with the chances of being selected, and these."""
+    certainty = measure_certainty(store, selection, choose_samples(selection, joint, most))
+    return choose_samples(selection, joint, most, None if certainty is None else certainty.chance), certainty
 
 
 def places(joint: Joint | None, wanted: Sequence[int]) -> dict[int, Standing]:

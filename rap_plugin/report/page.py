@@ -18,12 +18,11 @@ from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.plugins import get_plugins
 from rap_plugin.posterior.pilot import USED_UP, pay_back
 from rap_plugin.report import charts
-from rap_plugin.report.certainty import measure_certainty
 from rap_plugin.report.composition import OTHERS, Division, divide, moved_most, place_of
 from rap_plugin.report.costs import GROUP, LEARNING, PROMPTS, break_even, stage_costs
-from rap_plugin.report.examples import find_examples, shorten
+from rap_plugin.report.examples import EVERY_PICTURE, PageLimits, find_examples, shorten
 from rap_plugin.report.flow import build_flow, gradients
-from rap_plugin.report.gallery import SAMPLES, choose_samples, places
+from rap_plugin.report.gallery import SAMPLES, choose_shown, places
 from rap_plugin.report.joint import build_joint, why_not, with_variants
 from rap_plugin.report.known import ARM_WORDS, known_rows
 from rap_plugin.report.places import without_folders
@@ -86,9 +85,18 @@ class CrossTable:
 
 
 def render_page(
-    run: Path, selection: Selection, pool: Pool, store: EvidenceStore, samples: int = SAMPLES, looking: str = ""
+    run: Path,
+    selection: Selection,
+    pool: Pool,
+    store: EvidenceStore,
+    samples: int = SAMPLES,
+    looking: str = "",
+    *,
+    every_picture: bool = False,
 ) -> str:
     """The report as one HTML text, with no reference to anything outside it; `samples` of the pool are shown.
+
+    Their pictures are there up to `ALL_THUMBNAILS` characters and two of a sample, or, with `every_picture`, all of them.
 
     `looking` is ready HTML: whether looking matters to a model of the region loop, where that was measured.
 
@@ -100,9 +108,8 @@ def render_page(
     if not reason:
         selection = with_variants(store, selection)
     joint = None if reason else build_joint(selection)
-    certainty = measure_certainty(store, selection, choose_samples(selection, joint, samples))
+    wanted, certainty = choose_shown(store, selection, joint, samples)
     chance = None if certainty is None else certainty.chance
-    wanted = choose_samples(selection, joint, samples, chance)
     cost = tables.cost_of(store)
     payback = pay_back(selection, cost)
     where = places(joint, wanted)
@@ -112,7 +119,8 @@ def render_page(
     verdicts = verdict_rows(selection, every=joint is not None)
     chosen = int(selection.decision.chosen.sum())
     total = len(selection.table) + len(selection.quarantine)
-    examples = find_examples(store, selection, pool, formats, wanted, chance=chance)
+    limits = EVERY_PICTURE if every_picture else PageLimits()
+    examples = find_examples(store, selection, pool, formats, wanted, limits, chance)
     text: str = (
         environment()
         .get_template("report.html.j2")
@@ -165,6 +173,7 @@ def render_page(
                 }
                 for number, example in enumerate(examples)
             ],
+            unshaded=sum(example.unshaded for example in examples),
             shaded=any(said.shades for example in examples for arm in example.arms for said in arm.rollouts),
             quarantine=quarantine_groups(selection.quarantine),
             cross=cross_table(selection, pool),

@@ -13,6 +13,8 @@ LEVELS = 5
 TEXT = 900
 """Characters of a shaded response; of a longer one the part around the marked token."""
 LONGEST_HOT = 40
+TAG = 24
+"""Characters of a piece's element."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Shaded:
     """The marked token."""
     share: float
     """Of the attention, over its best rows."""
+
+    @property
+    def size(self) -> int:
+        """About the characters that it takes in a page."""
+        return sum(len(piece.text) + TAG * (piece.level > 0 or piece.hot) for piece in self.pieces)
 
 
 def flagging_share(variant: Variant, lambda_a: float) -> float:

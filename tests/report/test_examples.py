@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -13,25 +14,30 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rap_plugin.evidence.tokens import store_tokens
+from rap_plugin.evidence.variants import Variant
 from rap_plugin.plugins import get_plugins
 from rap_plugin.report.examples import (
-    ALL_THUMBNAILS,
+    EVERY_PICTURE,
     MAX_THUMBNAIL,
     SIDE,
     Example,
+    PageLimits,
     find_examples,
     shorten,
     thumbnail,
 )
 from rap_plugin.report.gallery import BORDERLINE, SAMPLES, choose_samples
 from rap_plugin.report.joint import build_joint, with_variants
+from rap_plugin.report.page import render_page
+from rap_plugin.rollout import TokenAttention
 from tests.fabricate import Fabricated, fabricate
 
 
-def examples_of(made: Fabricated, most: int = SAMPLES, room: int = ALL_THUMBNAILS) -> list[Example]:
+def examples_of(made: Fabricated, most: int = SAMPLES, limits: PageLimits | None = None) -> list[Example]:
     formats = get_plugins().registry().things["formats"]
     wanted = choose_samples(made.selection, build_joint(with_variants(made.store, made.selection)), most)
-    return find_examples(made.store, made.selection, made.pool, formats, wanted, room)
+    return find_examples(made.store, made.selection, made.pool, formats, wanted, limits or PageLimits())
 
 
 def encoded(size: tuple[int, int], kind: str = "PNG") -> bytes:
@@ -62,10 +68,49 @@ def test_the_samples_nearest_to_both_thresholds_are_shown(made: Fabricated) -> N
 
 
 def test_a_page_has_room_for_some_pictures_only(made: Fabricated) -> None:
-    found = examples_of(made, 40, room=2_000)
+    found = examples_of(made, 40, PageLimits(pictures=2_000))
     assert found[0].thumbnails
     assert not found[-1].thumbnails
     assert found[-1].unshown
+
+
+def test_all_pictures_of_the_shown_samples_are_there_when_asked_for(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.parquet"
+    pictures = [[{"bytes": encoded((20 + i, 20 + j)), "path": f"{i}-{j}.png"} for j in range(5)] for i in range(6)]
+    questions = [f"{'<image>' * 5} What is {i}?" for i in range(6)]
+    pq.write_table(pa.table({"problem": questions, "answer": ["1"] * 6, "images": pictures}), pool)
+    with closing((made := fabricate(tmp_path, pool=pool, roles=False)).store):
+        assert {(len(one.thumbnails), one.more_images) for one in examples_of(made)} == {(2, 3)}
+        assert {(len(one.thumbnails), one.more_images) for one in examples_of(made, limits=EVERY_PICTURE)} == {(5, 0)}
+        assert not examples_of(made, limits=PageLimits(pictures=1))[-1].thumbnails
+
+
+def test_a_page_has_room_for_some_shades_only(tmp_path: Path) -> None:
+    with closing((made := fabricate(tmp_path, 40)).store):
+        shade_all(made)
+        every = examples_of(made)
+        assert all(said.shades for one in every for said in one.arms[0].rollouts)
+        some = examples_of(made, limits=PageLimits(shades=2_000))
+        shaded = [said.shades for one in some for said in one.arms[0].rollouts if said.shades]
+        assert 2_000 <= sum(one.size for one in shaded) < 2_500
+        assert len(shaded) + sum(one.unshaded for one in some) == 5 * len(some)
+        page = render_page(made.run, made.selection, made.pool, made.store)
+        written = re.findall(r'<span class="shaded">.*?</blockquote>', page)
+        assert len(written) == 5 * len(every)
+        sizes = sum(said.shades.size for one in every for said in one.arms[0].rollouts if said.shades)
+        assert 0.9 < sum(map(len, written)) / sizes < 1.5, "the limit speaks of characters of the page"
+
+
+def shade_all(made: Fabricated) -> None:
+    """Stores attention by token for every response with the image."""
+    ace, probe = made.config.ace, made.selection.table.probes["image"]
+    draws = np.random.default_rng(0)
+    seen = {}
+    for record in made.store.records({"image": probe}, made.selection.table.sample.tolist()):
+        ends = tuple(range(3, len(record.text), 3))
+        shares = draws.exponential(0.1, len(ends))
+        seen[record.sample, record.rollout] = TokenAttention(tuple(shares.tolist()), int(shares.argmax()), ends)
+    store_tokens(made.store, probe, Variant(ace.reduction, ace.heads, ace.window), seen)
 
 
 def test_a_sample_shows_every_rollout_with_what_was_read(made: Fabricated) -> None:

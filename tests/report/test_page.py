@@ -27,7 +27,7 @@ from rap_plugin.report.page import (
     render_page,
 )
 from rap_plugin.samples.sample import Quarantined
-from tests.fabricate import Fabricated, fabricate, write_pool
+from tests.fabricate import Fabricated, fabricate, finished, write_pool
 from tests.report.conftest import HOSTILE
 
 
@@ -246,6 +246,19 @@ def test_the_command_writes_the_report_again(made: Fabricated, page: str) -> Non
     assert result.exit_code == 0, result.output
     assert result.output.strip() == str(made.run / "report.html")
     assert (made.run / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_a_large_page_is_written_and_its_size_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from rap_plugin.cli import cli
+
+    monkeypatch.setattr("rap_plugin.cli.report.LARGE", 0.01)
+    run = finished(tmp_path, samples=30)
+    result = CliRunner().invoke(cli, ["report", str(run), "--samples", "8", "--with-images"])
+    assert result.exit_code == 0, result.output
+    assert "MB and opens slowly; fewer --samples make it smaller" in result.stderr
+    assert (run / "report.html").read_text(encoding="utf-8").count("<article") == 8
 
 
 def test_provenance_names_model_weights_pool_prompt_and_grader(made: Fabricated, page: str) -> None:
