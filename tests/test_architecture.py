@@ -132,6 +132,7 @@ SUBCLASSES_OF_A_HOST = {
     "verl_hooks/contrastive_agent.py",
     "verl_hooks/contrastive_engine.py",
     "verl_hooks/dataset.py",
+    "verl_hooks/follow_agent.py",
     "verl_hooks/r3_agent.py",
 }
 """Loaded by their host alone, after the host: a subclass cannot be made inside a function and still be found by name."""

@@ -22,6 +22,7 @@ PATHS = {
     "r3-scene": PACKAGE / "vlm_r3" / "scene.png",
     "verl-modality-gap-reward": PACKAGE / "verl_hooks" / "modality_gap_reward.py",
     "verl-contrastive-agent": PACKAGE / "verl_hooks" / "contrastive_agent.yaml",
+    "verl-follow-agent": PACKAGE / "verl_hooks" / "follow_agent.yaml",
     "verl-r3-agent": PACKAGE / "verl_hooks" / "r3_agent.yaml",
     "verl-reward": PACKAGE / "verl_hooks" / "reward.py",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rap_plugin.errors import RapError, one_line
-from rap_plugin.posterior.following import Beliefs, FollowOptions, begin, choose, observe, step_metrics, with_evidence
+from rap_plugin.posterior.following import (
+    Beliefs,
+    FollowOptions,
+    begin,
+    choose,
+    instalment,
+    observe,
+    observe_blind,
+    renewals,
+    step_metrics,
+    with_evidence,
+)
 from rap_plugin.run_dir import files
 from rap_plugin.run_dir.files import replacing
 
@@ -27,13 +38,25 @@ STATE = "rap_follow.parquet"
 COLUMNS = ("group", "right", "asked", "blind_right", "blind_asked", "seen")
 
 
+Rewards = Mapping[int, Sequence[float]]
+"""By row, 1 for a right response and 0 for a wrong one."""
+
+
 @dataclass(frozen=True)
 class Told:
-    """The rewards of one batch, summed by row."""
+    """The rewards of one batch, summed by row; those without the image as well, where there was an instalment of them."""
 
     rows: list[int]
     right: list[float]
     asked: list[float]
+    blind_rows: list[int] = field(default_factory=list)
+    blind_right: list[float] = field(default_factory=list)
+    blind_asked: list[float] = field(default_factory=list)
+
+    @staticmethod
+    def of(rewards: Rewards, blind: Rewards) -> Told:
+        """Sums them."""
+        return Told(*_summed(rewards), *_summed(blind))
 
 
 class Follower:
@@ -63,11 +86,19 @@ class Follower:
             )
         return choose(self.beliefs(known), self.options, self.size, batch).tolist()
 
-    def tell(self, rewards: Mapping[int, Sequence[float]]) -> dict[str, float]:
-        """The rewards of the next batch by row, 1 for a right response and 0 for a wrong one; returns the step's metrics."""
-        rows = sorted(rewards)
-        told = Told(rows, [float(sum(rewards[row])) for row in rows], [float(len(rewards[row])) for row in rows])
+    def renewals_of(self, batch: int, multiple: int = 1) -> list[int]:
+        """The rows of a batch to ask without their image, once for every time that they are named. Their number is a `multiple`."""
+        rollouts = instalment(self.options, self.size, batch, multiple)
+        if not rollouts:
+            return []
+        return renewals(self.beliefs(max(0, batch - self.lag + 1)), self.options, self.rows_of(batch), rollouts)
+
+    def tell(self, rewards: Rewards, blind: Rewards | None = None) -> dict[str, float]:
+        """The rewards of the next batch, and those of its rows that were asked without their image; returns the step's metrics."""
+        told = Told.of(rewards, blind or {})
         metrics = step_metrics(self.beliefs(self.batches), self.options, told.rows, told.right, told.asked)
+        if self.options.renew:
+            metrics["rap/follow/blind_rollouts"] = sum(told.blind_asked)
         self._told.append(told)
         # A batch that is read again after a checkpoint follows from what was known so far back.
         while len(self._told) > self.lag + 1:
@@ -128,7 +159,15 @@ class Follower:
         self._base, self._told = Beliefs(**columns, step=step), told
 
     def _after(self, beliefs: Beliefs, told: Told) -> Beliefs:
-        return observe(beliefs, self.options, told.rows, told.right, told.asked)
+        after = observe(beliefs, self.options, told.rows, told.right, told.asked)
+        if not self.options.renew:
+            return after
+        return observe_blind(after, self.options, told.blind_rows, told.blind_right, told.blind_asked)
+
+
+def _summed(rewards: Rewards) -> tuple[list[int], list[float], list[float]]:
+    rows = sorted(rewards)
+    return rows, [float(sum(rewards[row])) for row in rows], [float(len(rewards[row])) for row in rows]
 
 
 def beliefs_of_run(run: Path, groups: Sequence[int]) -> Beliefs:

@@ -133,7 +133,8 @@ FOLLOWING: Requirements = {
         (),
     ),
     f"{GENERATOR}.generate_samples": ((), ("prompts_dataloader", "_dataloader_iter")),
-    f"{GENERATOR}._generate_vllm": ((), ("_process_response_into_experience",)),
+    f"{GENERATOR}._generate_vllm": ((), ("_process_response_into_experience", "_dispatch_prompts_to_vllm")),
+    f"{GENERATOR}._dispatch_prompts_to_vllm": (("prompts", "labels", "images"), ("n_samples_per_prompt",)),
     f"{GENERATOR}._process_response_into_experience": (("response",), ()),
     "openrlhf.datasets:PromptDataset.collate_fn": (("item_list",), ()),
     "openrlhf.trainer.ppo_trainer:prepare_datasets": (

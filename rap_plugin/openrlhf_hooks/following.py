@@ -15,6 +15,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.hosts.follower import Follower
 from rap_plugin.openrlhf_hooks.additions import Following
 from rap_plugin.openrlhf_hooks.dataset import read_dataset
+from rap_plugin.openrlhf_hooks.renewing import renew_blind
 from rap_plugin.openrlhf_hooks.row_prompts import RowPrompt
 from rap_plugin.posterior.following import begin, group_numbers, with_evidence, wording_of
 
@@ -25,6 +26,8 @@ def follow(reader: Any, following: Following) -> None:
     loader = FollowingLoader(dataset, _follower(args, dataset, following), following.length, following.right_at)
     generator = reader.samples_generator
     reader.prompts_dataloader = generator.prompts_dataloader = loader
+    if following.options.renew:
+        renew_blind(generator, loader)
     made = generator._process_response_into_experience
 
     def listened(response: dict[str, Any], **options: Any) -> Any:
@@ -61,6 +64,10 @@ class FollowingLoader:
         self._read = 0
         self._rewards: dict[int, list[float]] = {}
         """What was seen since the last batch was told."""
+        self._blind: dict[int, list[float]] = {}
+        """The same without the image."""
+        self._renewed = -1
+        """The last batch whose rows were asked without their image."""
         self.metrics: dict[str, float] = {}
         """Of the batch that was told last."""
 
@@ -89,6 +96,20 @@ class FollowingLoader:
         if isinstance(prompt, RowPrompt) and reward is not None:
             self._rewards.setdefault(prompt.row, []).append(float(reward >= self._right_at))
 
+    def renewals(self) -> list[int]:
+        """The rows of the batch that is read to ask without their image, once for every time that they are named; each batch's are given once."""
+        if self._renewed == self._batch:
+            return []
+        self._renewed = self._batch
+        return self.follower.renewals_of(self._batch)
+
+    def saw_blind(self, row: int, response: dict[str, Any]) -> None:
+        """A response to a row without its image."""
+        from rap_plugin.openrlhf_hooks.actors import reward_of
+
+        if (reward := reward_of(response)) is not None:
+            self._blind.setdefault(row, []).append(float(reward >= self._right_at))
+
     def state_dict(self) -> dict[str, Any]:
         """Plain values for OpenRLHF's checkpoint, once the responses of the batch are there."""
         self._settle()
@@ -98,6 +119,8 @@ class FollowingLoader:
             "batch": self._batch,
             "rows": self._rows[self._read :],
             "rewards": {row: list(values) for row, values in self._rewards.items()},
+            "blind": {row: list(values) for row, values in self._blind.items()},
+            "renewed": self._renewed,
             "metrics": dict(self.metrics),
         }
 
@@ -109,9 +132,11 @@ class FollowingLoader:
         self._position, self._batch = state["position"], state["batch"]
         self._rows, self._read = state["rows"], 0
         self._rewards, self.metrics = state["rewards"], state["metrics"]
+        # Not there in the checkpoint of a training that renewed nothing.
+        self._blind, self._renewed = state.get("blind", {}), state.get("renewed", self._batch)
 
     def _settle(self) -> None:
         """Tells what was seen of the batch, once; what comes later (dynamic filtering) is told with the next one."""
         if self.follower.batches == self._batch:
-            self.metrics = self.follower.tell(self._rewards)
-            self._rewards = {}
+            self.metrics = self.follower.tell(self._rewards, self._blind)
+            self._rewards, self._blind = {}, {}

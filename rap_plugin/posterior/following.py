@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import Counts, Numbers
 
 NEVER = -1
@@ -38,6 +39,19 @@ class FollowOptions:
     image_weight: float = 0.5
     """How much of a sample's worth is lost where it is always right without its image; 0: success alone."""
     seed: int = 0
+    renew: float = 0.0
+    """Rollouts without the image that a batch adds, as a share of its own; 0: the evidence stays as it was brought."""
+
+    def __post_init__(self) -> None:
+        for name, fits, said in (
+            ("half_life", self.half_life > 0, "a number of steps above 0"),
+            ("strength", self.strength > 0, "a number of rollouts above 0"),
+            ("explore", 0 <= self.explore <= 1, "a share from 0 to 1"),
+            ("image_weight", 0 <= self.image_weight <= 1, "a share from 0 to 1"),
+            ("renew", 0 <= self.renew < float("inf"), "a share of a batch's own rollouts, or 0 for none"),
+        ):
+            if not fits:
+                raise RapError(f"following with {name}={getattr(self, name)}: give {said}")
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Beliefs:
     asked: Numbers
     """(N,) all of them, faded."""
     blind_right: Numbers
-    """(N,) right rollouts without the image; 0 where there is no evidence of it."""
+    """(N,) right rollouts without the image; 0 where there is no evidence of it. They fade where they are renewed."""
     blind_asked: Numbers
     seen: Counts
     """(N,) the last step that asked a sample; NEVER before the first."""
@@ -108,9 +122,26 @@ def observe(
     return replace(beliefs, right=new_right, asked=new_asked, seen=seen, step=beliefs.step + 1)
 
 
+def observe_blind(
+    beliefs: Beliefs, options: FollowOptions, rows: Sequence[int], right: Sequence[float], asked: Sequence[float]
+) -> Beliefs:
+    """The same for an instalment without the image: older counts of that arm have faded by one step. `step` stays."""
+    fade = 0.5 ** (1.0 / options.half_life)
+    at = np.asarray(rows, dtype=np.int64)
+    new_right, new_asked = beliefs.blind_right * fade, beliefs.blind_asked * fade
+    np.add.at(new_right, at, np.asarray(right, dtype=float))
+    np.add.at(new_asked, at, np.asarray(asked, dtype=float))
+    return replace(beliefs, blind_right=new_right, blind_asked=new_asked)
+
+
 def posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numbers, Numbers]:
     """(N,) alpha and beta of the success with the image."""
     return _posteriors(beliefs.group, beliefs.right, beliefs.asked, options.strength)
+
+
+def blind_posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numbers, Numbers]:
+    """(N,) the same without the image."""
+    return _posteriors(beliefs.group, beliefs.blind_right, beliefs.blind_asked, options.strength)
 
 
 def _posteriors(group: Counts, right: Numbers, asked: Numbers, strength: float) -> tuple[Numbers, Numbers]:
@@ -135,7 +166,7 @@ def informative(alpha: Numbers, beta: Numbers, responses: int) -> Numbers:
 def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Generator | None = None) -> Numbers:
     """(N,) what asking each sample is worth: in expectation, or under one draw of all posteriors."""
     alpha, beta = posteriors(beliefs, options)
-    blind_alpha, blind_beta = _posteriors(beliefs.group, beliefs.blind_right, beliefs.blind_asked, options.strength)
+    blind_alpha, blind_beta = blind_posteriors(beliefs, options)
     if random is None:
         worth, blind = informative(alpha, beta, options.responses), blind_alpha / (blind_alpha + blind_beta)
     else:
@@ -162,6 +193,32 @@ def choose(beliefs: Beliefs, options: FollowOptions, size: int, step: int) -> ND
     best = np.lexsort((lots, -drawn))
     rows = np.resize(best, size) if size > n else best[:size]
     return rows[np.argsort(random.random(size), kind="stable")]
+
+
+def instalment(options: FollowOptions, size: int, step: int, multiple: int = 1) -> int:
+    """Rollouts without the image that the batch of a step adds: after any step all of them are what the budget states, rounded
+    down to `multiple` (of processes that sample together).
+    """
+
+    def until(steps: int) -> int:
+        return int(options.renew * size * options.responses * steps / multiple + 1e-9) * multiple
+
+    return until(step + 1) - until(step)
+
+
+def renewals(beliefs: Beliefs, options: FollowOptions, rows: Sequence[int], rollouts: int) -> list[int]:
+    """Which rows of a batch are asked without their image, once for every time that they are named.
+
+    First those of which that says most: by the deviation of the blind success's posterior, times the chance that
+    their groups teach anything.
+    """
+    alpha, beta = blind_posteriors(beliefs, options)
+    total = alpha + beta
+    deviation = np.sqrt(alpha * beta / (total**2 * (total + 1)))
+    worth = informative(*posteriors(beliefs, options), options.responses) * deviation
+    at = np.unique(np.asarray(rows, dtype=np.int64))
+    best = at[np.lexsort((at, -worth[at]))]
+    return np.resize(best, rollouts).tolist() if len(best) else []
 
 
 def step_metrics(

@@ -1,13 +1,14 @@
 """Following under TRL: the rows of every batch are chosen by the rewards of the trainer's own groups.
 
 Trainer reads a data set of places, one for each prompt of the whole training, in their order. A place is filled when it is read, with a row that
-the rewards so far ask for. No response is sampled beside the trainer's own, in any number of processes.
+the rewards so far ask for. No response is sampled beside the trainer's own unless `renew` asks for it, in any number of processes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.hosts.follower import Follower, beliefs_of_run
 from rap_plugin.posterior.following import FollowOptions, begin, group_numbers, wording_of
 from rap_plugin.trl_hooks.options import prompts_per_batch
+from rap_plugin.trl_hooks.renewing import require_sampler, sample_blind
 from rap_plugin.trl_hooks.rewards import Reward
 
 PLACE, ROW = "rap_place", "rap_row"
@@ -32,6 +34,7 @@ def follow(
     strength: float = 2.0,
     explore: float = 0.1,
     image_weight: float = 0.5,
+    renew: float = 0.0,
     seed: int | None = None,
 ) -> Followed:
     """A training that follows the model: its data set, its reward, and what attaches both to TRL's trainer.
@@ -42,7 +45,8 @@ def follow(
 
     `run` names a run of `select_dataset` or `rap select` over the same rows, whose evidence it starts from; without its blind
     arm nothing is known of who needs the image. `groups` says which rows share strength: a column's name, or a label per row; by default the wording of
-    the prompt. A reward from `right_at` on counts as right. The other options are those of docs/following.md. Raises RapError.
+    the prompt. A reward from `right_at` on counts as right. `renew` is the budget of the blind arm: responses without the image that a batch
+    adds, as a share of its own. The other options are those of docs/following.md. Raises RapError.
     """
     if getattr(args, "max_steps", 0) <= 0:
         raise RapError(
@@ -55,9 +59,8 @@ def follow(
         raise RapError("data loader workers read rows before their rewards are known; set dataloader_num_workers=0")
     labels = _labels(dataset, groups)
     numbers = group_numbers(labels)
-    options = FollowOptions(
-        args.num_generations, half_life, strength, explore, image_weight, args.seed if seed is None else seed
-    )
+    seed = args.seed if seed is None else seed
+    options = FollowOptions(args.num_generations, half_life, strength, explore, image_weight, seed, renew)
     repeats = getattr(args, "num_iterations", 1) * args.steps_per_generation
     # Trainer reads the micro-batches of a step together, and accelerate one more.
     lag = args.gradient_accumulation_steps // repeats + 1
@@ -73,6 +76,7 @@ class Followed:
         import datasets
 
         self.follower, self.right_at = follower, right_at
+        self._given, self._trainer = dataset, None
         places = datasets.Dataset.from_dict({PLACE: list(range(batches * follower.size))})
         self.dataset = places.with_transform(_Filled(dataset, follower))
         """For the trainer's `train_dataset`."""
@@ -91,26 +95,54 @@ class Followed:
             raise RapError("remove_unused_columns=True would take the only column away; leave it at TRL's False")
         if not any(isinstance(reward, _Watched) for reward in trainer.reward_funcs):
             raise RapError("no reward is watched; give reward_funcs=[followed.watch(your_reward), ..]")
+        if self.follower.options.renew:
+            require_sampler(trainer)
+        self._trainer = trainer
         # The order of places is the order of batches; rows are drawn anyway.
         trainer.shuffle_dataset = False
         trainer.add_callback(FollowCallback(self.follower))
 
-    def tell(self, places: Sequence[int], rows: Sequence[int], values: Sequence[float | None]) -> dict[str, float]:
-        """The rewards of this process's responses; those of all processes are gathered. Returns the metrics of the batch."""
+    def tell(
+        self,
+        places: Sequence[int],
+        rows: Sequence[int],
+        values: Sequence[float | None],
+        ask_blind: Callable[[Sequence[int]], Sequence[float | None]],
+    ) -> dict[str, float]:
+        """The rewards of this process's responses; those of all processes are gathered. Returns the metrics of the batch.
+
+        `ask_blind` samples rows without their image.
+        """
         from accelerate.utils import gather_object  # type: ignore[import-untyped]
 
         told = gather_object(list(zip(places, rows, values, strict=True)))
+        number = self.follower.batches
         batches = {place // self.follower.size for place, _, _ in told}
-        if batches != {self.follower.batches}:
+        if batches != {number}:
             raise RapError(
-                f"rewards of batch {sorted(batches)} came where those of batch {self.follower.batches} were due; was a "
+                f"rewards of batch {sorted(batches)} came where those of batch {number} were due; was a "
                 "checkpoint of another training resumed?"
             )
-        rewards: dict[int, list[float]] = {row: [] for _, row, _ in told}
-        for _, row, value in told:
+        rewards = self._counted((row, value) for _, row, value in told)
+        # Every process samples as many of them, since all have a part in each forward pass where weights are shared out.
+        count, index = (self._trainer.args.world_size, self._trainer.args.process_index) if self._trainer else (1, 0)
+        mine = self.follower.renewals_of(number, count)[index::count]
+        blind = gather_object(list(zip(mine, ask_blind(mine), strict=True))) if mine else []
+        return self.follower.tell(rewards, self._counted(blind))
+
+    def ask_blind(self, reward: Reward, columns: Mapping[str, Any], rows: Sequence[int]) -> list[float | None]:
+        """Rewards of one response to each of these rows without its image. Raises RapError before `attach`."""
+        if self._trainer is None:
+            raise RapError("renew samples with the trainer; call followed.attach(trainer) before trainer.train()")
+        return sample_blind(self._trainer, self._given, rows, reward, columns)
+
+    def _counted(self, rewards: Iterable[tuple[int, float | None]]) -> dict[int, list[float]]:
+        found: dict[int, list[float]] = {}
+        for row, value in rewards:
+            of_row = found.setdefault(row, [])
             if value is not None and math.isfinite(value):
-                rewards[row].append(float(value >= self.right_at))
-        return self.follower.tell(rewards)
+                of_row.append(float(value >= self.right_at))
+        return found
 
 
 class _Filled:
@@ -145,7 +177,8 @@ class _Watched:
         values = self._reward(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
         # Rows of an evaluation come from another data set.
         if PLACE in columns:
-            metrics = self._followed.tell(columns[PLACE], columns[ROW], values)
+            ask = partial(self._followed.ask_blind, self._reward, columns)
+            metrics = self._followed.tell(columns[PLACE], columns[ROW], values, ask)
             if log := columns.get("log_metric"):
                 for name, value in metrics.items():
                     log(name, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +117,16 @@ def with_images(messages: list[dict[str, Any]], images: list[Any]) -> list[dict[
         ]
         replaced.append({**message, "content": parts})
     return replaced
+
+
+def without_images(prompt: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row's prompt as messages of parts, its image places left out."""
+    messages = []
+    for message in prompt:
+        content = message.get("content") or []
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+        messages.append({**message, "content": parts})
+    return with_images(messages, [])
 
 
 def _check_head(dataset: Any) -> None:

@@ -19,7 +19,7 @@ from rap_plugin.posterior.following import FollowOptions, wording_of
 from rap_plugin.verl_hooks import contract
 from rap_plugin.verl_hooks.curriculum import Curriculum
 from rap_plugin.verl_hooks.followed import FollowedRows, beliefs_of_ids
-from rap_plugin.verl_hooks.options import VerlOptions, for_validation, read_options, rows_per_batch
+from rap_plugin.verl_hooks.options import RENEWED, VerlOptions, for_validation, read_options, rows_per_batch
 from rap_plugin.verl_hooks.rollout_counts import groups_of_batch
 from rap_plugin.verl_hooks.rows import ChosenRows, find_rows, read_chosen
 
@@ -126,7 +126,7 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         ids = self.dataframe[COLUMN][:]
         labels = [wording_of(_words(prompt)) for prompt in self.dataframe[self.prompt_key][:]]
         options = FollowOptions(
-            rap.responses, rap.half_life, rap.strength, rap.explore, rap.image_weight, seed=self.seed or 0
+            rap.responses, rap.half_life, rap.strength, rap.explore, rap.image_weight, self.seed or 0, rap.renew
         )
         beliefs = beliefs_of_ids(Path(rap.run_dir), ids, labels)
         return FollowedRows(ids, beliefs, options, rows_per_batch(self.config))
@@ -139,17 +139,29 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
                     "rap: two epochs without rollouts from training: %s needs RapReplayBuffer, see docs/verl.md",
                     "follow" if isinstance(self.curriculum, FollowedRows) else "reweight",
                 )
-        return super().__getitem__(item)
+        row = super().__getitem__(item)
+        if self.rap is not None and self.rap.renew and isinstance(self.curriculum, FollowedRows):
+            row[RENEWED] = self.curriculum.take_renewals(item)
+        return row
 
     def on_batch_end(self, batch: Any) -> None:
         """verl's legacy trainer calls this with the finished batch; the other one reaches `learn` by `RapReplayBuffer`."""
         if self.curriculum is not None and self.rap is not None:
+            if self.rap.renew:
+                raise RapError(
+                    "data.rap.renew works with verl's default trainer; leave it out with trainer.use_v1=False"
+                )
             self.learn(groups_of_batch(batch, self.rap.right_at))
 
     def learn(self, groups: Mapping[str, tuple[int, int]]) -> None:
         """Takes in rollouts of the training itself: id -> (right, wrong)."""
         if self.curriculum is not None:
             self.curriculum.learn(groups)
+
+    def learn_blind(self, groups: Mapping[str, tuple[int, int]]) -> None:
+        """The same for rollouts without the image, where following renews what it knows of them."""
+        if isinstance(self.curriculum, FollowedRows):
+            self.curriculum.learn_blind(groups)
 
     def state_dict(self) -> dict[str, Any]:
         """Part of the state of verl's `StatefulDataLoader`; empty without a curriculum."""

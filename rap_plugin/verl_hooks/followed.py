@@ -6,6 +6,7 @@ checkpoints. A batch is chosen when its first row is asked for, from all that wa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +16,19 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rap_plugin.errors import RapError
-from rap_plugin.posterior.following import Beliefs, FollowOptions, begin, choose, group_numbers, observe, with_evidence
+from rap_plugin.posterior.following import (
+    Beliefs,
+    FollowOptions,
+    begin,
+    choose,
+    group_numbers,
+    instalment,
+    observe,
+    observe_blind,
+    renewals,
+    step_metrics,
+    with_evidence,
+)
 from rap_plugin.run_dir import files
 from rap_plugin.verl_hooks.curriculum import fingerprint
 
@@ -34,6 +47,10 @@ class FollowedRows:
         """Rows of the batch that is read which were not read yet."""
         self._told: dict[int, tuple[int, int]] = {}
         """Rollouts since the batch was chosen: row -> (right, all)."""
+        self._told_blind: dict[int, tuple[int, int]] = {}
+        """The same without the image."""
+        self._renewals: Counter[int] = Counter()
+        """Rows of the batch that is read -> rollouts without the image that are still to be asked for."""
         self.learned = False
 
     @property
@@ -45,22 +62,42 @@ class FollowedRows:
         """The next row, as a position in `ids`."""
         if not self._left:
             if self._batches:
-                rows = sorted(self._told)
-                right, asked = ([self._told[row][at] for row in rows] for at in (0, 1))
-                self.beliefs = observe(self.beliefs, self.options, rows, right, asked)
-                self._told = {}
+                self.beliefs = observe(self.beliefs, self.options, *_columns(self._told))
+                if self.options.renew:
+                    self.beliefs = observe_blind(self.beliefs, self.options, *_columns(self._told_blind))
+                self._told, self._told_blind = {}, {}
             self._left = choose(self.beliefs, self.options, self.size, self._batches).tolist()
+            rollouts = instalment(self.options, self.size, self._batches)
+            self._renewals = Counter(renewals(self.beliefs, self.options, self._left, rollouts))
             self._batches += 1
         return self._left.pop(0)
 
+    def take_renewals(self, row: int) -> int:
+        """How many rollouts without the image this row of the batch is asked for. They are given once."""
+        return self._renewals.pop(row, 0)
+
     def learn(self, groups: Mapping[str, tuple[int, int]]) -> None:
         """Takes in rollouts of the training: id -> (right, wrong). Rows that are not of this data set are left out."""
-        for identity, (right, wrong) in groups.items():
-            row = self._place.get(identity)
-            if row is not None and right + wrong:
-                before = self._told.get(row, (0, 0))
-                self._told[row] = before[0] + right, before[1] + right + wrong
-                self.learned = True
+        self.learned |= self._add(self._told, groups)
+
+    def learn_blind(self, groups: Mapping[str, tuple[int, int]]) -> None:
+        """The same for rollouts without the image."""
+        self._add(self._told_blind, groups)
+
+    def _add(self, told: dict[int, tuple[int, int]], groups: Mapping[str, tuple[int, int]]) -> bool:
+        known = {row: counts for identity, counts in groups.items() if (row := self._place.get(identity)) is not None}
+        for row, (right, wrong) in known.items():
+            if right + wrong:
+                before = told.get(row, (0, 0))
+                told[row] = before[0] + right, before[1] + right + wrong
+        return any(map(sum, known.values()))
+
+    def metrics(self) -> dict[str, float]:
+        """Of what was told since the batch was chosen (docs/following.md)."""
+        found = step_metrics(self.beliefs, self.options, *_columns(self._told))
+        if self.options.renew:
+            found["rap/follow/blind_rollouts"] = float(sum(asked for _, asked in self._told_blind.values()))
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the order depends on, as copies."""
@@ -69,6 +106,8 @@ class FollowedRows:
             "batches": self._batches,
             "left": list(self._left),
             "told": dict(self._told),
+            "told_blind": dict(self._told_blind),
+            "renewals": dict(self._renewals),
             "learned": self.learned,
             "beliefs": {field.name: np.copy(getattr(self.beliefs, field.name)) for field in fields(Beliefs)},
         }
@@ -84,6 +123,14 @@ class FollowedRows:
         self.beliefs = Beliefs(**{**beliefs, "step": int(beliefs["step"])})
         self._batches, self.learned = int(state["batches"]), bool(state["learned"])
         self._left, self._told = list(state["left"]), dict(state["told"])
+        # Not there in a checkpoint from before there were any.
+        self._told_blind, self._renewals = dict(state.get("told_blind", {})), Counter(state.get("renewals", {}))
+
+
+def _columns(told: Mapping[int, tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
+    """Rows, right rollouts, all of them."""
+    rows = sorted(told)
+    return rows, [told[row][0] for row in rows], [told[row][1] for row in rows]
 
 
 def beliefs_of_ids(run: Path, ids: Sequence[str], labels: Sequence[object]) -> Beliefs:

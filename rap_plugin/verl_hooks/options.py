@@ -14,6 +14,12 @@ from rap_plugin.modality_gap.contrastive import ContrastiveLoss
 CONTRASTIVE = ("contrastive", "contrastive_coefficient", "contrastive_sampled_by", "contrastive_key")
 """Names in `data.rap` that are the contrastive loss's, with `RapDataset` or without."""
 
+RENEWED = "rap_blind"
+"""In a row: how many rollouts without its image are asked for. In `extra_fields` of a rollout: what the reward says of them."""
+
+RENEWING_LOOP = "rap_follow"
+"""The agent loop that samples them."""
+
 
 class VerlOptions(Section):
     """The section `data.rap` of verl's configuration; given as `+data.rap.NAME=VALUE`."""
@@ -28,6 +34,7 @@ class VerlOptions(Section):
     strength: float = Field(2.0, gt=0, description="rollouts that a group's rate counts for; for follow")
     explore: float = Field(0.1, ge=0, le=1, description="share of a batch for rows not asked for longest; for follow")
     image_weight: float = Field(0.5, ge=0, le=1, description="what a row loses that needs no image; for follow")
+    renew: float = Field(0.0, ge=0, description="rollouts without the image, as a share of the batch's; for follow")
     right_at: float = Field(0.5, description="reward from which a rollout is right, where the reward gives no `acc`")
     size_by: Literal["fill", "repeat"] = Field(
         "fill", description="where fewer rows are selected than a batch has: fill up with the next best, or repeat rows"
@@ -57,6 +64,8 @@ def read_options(config: Mapping[str, Any]) -> VerlOptions:
             f"data.rap.{drawn} needs data.dataloader_num_workers=0, not {workers}: workers fetch rows "
             "before the last rollouts are counted"
         )
+    if options.renew and not options.follow:
+        raise RapError("data.rap.renew needs +data.rap.follow=True: it renews what following believes")
     if drawn and options.size_by == "repeat":
         raise RapError(f"data.rap.{drawn} draws rows as often as they are worth it; leave data.rap.size_by at fill")
     return options

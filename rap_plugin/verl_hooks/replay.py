@@ -15,6 +15,8 @@ from typing import Any
 from rap_plugin.errors import RapError
 from rap_plugin.pipeline.metrics import metrics_of_run
 from rap_plugin.verl_hooks import contract
+from rap_plugin.verl_hooks.followed import FollowedRows
+from rap_plugin.verl_hooks.options import RENEWED, RENEWING_LOOP
 from rap_plugin.verl_hooks.rollout_counts import count
 
 logger = logging.getLogger("rap_plugin.verl")
@@ -40,6 +42,7 @@ def RapReplayBuffer(refill_fn: Callable[[int], int], **given: Any) -> Any:
             "RapReplayBuffer: a colocated reward model gives rewards after sampling, too late to count its rollouts; "
             "add reward.reward_model.enable_resource_pool=True, or leave RapReplayBuffer out"
         )
+    _require_renewing(trainer)
     buffer = _without_custom_sampler(trainer)
     sample, evict = buffer.sample, buffer._evict_terminal_groups
     about = _SelectionMetrics(trainer)
@@ -50,7 +53,7 @@ def RapReplayBuffer(refill_fn: Callable[[int], int], **given: Any) -> Any:
         if partition_id == TRAINING and _reads_a_selection(trainer):
             rollouts = read_rollouts(batch.keys)
             _tell(trainer, rollouts)
-            metrics = {**metrics, **informative_groups(rollouts), **about.once()}
+            metrics = {**metrics, **informative_groups(rollouts), **_followed_metrics(trainer), **about.once()}
         return batch, metrics
 
     @wraps(evict)
@@ -110,6 +113,26 @@ def _tell(trainer: Any, rollouts: Sequence[FreshRollout]) -> None:
         dataset = trainer.train_dataset
         said = ((rollout.identity, rollout.reward, rollout.said) for rollout in rollouts)
         dataset.learn(count(said, dataset.rap.right_at))
+        blind = ((rollout.identity, said["score"], said) for rollout in rollouts for said in rollout.blind)
+        dataset.learn_blind(count(blind, dataset.rap.right_at))
+
+
+def _followed_metrics(trainer: Any) -> dict[str, float]:
+    curriculum = _curriculum_of(trainer)
+    return curriculum.metrics() if isinstance(curriculum, FollowedRows) else {}
+
+
+def _require_renewing(trainer: Any) -> None:
+    """Raises RapError where a blind arm is to be renewed and nothing samples it."""
+    agent = trainer.config.actor_rollout_ref.rollout.agent
+    # The data set is not there yet.
+    renew = (trainer.config.data.get("rap") or {}).get("renew")
+    if renew and agent.default_agent_loop != RENEWING_LOOP:
+        raise RapError(
+            "data.rap.renew needs the agent loop that samples without the image; add "
+            f'actor_rollout_ref.rollout.agent.default_agent_loop={RENEWING_LOOP} and .agent_loop_config_path="$(rap path '
+            'verl-follow-agent)"'
+        )
 
 
 @dataclass(frozen=True)
@@ -123,6 +146,8 @@ class FreshRollout:
     reward: float
     said: Mapping[str, Any]
     """What the reward function said beside the number."""
+    blind: Sequence[Mapping[str, Any]] = ()
+    """What it said of rollouts without the image that were sampled beside this one."""
 
 
 def read_rollouts(keys: Iterable[str]) -> list[FreshRollout]:
@@ -135,15 +160,13 @@ def read_rollouts(keys: Iterable[str]) -> list[FreshRollout]:
     fields = ["rap_id", "rm_scores", "extra_fields"]
     data = transfer_queue.kv_batch_get(keys=list(last.values()), partition_id=TRAINING, select_fields=fields)
     rows = zip(last, data["rap_id"], data["rm_scores"], data["extra_fields"], strict=True)
-    return [
-        FreshRollout(
-            session.rsplit("_", 1)[0],
-            _plain(identity),
-            float(scores.sum()),
-            (_plain(extra) or {}).get("reward_extra_info") or {},
-        )
-        for session, identity, scores, extra in rows
-    ]
+    found = []
+    for session, identity, scores, extra in rows:
+        said: Mapping[str, Any] = _plain(extra) or {}
+        reward = said.get("reward_extra_info") or {}
+        group = session.rsplit("_", 1)[0]
+        found.append(FreshRollout(group, _plain(identity), float(scores.sum()), reward, said.get(RENEWED) or ()))
+    return found
 
 
 def informative_groups(rollouts: Sequence[FreshRollout]) -> dict[str, float]:

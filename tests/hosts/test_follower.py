@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,43 @@ def test_a_saved_state_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
         assert again.rows_of(batch) == whole.rows_of(batch)
         assert tell(again, batch) == tell(whole, batch)
     np.testing.assert_array_equal(again.beliefs(9).right, whole.beliefs(9).right)
+
+
+def test_rows_asked_without_their_image_are_believed_and_go_on_after_a_checkpoint(tmp_path: Path) -> None:
+    def renewing() -> Follower:
+        return Follower(begin([i % 3 for i in range(30)]), FollowOptions(4, seed=7, renew=0.2), 4, 2)
+
+    def step(follower: Follower, batch: int) -> dict[str, float]:
+        blind = {row: [1.0] for row in follower.renewals_of(batch)}
+        return follower.tell(
+            {row: [float((row + k) % 3 == 0) for k in range(4)] for row in follower.rows_of(batch)}, blind
+        )
+
+    whole = renewing()
+    asked = [step(whole, batch)["rap/follow/blind_rollouts"] for batch in range(6)]
+    assert sum(asked) == 19, "a fifth of 6 x 16, rounded down"
+    whole.save(tmp_path / "state.parquet")
+    again = renewing()
+    again.load(tmp_path / "state.parquet")
+    for batch in range(6, 9):
+        assert again.renewals_of(batch) == whole.renewals_of(batch)
+        assert set(whole.renewals_of(batch)) <= set(whole.rows_of(batch))
+        assert step(again, batch) == step(whole, batch)
+    np.testing.assert_array_equal(again.beliefs(9).blind_right, whole.beliefs(9).blind_right)
+    assert 0 < whole.beliefs(9).blind_right.sum() < sum(asked) + 10
+
+
+def test_a_state_without_renewals_is_still_read(tmp_path: Path) -> None:
+    whole = make()
+    tell(whole, 0)
+    whole.save(tmp_path / "state.parquet")
+    table = pq.read_table(tmp_path / "state.parquet")
+    about = json.loads(table.schema.metadata[b"rap_follow"])
+    about["told"] = [{name: told[name] for name in ("rows", "right", "asked")} for told in about["told"]]
+    pq.write_table(table.replace_schema_metadata({"rap_follow": json.dumps(about)}), tmp_path / "old.parquet")
+    again = make()
+    again.load(tmp_path / "old.parquet")
+    assert again.batches == 1
 
 
 @pytest.mark.parametrize("other", [make(n=31), make(size=5)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import queue
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +20,7 @@ from .command import arguments, run_command
 
 ROWS, SIZE, RESPONSES, EPISODES = 24, 8, 4, 3
 OPTIONS = FollowOptions(RESPONSES, half_life=20.0, seed=42)
+RENEWING = replace(OPTIONS, renew=0.1)
 
 
 class Answers:
@@ -26,7 +29,12 @@ class Answers:
     def get_num_unfinished_requests(self):
         return 0
 
-    def generate_responses(self, prompt, label, num_samples, **options):
+    def generate_responses(self, prompt, label, num_samples, images, **options):
+        if not hasattr(prompt, "row"):  # the blind arm: right for every third row
+            assert images is None
+            assert num_samples == 1
+            number = int(re.search(r"number (\d+)", prompt)[1])
+            return [{"prompt": prompt, "reward": float(number % 3 == 0), "scores": float(number % 3 == 0)}]
         return [
             {
                 "prompt": prompt,
@@ -108,11 +116,11 @@ def told(step):
 
 
 def expected_rows(steps):
-    """The rows of every batch as the posterior says, from the rewards that were written down and nothing else."""
-    follower, found = Follower(begin([0] * ROWS), OPTIONS, SIZE), []
+    """The rows of every batch as the posterior says, from the rewards that were written down and the engines' rule for the blind arm."""
+    follower, found = Follower(begin([0] * ROWS), RENEWING, SIZE), []
     for number, step in enumerate(steps):
         found.append(sorted(follower.rows_of(number)))
-        follower.tell(told(step))
+        follower.tell(told(step), {row: [float(row % 3 == 0)] for row in follower.renewals_of(number)})
     return found
 
 
@@ -120,7 +128,7 @@ def expected_rows(steps):
 def test_every_batch_asks_the_rows_that_the_rewards_before_it_say_and_a_killed_training_goes_on_with_them(
     train, strategy_of, engines, tmp_path
 ):
-    additions = Additions(follow=Following(OPTIONS, ROWS))
+    additions = Additions(follow=Following(RENEWING, ROWS))
     whole = train(strategy_of(), engines, additions)
     assert whole.max_steps == ROWS * RESPONSES // 8 * EPISODES, "as OpenRLHF counts them"
     steps = steps_of(tmp_path)
@@ -133,6 +141,7 @@ def test_every_batch_asks_the_rows_that_the_rewards_before_it_say_and_a_killed_t
     assert sum(row % 5 in (0, 4) for row in later) / len(later) < 0.4
     metrics = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [one["rap/follow/rollouts"] for one in metrics] == [SIZE * RESPONSES] * len(batches)
+    assert [one["rap/follow/blind_rollouts"] for one in metrics] == [3, 3, 3, 3, 4, 3, 3, 3, 3]
 
     for name in ("states.pt", "steps.jsonl"):
         (tmp_path / name).unlink()

@@ -10,16 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rap_plugin.errors import RapError
 from rap_plugin.posterior.following import (
     NEVER,
     Beliefs,
     FollowOptions,
     begin,
+    blind_posteriors,
     choose,
     group_numbers,
     informative,
+    instalment,
     observe,
+    observe_blind,
     posteriors,
+    renewals,
     step_metrics,
     utilities,
     with_evidence,
@@ -135,6 +140,95 @@ def test_of_two_that_are_as_informative_the_one_that_needs_its_image_is_asked() 
     assert (utilities(beliefs, options)[needs] > utilities(beliefs, options)[~needs]).all()
 
 
+GRID = (np.arange(200_000) + 0.5) / 200_000
+
+
+def enumerated(history: list[tuple[int, int, int]], rows: int, half_life: float, strength: float) -> np.ndarray:
+    """(rows,) mean success of the last row of each group of two, by summing the discounted likelihood over all values of success.
+
+    A rollout of age t has the likelihood to the power 0.5^(t / half_life); the prior is a Beta about the rate of the others of
+    its group, which are a rate about the pool's, all of them sums over rollouts one by one.
+    """
+    last = max(step for step, _, _ in history)
+    weight = [(row, right, 0.5 ** ((last - step) / half_life)) for step, row, right in history]
+    pool = (sum(w for _, right, w in weight if right) + strength / 2) / (sum(w for *_, w in weight) + strength)
+    means = []
+    for row in range(rows):
+        others = [(right, w) for other, right, w in weight if other != row and other // 2 == row // 2]
+        rate = (sum(w for right, w in others if right) + strength * pool) / (sum(w for _, w in others) + strength)
+        log = (strength * rate - 1) * np.log(GRID) + (strength * (1 - rate) - 1) * np.log1p(-GRID)
+        for at, right, w in weight:
+            log += w * (np.log(GRID) if right else np.log1p(-GRID)) if at == row else 0.0
+        density = np.exp(log - log.max())
+        means.append((GRID * density).sum() / density.sum())
+    return np.array(means)
+
+
+def test_the_posterior_with_discount_and_shared_strength_is_that_of_enumeration() -> None:
+    options = FollowOptions(3, half_life=2.0, strength=3.0)
+    random = np.random.default_rng(4)
+    beliefs, history = begin([0, 0, 1, 1]), []
+    for step in range(5):
+        row, right = int(random.integers(4)), int(random.integers(4))
+        history += [(step, row, int(k < right)) for k in range(3)]
+        beliefs = observe(beliefs, options, [row], [right], [3])
+    alpha, beta = posteriors(beliefs, options)
+    np.testing.assert_allclose(alpha / (alpha + beta), enumerated(history, 4, 2.0, 3.0), atol=2e-4)
+
+
+def test_a_draw_asks_each_row_as_often_as_enumeration_over_two_posteriors_says() -> None:
+    beliefs = observe(begin([0, 1]), FollowOptions(G), [0, 1], [5, 2], [6, 6])
+    options = FollowOptions(2, explore=0.0)
+    alpha, beta = posteriors(beliefs, options)
+    grid = (np.arange(2_000) + 0.5) / 2_000
+    first, second = (stats.beta(alpha[i], beta[i]).pdf(grid) / 2_000 for i in (0, 1))
+    worth = 1 - grid**2 - (1 - grid) ** 2
+    exact = (first[:, None] * second[None] * (worth[:, None] > worth[None])).sum()
+    taken = np.mean([choose(beliefs, options, 1, step)[0] == 0 for step in range(1_500)])
+    assert taken == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 1_500))
+
+
+@given(
+    renew=st.floats(0, 1.5),
+    size=st.integers(1, 20),
+    multiple=st.integers(1, 8),
+    steps=st.integers(1, 200),
+)
+@settings(max_examples=60, deadline=None)
+def test_instalments_add_up_to_the_budget(renew: float, size: int, multiple: int, steps: int) -> None:
+    options = FollowOptions(G, renew=renew)
+    parts = [instalment(options, size, step, multiple) for step in range(steps)]
+    assert all(part >= 0 and part % multiple == 0 for part in parts)
+    assert renew * size * G * steps - multiple < sum(parts) <= renew * size * G * steps + 1e-6
+
+
+def test_the_blind_arm_is_renewed_where_little_is_known_of_it_and_something_can_be_learned() -> None:
+    options = FollowOptions(G, renew=0.1)
+    beliefs = observe(begin(list(range(5))), options, [0, 1, 2, 3], [G, 30, 30, 30], [G, 60, 60, 60])
+    for _ in range(9):
+        beliefs = observe(beliefs, options, [0], [G], [G])
+    beliefs = observe_blind(beliefs, options, [1, 2], [20, 1], [40, 2])
+    assert renewals(beliefs, options, [0, 1, 2, 3, 3], 2) == [3, 2]
+    assert renewals(beliefs, options, [0, 3], 3) == [3, 0, 3]
+    assert renewals(beliefs, options, [], 3) == []
+
+
+def test_an_instalment_makes_older_evidence_of_the_blind_arm_fade_and_a_sample_come_back() -> None:
+    options = FollowOptions(G, half_life=5, renew=0.1, explore=0.0)
+    n = 4
+    counts = np.full(n, 6.0)
+    beliefs = with_evidence(begin(list(range(n))), range(n), (counts / 2, counts), (counts * [1, 0, 0, 0], counts))
+    before = utilities(beliefs, options)
+    assert before[0] < before[1]
+    for _ in range(20):
+        beliefs = observe_blind(beliefs, options, [0], [0], [2])
+    alpha, beta = blind_posteriors(beliefs, options)
+    assert alpha[0] / (alpha[0] + beta[0]) < 0.1
+    assert beliefs.blind_asked[1] == pytest.approx(6 / 16)
+    assert beliefs.step == 0
+    assert utilities(beliefs, options)[0] > before[0]
+
+
 def test_a_step_says_what_it_did() -> None:
     options = FollowOptions(G, half_life=2)
     beliefs = observe(begin([0] * 10), options, [0, 1], [5, 2], [G, G])
@@ -145,6 +239,14 @@ def test_a_step_says_what_it_did() -> None:
     assert (numbers["rap/follow/returned"], numbers["rap/follow/new"], numbers["rap/follow/seen"]) == (2, 1, 3)
     assert numbers["rap/follow/rollouts"] == 15
     assert 0 < numbers["rap/follow/effective_pool"] < 10
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"half_life": 0}, {"strength": -1}, {"explore": 1.5}, {"image_weight": float("nan")}, {"renew": -0.1}]
+)
+def test_options_that_mean_nothing_are_refused_by_name(wrong: dict[str, float]) -> None:
+    with pytest.raises(RapError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        FollowOptions(G, **wrong)
 
 
 def test_wordings_are_questions_without_their_numbers() -> None:

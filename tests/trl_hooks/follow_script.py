@@ -1,6 +1,6 @@
 """A training that follows, as a script: what the tests start in several processes, kill and resume.
 
-python follow_script.py OUT STEPS [RESUME]
+python follow_script.py OUT STEPS RENEW [RESUME]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def make_dataset(n: int = 40) -> Any:
     return datasets.Dataset.from_list(rows, features=features)
 
 
-def main(out: Path, steps: int, resume: str | None = None) -> None:
+def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None:
     import torch
     import trl
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -63,8 +63,14 @@ def main(out: Path, steps: int, resume: str | None = None) -> None:
         disable_tqdm=True,
         beta=0.0,
     )
-    followed = follow(make_dataset(), args=args, half_life=4)
+    followed = follow(make_dataset(), args=args, half_life=4, renew=renew)
     seen: list[list[int]] = []
+    blind: list[list[str]] = []
+
+    def accuracy(prompts: Any, completions: Any, **columns: Any) -> Any:
+        if not any(part["type"] == "image" for message in prompts[0] for part in message["content"]):
+            blind.append([prompt[-1]["content"][-1]["text"] for prompt in prompts])
+        return accuracy_reward(prompts, completions, **columns)
 
     def rows_seen(prompts: Any, rap_row: list[int], **columns: Any) -> list[float]:
         seen.append(rap_row)
@@ -72,21 +78,23 @@ def main(out: Path, steps: int, resume: str | None = None) -> None:
 
     trainer = trl.GRPOTrainer(
         model=AutoModelForImageTextToText.from_pretrained(str(MODEL_DIR)),
-        reward_funcs=[followed.watch(accuracy_reward), rows_seen],
+        reward_funcs=[followed.watch(accuracy), rows_seen],
         args=args,
         train_dataset=followed.dataset,
         processing_class=AutoProcessor.from_pretrained(str(MODEL_DIR)),
     )
     followed.attach(trainer)
     trainer.train(resume_from_checkpoint=resume)
-    follower = followed.follower
+    beliefs = followed.follower.beliefs(followed.follower.batches)
     content = {
         "rows": seen,
-        "right": follower.beliefs(follower.batches).right.tolist(),
+        "blind": blind,
+        "right": beliefs.right.tolist(),
+        "blind_asked": beliefs.blind_asked.tolist(),
         "log": [entry for entry in trainer.state.log_history if "rap/follow/informative" in entry],
     }
     (out / f"seen-{rank}.json").write_text(json.dumps(content))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])

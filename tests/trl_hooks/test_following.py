@@ -20,11 +20,12 @@ from tests.trl_hooks.follow_script import make_dataset
 SCRIPT = Path(__file__).with_name("follow_script.py")
 
 
-def train(out: Path, steps: int, resume: str = "", processes: int = 1) -> list[dict[str, Any]]:
+def train(out: Path, steps: int, resume: str = "", processes: int = 1, renew: float = 0.0) -> list[dict[str, Any]]:
     """What each process saw of a training."""
     out.mkdir(exist_ok=True, parents=True)
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    command = [sys.executable, "-W", "ignore", *launch, str(SCRIPT), str(out), str(steps), *filter(None, [resume])]
+    command = [sys.executable, "-W", "ignore", *launch, str(SCRIPT), str(out), str(steps), str(renew)]
+    command += filter(None, [resume])
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=SCRIPT.parents[2], check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((out / f"seen-{rank}.json").read_text()) for rank in range(processes)]
@@ -53,6 +54,8 @@ def test_rows_are_chosen_by_the_trainers_own_groups_and_nothing_else_is_sampled(
     assert all(0 <= entry["rap/follow/informative"] <= 1 for entry in whole["log"])
     assert whole["log"][-1]["rap/follow/rollouts"] == 16
     assert sum(whole["right"]) > 0
+    assert whole["blind"] == []
+    assert not any("rap/follow/blind_rollouts" in entry for entry in whole["log"])
 
 
 def test_a_resumed_training_reads_the_rows_that_an_undisturbed_one_reads(
@@ -66,13 +69,20 @@ def test_a_resumed_training_reads_the_rows_that_an_undisturbed_one_reads(
     assert len(resumed["rows"]) == 3
 
 
-def test_two_processes_follow_as_one(tmp_path: Path) -> None:
-    one, other = train(tmp_path / "out", 4, processes=2)
+def test_two_processes_follow_as_one_and_ask_some_rows_of_each_batch_without_their_image(tmp_path: Path) -> None:
+    questions = [prompt[0]["content"] for prompt in make_dataset()["prompt"]]
+    one, other = train(tmp_path / "out", 4, processes=2, renew=0.25)
     assert one["right"] == other["right"]
     for mine, theirs in zip(one["rows"], other["rows"], strict=True):
         assert len(mine) == len(theirs) == 8
         assert len(set(mine + theirs)) == 4
+    for step, (mine, theirs) in enumerate(zip(one["blind"], other["blind"], strict=True)):
+        assert len(mine) == len(theirs) == 2
+        assert set(mine + theirs) == {questions[row] for row in one["rows"][step] + other["rows"][step]}
     assert one["log"][-1]["rap/follow/rollouts"] == 16
+    assert [entry["rap/follow/blind_rollouts"] for entry in one["log"]] == [4] * 4
+    assert one["blind_asked"] == other["blind_asked"]
+    assert 4 < sum(one["blind_asked"]) < 16, "older ones have faded"
 
 
 def arguments(tmp_path: Path, **changed: Any) -> Any:
@@ -88,6 +98,7 @@ def arguments(tmp_path: Path, **changed: Any) -> Any:
         ({}, {"groups": "kind"}, "no such column"),
         ({}, {"groups": [1, 2]}, "2 labels for 40 rows"),
         ({}, {"run": "missing"}, "no finished run"),
+        ({}, {"half_life": 0}, "half_life=0"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_in_one_line(

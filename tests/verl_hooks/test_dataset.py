@@ -194,7 +194,7 @@ def tiny_processor(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return AutoProcessor.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("flags", [[], ["+data.rap.reweight=True"], ["+data.rap.follow=True"]])
+@pytest.mark.parametrize("flags", [[], ["+data.rap.reweight=True"], ["+data.rap.follow=True", "+data.rap.renew=0.3"]])
 def test_a_restored_loader_gives_the_batches_that_were_left(
     make_dataset: Make, verl_config: Make, flags: list[str]
 ) -> None:
@@ -210,6 +210,7 @@ def test_a_restored_loader_gives_the_batches_that_were_left(
         batches.append(list(batch["rap_id"]))
         # Fresh evidence: the first two of every batch are solved by now, the others split.
         whole.dataset.learn({identity: (8, 0) if i < 2 else (4, 4) for i, identity in enumerate(batches[-1])})
+        whole.dataset.learn_blind(dict.fromkeys(batches[-1][1:3], (3, 1)))
         if step == 2:
             saved = pickle.dumps(whole.state_dict())
     again = loader_of(config, make_dataset(*flags))
@@ -223,6 +224,7 @@ def test_a_restored_loader_gives_the_batches_that_were_left(
             batch = next(steps)
         rest.append(list(batch["rap_id"]))
         again.dataset.learn({identity: (8, 0) if i < 2 else (4, 4) for i, identity in enumerate(rest[-1])})
+        again.dataset.learn_blind(dict.fromkeys(rest[-1][1:3], (3, 1)))
     assert rest == batches[3:]
 
 
@@ -268,6 +270,37 @@ def test_following_asks_the_rows_that_the_posterior_says_of_all_that_were_scored
         rows = sorted(map(ids.index, wanted))
         beliefs = observe(beliefs, options, rows, [told[ids[row]][0] for row in rows], [8] * 4)
     assert step > 5
+
+
+def test_rows_say_how_often_they_are_asked_without_their_image_and_what_comes_back_is_believed(
+    make_dataset: Make, verl_config: Make
+) -> None:
+    flags = ["+data.rap.follow=True", "+data.rap.responses=8", "+data.rap.renew=0.1"]
+    dataset = make_dataset(*flags)
+    rows, before = dataset.curriculum, dataset.curriculum.beliefs
+    asked = []
+    for batch in loader_of(verl_config(*flags), dataset):
+        asked.append(sum(map(int, batch["rap_blind"])))
+        told = {identity: (int(times), 0) for identity, times in zip(batch["rap_id"], batch["rap_blind"], strict=True)}
+        dataset.learn(dict.fromkeys(batch["rap_id"], (8, 0)))
+        dataset.learn_blind(told)
+        assert rows.metrics()["rap/follow/blind_rollouts"] == asked[-1]
+        assert rows.metrics()["rap/follow/rollouts"] == 32
+    assert asked[:6] == [3, 3, 3, 3, 4, 3], "a tenth of 4 x 8"
+    at = rows.ids.index(next(identity for identity, times in told.items() if times))
+    dataset[0]  # the next batch is chosen from what was told
+    fade = 0.5 ** (len(asked) / 100)
+    assert rows.beliefs.blind_right[at] >= 1
+    untouched = rows.beliefs.seen == -1
+    assert untouched.any()
+    np.testing.assert_allclose(rows.beliefs.blind_asked[untouched], before.blind_asked[untouched] * fade)
+
+
+def test_validation_rows_are_never_asked_without_their_image(make_dataset: Make) -> None:
+    flags = ["+data.rap.follow=True", "+data.rap.renew=0.1"]
+    assert "rap_blind" not in make_dataset(*flags, files="val")[0]
+    with pytest.raises(RapError, match=r"needs \+data\.rap\.follow=True"):
+        make_dataset("+data.rap.renew=0.1")
 
 
 def test_following_and_reweighting_are_one_or_the_other(make_dataset: Make) -> None:

@@ -59,7 +59,8 @@ class DrawnModel:
         import torch
         from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-        for uid, identity in zip(batch["uid"], batch["rap_id"], strict=True):
+        blind = batch["rap_blind"] if "rap_blind" in batch else [0] * len(batch["uid"])
+        for uid, identity, wanted in zip(batch["uid"], batch["rap_id"], blind, strict=True):
             keys, fields = [], []
             for session in range(N):
                 right = float(self.draws.random() < self.chance(identity))
@@ -69,9 +70,9 @@ class DrawnModel:
                     scores[-1] = 0.9 * right + 0.1
                     info = {"acc": right, "format": 1.0, "graded": 1.0}
                     keys.append(f"{uid}_{session}_{part}")
-                    fields.append(
-                        {"rm_scores": scores, "rap_id": identity, "extra_fields": {"reward_extra_info": info}}
-                    )
+                    without = [{"score": 0.1, "acc": 0.0}] * (0 if session else int(wanted))
+                    extra = {"reward_extra_info": info, "rap_blind": without}
+                    fields.append({"rm_scores": scores, "rap_id": identity, "extra_fields": extra})
             tags = [{"status": "success", "global_steps": 1}] * len(keys)
             queue.kv_batch_put(keys=keys, fields=list_of_dict_to_tensordict(fields), tags=tags, partition_id="train")
             queue.kv_batch_put(
@@ -170,6 +171,33 @@ def test_verls_own_trackers_get_the_selection_once_and_every_steps_informative_g
     assert first["rap/selected"] == len(prepared.ids)
     assert "rap/selected" not in second
     assert [row["rap/informative_groups"] for row in (first, second)] == shares
+
+
+def test_following_learns_of_both_arms_and_logs_each_step(make_trainer: Callable[..., Any]) -> None:
+    from rap_plugin.hosts.follower import Follower
+    from rap_plugin.posterior.following import FollowOptions, begin
+
+    renewing = ["+data.rap.follow=True", "+data.rap.responses=4", "+data.rap.renew=0.25"]
+    with pytest.raises(RapError, match=r"default_agent_loop=rap_follow and \.agent_loop_config_path="):
+        make_trainer(*BUFFER[:2], *renewing)
+    trainer = make_trainer(
+        *BUFFER[:2], *renewing, "actor_rollout_ref.rollout.agent.default_agent_loop=rap_follow", chance=lambda _: 1.0
+    )
+    before = trainer.train_dataset.curriculum.beliefs
+    for number in range(2):
+        trainer._add_batch_to_generate()
+        batch, metrics = trainer.replay_buffer.sample(trainer.global_steps, "train", 4)
+        queue.kv_clear(keys=batch.keys, partition_id="train")
+        trainer.global_steps += 1
+        logged = {name: value for name, value in metrics.items() if name.startswith("rap/follow/")}
+        other_hosts = Follower(begin([0] * 9), FollowOptions(4, renew=0.25), 4).tell({0: [1.0]}, {})
+        assert logged.keys() == other_hosts.keys(), "one set of names in every host"
+        assert (logged["rap/follow/informative"], logged["rap/follow/rollouts"]) == (0, 16)
+        assert logged["rap/follow/blind_rollouts"] == 4
+        assert logged["rap/follow/seen"] == 4 * number
+    after = trainer.train_dataset.curriculum.beliefs
+    assert (after.blind_asked > before.blind_asked).any()
+    assert after.right.sum() > before.right.sum()
 
 
 def test_groups_that_verls_filter_throws_out_are_learned_too(
