@@ -292,8 +292,10 @@ def test_a_server_that_wants_max_completion_tokens_gets_it(serve):
 
 
 def test_no_more_requests_are_under_way_than_allowed(serve):
+    three = threading.Barrier(3)
+
     def reply(body, times):
-        time.sleep(0.02)
+        three.wait(120)  # nobody is answered before three ask
         return answer()
 
     server = serve(reply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -27,36 +27,38 @@ class FakeReader:
         return [None for _ in batch.items]
 
 
-def settled(counter: list[int]) -> int:
-    """How long the list is when it has stopped growing."""
-    while True:
-        before = len(counter)
-        time.sleep(0.15)
-        if len(counter) == before:
-            return before
+def wait_until(holds: Callable[[], bool]) -> None:
+    """However long a busy machine takes; two minutes are an error."""
+    until = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize(("most_bytes", "ahead"), [(1000, 3), (300, 1), (1, 1), (1 << 30, AHEAD_BATCHES)])
 def test_pictures_are_decoded_ahead_as_far_as_memory_allows_and_no_further(most_bytes: int, ahead: int) -> None:
     built: list[int] = []
+    asked: list[None] = []
+    beyond: list[int] = []
 
     def build(batch: Batch, samples: Sequence[Sample], partners: Any) -> int:
         built.append(samples[0].row)
+        if samples[0].row >= len(asked) + ahead:
+            beyond.append(samples[0].row)
         return samples[0].row
 
     batches = [one_prompt(number) for number in range(AHEAD_BATCHES + 20)]
     with closing(ReadAhead(batches, FakeReader(), build, most_bytes)) as reading:  # type: ignore[arg-type]
         taken = []
-        for _ in range(5):
-            assert settled(built) == len(taken) + ahead
-            head = reading.wait()
-            assert head is not None
+        while (head := reading.wait()) is not None:
+            if len(taken) < 5:
+                wait_until(lambda: len(built) >= len(taken) + ahead)
+            asked.append(None)
             batch, row = reading.take()
             assert batch is head
             taken.append(row)
-        while reading.wait() is not None:
-            taken.append(reading.take()[1])
     assert taken == list(range(len(batches)))
+    assert beyond == []
 
 
 def test_a_stream_or_a_prompt_that_fails_is_raised_behind_what_came_before() -> None:
@@ -86,5 +88,5 @@ def test_closing_ends_the_threads_however_much_is_left() -> None:
     reading.close()
     for thread in threading.enumerate():
         if thread.name.startswith("rap-prompts"):
-            thread.join(5)
+            thread.join(120)
     assert threading.active_count() <= before

@@ -181,6 +181,22 @@ def kill_engine(cluster):
                     child.kill()
 
 
+def wait_for_actors_to_end(cluster):
+    """Ray ends the actors of a driver that was killed; what is under way in them goes on until then."""
+    import psutil
+
+    def at_work():
+        for worker in psutil.Process(cluster.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                name = " ".join(worker.cmdline())
+                if name.startswith("ray::") and not name.startswith("ray::IDLE"):
+                    return True
+        return False
+
+    while at_work():
+        time.sleep(0.1)
+
+
 def calls(world):
     file = world / "calls.log"
     return len(file.read_text().splitlines()) if file.exists() else 0
@@ -223,7 +239,7 @@ def launches(world, tiny_model, cluster, launch):
     ours = command(world, tiny_model)
     died = launch("died", ours, until=enough(2), then=lambda process: kill_engine(cluster))
     killed = launch("killed", ours, until=enough(6))
-    time.sleep(2)  # what was under way in the engine when its driver died ends here
+    wait_for_actors_to_end(cluster)
     killed.calls = calls(world)
     again = launch("again", command(world, tiny_model, batch_size=None))  # the default must not end vLLM's CPU build
     nothing = launch("nothing", [*ours, "--rap.select_only"])

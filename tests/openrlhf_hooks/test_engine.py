@@ -117,10 +117,11 @@ def test_prompts_go_to_the_engine_with_the_least_to_do(ray_here, opened, tmp_pat
     assert counts[1] >= 10
 
 
-def test_an_engine_that_hangs_is_one_line_when_its_time_is_up(opened, tmp_path):
+def test_an_engine_that_hangs_is_one_line_when_its_time_is_up(ray_here, opened, tmp_path):
     never = (str(tmp_path / "never"), 1)
-    engine, _, requests = opened([{}, {"waits_for": never}], answer_within_s=1.0)
-    with pytest.raises(RapError, match=r"^engine 2 of 2 stopped \(no answer for 1 s\).*start the same command again"):
+    engine, actors, requests = opened([{}, {"waits_for": never}], answer_within_s=2.0)
+    ray_here.get([actor.calls.remote() for actor in actors])  # both have started
+    with pytest.raises(RapError, match=r"^engine 2 of 2 stopped \(no answer for 2 s\).*start the same command again"):
         fed(engine, requests, 2)
     Path(never[0]).write_bytes(b".")
 

@@ -13,7 +13,7 @@ def test_tasks_that_wait_are_handled_together_in_order_and_all_of_them_at_the_en
     go, groups = threading.Event(), []
 
     def handle(tasks: list[int]) -> None:
-        go.wait(30)
+        go.wait(300)
         groups.append(tasks)
 
     with Behind(handle, "test", finish=True) as behind:
@@ -29,14 +29,19 @@ def test_leaving_with_an_error_finishes_only_what_must_not_be_lost(finish: bool)
     go, handled = threading.Event(), []
 
     def handle(tasks: list[int]) -> None:
-        go.wait(30)
+        go.wait(300)
         handled.extend(tasks)
+
+    def go_when_closed(behind: Behind[int]) -> None:
+        with behind._changed:
+            behind._changed.wait_for(lambda: behind._closed)
+        go.set()
 
     def leave() -> None:
         with Behind(handle, "test", finish=finish) as behind:
             for number in range(3 * GROUP):
                 behind.put(number)
-            threading.Timer(0.1, go.set).start()
+            threading.Thread(target=go_when_closed, args=(behind,)).start()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

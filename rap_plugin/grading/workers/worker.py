@@ -2,7 +2,7 @@
 
     python -m rap_plugin.grading.workers.worker
 
-The first line configures it: {"kind": "math" | "user", "memory_mb": .., "timeout_s": .., ...}. It then answers
+The first line configures it: {"kind": "math" | "user", "memory_mb": .., "most_s": .., ...}. It then answers
 {"ready": true} or {"error": ".."}, and after that each request in turn, each with its {"n": ..}. A reply
 {"failed": reason} means that this item cannot be graded. The parent enforces the deadline by killing the
 process; the alarm set here only ends a worker whose parent is gone.
@@ -97,7 +97,7 @@ def main() -> int:
     config = json.loads(requests.readline() or "null")
     if config is None:
         return 0
-    memory_mb, timeout_s = int(config["memory_mb"]), float(config["timeout_s"])
+    memory_mb, most_s = int(config["memory_mb"]), float(config["most_s"])
     try:
         handler = _load(config)
     except (Exception, SystemExit) as error:
@@ -107,7 +107,7 @@ def main() -> int:
     send({"ready": True})
     for line in requests:
         request = json.loads(line)
-        _backstop(2 * timeout_s + 10)
+        _backstop(most_s + 10)
         reply = _answer(handler, request, memory_mb)
         _backstop(0)
         try:
