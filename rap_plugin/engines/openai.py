@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
+from rap_plugin.engines.bounded_client import bounded_client
 from rap_plugin.engines.pixels import pixel_bounds, resized
 from rap_plugin.errors import Option, RapError, one_line, without_secrets
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, rollout_seed
 from rap_plugin.samples.sample import IMAGE
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI, RateLimitError
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ OPTIONS: dict[str, str] = {
     "base_url": "address of the server, such as http://localhost:8000/v1 (default: the variable OPENAI_BASE_URL)",
     "concurrency": "requests under way at a time (default 32)",
     "retries": "attempts after the first, with exponential backoff that heeds Retry-After (default 5)",
-    "timeout_s": "seconds for one request (default 600)",
+    "timeout_s": "seconds for one attempt, from the first byte sent to the last one received (default 600)",
 }
 """Names in `model.options`, with what they mean."""
 
@@ -51,6 +52,12 @@ CUT = ("length", "max_tokens")
 
 SEED_BITS = 31
 """Some servers take 32-bit seeds only."""
+
+GONE_S = 60.0
+"""Within so many seconds a server that is there lists its models."""
+
+MOST_COUNTED = 2**31
+"""Tokens and their numbers are below: what the evidence can hold."""
 
 TOO_LONG = ("context length", "maximum model length", "context window", "context size", "too long", "too many tokens")
 """How servers say that a prompt does not fit."""
@@ -159,6 +166,11 @@ class OpenAIEngine:
                 if any(sign in _message(error).lower() for sign in TOO_LONG):
                     return Response(rollout, status="overlong", error=_message(error) + _shorter(prompt))
                 return _failed(rollout, error)
+            except openai.RateLimitError as error:
+                return _failed(rollout, error, _asked_to_wait(error))
+            except openai.APIStatusError as error:
+                self._require_no_redirect(error)
+                return _failed(rollout, error)
             except openai.APIConnectionError as error:
                 # A server that is gone would turn every later rollout into a stored failure.
                 if await self._gone():
@@ -166,7 +178,7 @@ class OpenAIEngine:
                         f"{self._url}: the server stopped answering; start it and run the command again, "
                         "stored rollouts are kept"
                     ) from None
-                return _failed(rollout, error)
+                return _failed(rollout, error.__cause__ or error)
             except Exception as error:
                 return _failed(rollout, error)
         return _read(answer, rollout, prompt, sampling)
@@ -204,17 +216,27 @@ class OpenAIEngine:
 
     async def _gone(self) -> bool:
         try:
-            async with self._client(1) as client:
+            async with self._client(1, GONE_S) as client:
                 await client.models.list()
         except Exception as error:
             return not hasattr(error, "status_code")
         return False
 
-    def _client(self, retries: int) -> AsyncOpenAI:
+    def _client(self, retries: int, timeout_s: float | None = None) -> AsyncOpenAI:
         from openai import AsyncOpenAI
 
-        key = next(iter(api_keys()), "none")
-        return AsyncOpenAI(base_url=self._address, api_key=key, max_retries=retries, timeout=self._timeout)
+        key, seconds = next(iter(api_keys()), "none"), timeout_s or self._timeout
+        http = bounded_client(seconds)
+        return AsyncOpenAI(base_url=self._address, api_key=key, max_retries=retries, timeout=seconds, http_client=http)
+
+    def _require_no_redirect(self, error: APIStatusError) -> None:
+        """Raises RapError for an answer that sends us to another address, which is not followed."""
+        if 300 <= error.status_code < 400:
+            where = without_secrets(str(error.response.headers.get("location", "")), api_keys())
+            raise RapError(
+                f"{self._url}: redirects to {one_line(where) or 'nowhere'}, which is not followed; give the address that "
+                "answers as base_url"
+            ) from None
 
     # -- opening --------------------------------------------------------------------------------------------------
 
@@ -224,13 +246,16 @@ class OpenAIEngine:
 
         async def ask() -> list[Any]:
             async with self._client(1) as client:
-                return list((await client.models.list()).data)
+                # Servers are not trusted to send what the protocol says.
+                return [model for model in (await client.models.list()).data if isinstance(model.id, str)]
 
         try:
             models = _run(ask())
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise RapError(f"{self._url}: refused ({_message(error)}); set {KEYS[0]} to its API key") from None
         except Exception as error:
+            if isinstance(error, openai.APIStatusError):
+                self._require_no_redirect(error)
             raise RapError(
                 f"{self._url}: no OpenAI-compatible server answers ({_message(error)}); start it, or check base_url"
             ) from None
@@ -275,12 +300,12 @@ def _read(answer: Any, rollout: int, prompt: Prompt, sampling: Sampling) -> Resp
     """A response from a chat completion; servers are not trusted to send what the protocol says."""
     try:
         choice, usage = answer.choices[0], answer.usage
-        prompt_tokens = int(usage.prompt_tokens) if usage is not None else 0
-        drawn = int(usage.completion_tokens or 0) if usage is not None else 0
-        ids = tuple(int(token) for token in getattr(choice, "token_ids", None) or ())
+        prompt_tokens = _counted(usage.prompt_tokens) if usage is not None else 0
+        drawn = _counted(usage.completion_tokens or 0) if usage is not None else 0
+        ids = tuple(_counted(token) for token in getattr(choice, "token_ids", None) or ())
         ended = None if choice.finish_reason is None else str(choice.finish_reason)
         text = _text(choice.message)
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         return Response(rollout, status="engine_error", error=f"not a chat completion ({_message(error)})")
     response = Response(rollout, text, ids, "stop", prompt_tokens)
     if prompt_tokens > sampling.max_prompt_tokens:
@@ -295,6 +320,13 @@ def _read(answer: Any, rollout: int, prompt: Prompt, sampling: Sampling) -> Resp
     if ended in CUT or (ended is None and drawn >= sampling.max_new_tokens):
         return replace(response, finish="length")
     return response
+
+
+def _counted(number: Any) -> int:
+    """A number of tokens, or the number of one. Raises ValueError for one that no tokeniser has."""
+    if not 0 <= int(number) < MOST_COUNTED:
+        raise ValueError("a number of tokens, or of one, that no model has")
+    return int(number)
 
 
 def _text(message: Any) -> str:
@@ -315,8 +347,14 @@ def _shorter(prompt: Prompt) -> str:
     return "; model.max_pixels shortens a prompt with images" if prompt.images else ""
 
 
-def _failed(rollout: int, error: BaseException) -> Response:
-    return Response(rollout, status="engine_error", error=_message(error))
+def _failed(rollout: int, error: BaseException, more: str = "") -> Response:
+    return Response(rollout, status="engine_error", error=_message(error) + more)
+
+
+def _asked_to_wait(error: RateLimitError) -> str:
+    """What a busy server asks for: the package does not wait for more than a minute or two."""
+    asked = str(error.response.headers.get("retry-after", ""))
+    return f"; the server asks to wait {one_line(asked, 40)} s" if asked else ""
 
 
 def _message(error: BaseException) -> str:
