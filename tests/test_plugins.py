@@ -65,7 +65,7 @@ def test_a_plugin_that_fails_to_load_is_reported_by_name_and_stops_no_other(plug
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(RapError, match=r"unknown selector 'best'; known: band, gap, limr, random, rap, top"):
+    with pytest.raises(RapError, match=r"unknown selector 'best'; known: band, follow, gap, limr, random, rap, top"):
         get_plugins().registry().get("selectors", "best")
 
 

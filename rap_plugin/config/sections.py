@@ -213,7 +213,7 @@ class SelectionConfig(Section):
         "fill", description="how: fill up with the next best samples, cut the last, or have hosts repeat rows"
     )
     score: str = Field("discrepancy", description="selector top: the score to rank by")
-    seed: int = Field(42, ge=0, lt=2**63, description="of the random selector and of released's draw")
+    seed: int = Field(42, ge=0, lt=2**63, description="of the selectors random and follow, and of released's draw")
 
     @field_validator("band")
     @classmethod
@@ -351,7 +351,7 @@ class RunConfig(Section):
             return chosen.preset == "paper" and chosen.ace
         if chosen.selector == "top":
             return chosen.score not in READ_WITHOUT_ATTENTION
-        return chosen.selector not in ("random", "band", "limr", "gap")
+        return chosen.selector not in ("random", "band", "limr", "gap", "follow")
 
     @property
     def reads_facts(self) -> bool:

@@ -72,7 +72,8 @@ def take_flags(parsed: argparse.Namespace) -> dict[str, Any] | None:
     if selector is not None:
         load_plugin_files(ours["plugin"] or [])
         get_plugins().registry().get("selectors", selector)
-        return {**ours, "data_filter": selector}
+        # One draw of it would be no following: the training draws for every batch.
+        return {**ours, "data_filter": selector, "follow": ours["follow"] or selector == "follow"}
     given = given_flags(values)
     of_training = [f"--{PREFIX}{name}" for name in OF_TRAINING]
     if extra := [flag for flag in given if flag not in of_training]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import Counts, Numbers
+from rap_plugin.scorers.success import IMAGE_WEIGHT, STRENGTH, informative, shared_posteriors, worth_of
 
 NEVER = -1
 """`seen` of a sample that no batch has asked."""
@@ -32,11 +33,11 @@ class FollowOptions:
     """Rollouts of a prompt in a batch, G."""
     half_life: float = 100.0
     """Steps after which a rollout counts half."""
-    strength: float = 2.0
+    strength: float = STRENGTH
     """Rollouts that a group's rate counts for in a sample's posterior, and the pool's in a group's."""
     explore: float = 0.1
     """Share of a batch that goes to those that were not asked for longest."""
-    image_weight: float = 0.5
+    image_weight: float = IMAGE_WEIGHT
     """How much of a sample's worth is lost where it is always right without its image; 0: success alone."""
     seed: int = 0
     renew: float = 0.0
@@ -136,46 +137,24 @@ def observe_blind(
 
 def posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numbers, Numbers]:
     """(N,) alpha and beta of the success with the image."""
-    return _posteriors(beliefs.group, beliefs.right, beliefs.asked, options.strength)
+    return shared_posteriors(beliefs.group, beliefs.right, beliefs.asked, options.strength)
 
 
 def blind_posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numbers, Numbers]:
     """(N,) the same without the image."""
-    return _posteriors(beliefs.group, beliefs.blind_right, beliefs.blind_asked, options.strength)
-
-
-def _posteriors(group: Counts, right: Numbers, asked: Numbers, strength: float) -> tuple[Numbers, Numbers]:
-    pool = (right.sum() + strength / 2) / (asked.sum() + strength)
-    in_group = np.bincount(group, right), np.bincount(group, asked)
-    # A sample's own rollouts are no second witness for it.
-    others = in_group[0][group] - right, in_group[1][group] - asked
-    rate = (others[0] + strength * pool) / (others[1] + strength)
-    return strength * rate + right, strength * (1 - rate) + asked - right
-
-
-def informative(alpha: Numbers, beta: Numbers, responses: int) -> Numbers:
-    """(N,) the probability that G responses are neither all right nor all wrong, over the posterior: 1 - E[p^G] - E[(1-p)^G]."""
-    k = np.arange(responses)
-    total = alpha + beta
-    same = np.prod((alpha[:, None] + k) / (total[:, None] + k), axis=1)
-    none = np.prod((beta[:, None] + k) / (total[:, None] + k), axis=1)
-    found: Numbers = 1 - same - none
-    return found
+    return shared_posteriors(beliefs.group, beliefs.blind_right, beliefs.blind_asked, options.strength)
 
 
 def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Generator | None = None) -> Numbers:
     """(N,) what asking each sample is worth: in expectation, or under one draw of all posteriors."""
     alpha, beta = posteriors(beliefs, options)
     blind_alpha, blind_beta = blind_posteriors(beliefs, options)
+    weight = options.image_weight if beliefs.blind_asked.any() else 0.0
     if random is None:
-        worth, blind = informative(alpha, beta, options.responses), blind_alpha / (blind_alpha + blind_beta)
-    else:
-        success = random.beta(alpha, beta)
-        worth = 1 - success**options.responses - (1 - success) ** options.responses
-        blind = random.beta(blind_alpha, blind_beta)
-    if options.image_weight and beliefs.blind_asked.any():
-        worth = worth * (1 - options.image_weight * blind)
-    return worth
+        needs = 1 - weight * blind_alpha / (blind_alpha + blind_beta)
+        return informative(alpha, beta, options.responses) * needs
+    success, blind = random.beta(alpha, beta), random.beta(blind_alpha, blind_beta)
+    return worth_of(success, blind, options.responses, weight)
 
 
 def choose(beliefs: Beliefs, options: FollowOptions, size: int, step: int) -> NDArray[np.int64]:

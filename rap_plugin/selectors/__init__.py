@@ -1,7 +1,7 @@
 """Selectors: rules that make a selection out of scores."""
 
 from rap_plugin.selectors.rap import select_rap
-from rap_plugin.selectors.simple import select_band, select_gap, select_limr, select_random, select_top
+from rap_plugin.selectors.simple import select_band, select_follow, select_gap, select_limr, select_random, select_top
 
 BUILTIN_SELECTORS = {
     "rap": select_rap,
@@ -10,6 +10,7 @@ BUILTIN_SELECTORS = {
     "limr": select_limr,
     "top": select_top,
     "gap": select_gap,
+    "follow": select_follow,
 }
 """Name to function, see `rap_plugin.selectors.base.Selector`."""
 

@@ -9,6 +9,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import EvidenceTable
 from rap_plugin.rollout import ARMS
 from rap_plugin.scorers import BUILTIN_SCORERS
+from rap_plugin.scorers.success import IMAGE_WEIGHT, STRENGTH, shared_posteriors, worth_of
 from rap_plugin.selectors.base import Decision, Mask, Numbers, Scores, blank_verdicts, budget, draw, judged, place
 
 DEFAULT_KEEP = 0.1
@@ -81,6 +82,33 @@ def select_gap(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decis
 def _steady(alignment: Numbers) -> Numbers:
     """Alignment without its last digits: the pool's mean in it is added up in the order of rows, which may decide nothing."""
     return np.round(alignment, 12)
+
+
+def select_follow(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decision:
+    """What following would ask first: the highest worth in one draw from both arms' posteriors (docs/following.md).
+
+    A group has as many responses as scoring; the whole pool shares strength, since the table knows no wording.
+    """
+    order = np.argsort(table.ids)  # so that a draw does not depend on the order of rows
+    random = np.random.Generator(np.random.Philox(key=[config.selection.seed, 0]))
+    drawn = []
+    for arm in ARMS:
+        counts = table.arms[arm]
+        right, graded = counts.right.astype(float), counts.graded.astype(float)
+        alpha, beta = shared_posteriors(np.zeros(len(table), dtype=np.int64), right, graded, STRENGTH)
+        success = np.empty(len(table))
+        success[order] = random.beta(alpha[order], beta[order])
+        drawn.append(success)
+    worth = worth_of(drawn[0], drawn[1], table.rollouts, IMAGE_WEIGHT)
+    wanted = budget(config.selection.keep, table, DEFAULT_KEEP)
+    everyone = np.ones(len(table), bool)
+    yes, no = "drawn by the posterior of both arms", "not drawn"
+    decision = _take(table, judged(table, config), everyone, -worth, wanted, yes, no)
+    decision.notes.append(
+        "these are the rows of one draw, and stay as they are; a training draws anew for every batch with follow(..) in TRL, "
+        "--rap.follow in OpenRLHF and +data.rap.follow=True in verl"
+    )
+    return decision
 
 
 def _take(

@@ -63,6 +63,8 @@ def read_chosen(run: Path, at_least: int = 0, everything: bool = False) -> Chose
     """
     config = config_of(read_run(run), run)
     load_plugin_files(config.plugins)
+    if config.selection.selector == "follow" and not everything:
+        logger.warning("rap: %s is one draw that stays as it is; +data.rap.follow=True draws anew for every batch", run)
     selected = run / files.SELECTED
     if not selected.is_file() or not (run / files.SCORES).is_file():
         raise RapError(f"{run}: the run is not finished (there is no {files.SELECTED}); `rap select` goes on with it")

@@ -89,7 +89,7 @@ def test_the_exact_command_ends_with_one_line_for_an_unknown_filter(python_with_
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("rap-plugin: ")]
     assert lines == [done.stderr.strip().splitlines()[-1]]
-    assert lines[0].startswith("rap-plugin: unknown selector 'rapp'; known: band, gap, limr, random, rap, top")
+    assert lines[0].startswith("rap-plugin: unknown selector 'rapp'; known: band, follow, gap, limr, random, rap, top")
     assert "Traceback" not in done.stderr
 
 

@@ -80,7 +80,7 @@ def test_help_lists_every_selection_option(capsys):
             assert f"--{shown[name]} " in text
     for name in ("data_filter", "rap.run_dir", "rap.select_only", "rap.extend", "rap.plugin", "rap.blind"):
         assert f"--{name} " in text
-    assert "band, gap, limr, random, rap, top" in " ".join(text.split())
+    assert "band, follow, gap, limr, random, rap, top" in " ".join(text.split())
 
 
 def test_flags_have_names_of_their_own():
@@ -108,7 +108,14 @@ def test_a_value_that_does_not_fit_is_one_line_with_the_flag():
 
 def test_an_unknown_filter_lists_the_known_ones(capsys):
     line = error_line(capsys, arguments("model", "train.jsonl", "--data_filter", "rapp"))
-    assert line.startswith("rap-plugin: unknown selector 'rapp'; known: band, gap, limr, random, rap, top")
+    assert line.startswith("rap-plugin: unknown selector 'rapp'; known: band, follow, gap, limr, random, rap, top")
+
+
+@pytest.mark.parametrize(("more", "follows"), [(["--data_filter", "follow"], True), (["--data_filter", "rap"], False)])
+def test_the_selector_of_following_follows(more, follows):
+    parser = argparse.ArgumentParser()
+    flags.add_flags(parser, {})
+    assert launch.take_flags(parser.parse_args(more))["follow"] is follows
 
 
 def test_a_flag_of_the_filter_without_the_filter_is_an_error(capsys):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from rap_plugin.config import load_config
 from rap_plugin.errors import RapError
+from rap_plugin.scorers.success import STRENGTH, shared_posteriors, worth_of
 from rap_plugin.selectors.base import Selector
-from rap_plugin.selectors.simple import select_band, select_limr, select_random, select_top
+from rap_plugin.selectors.simple import select_band, select_follow, select_limr, select_random, select_top
 from tests.tables import graded, make_table, scores_of
 
 
@@ -54,9 +57,44 @@ def test_top_ranks_by_any_score_and_names_the_known_ones() -> None:
         select_top(table, scores_of(table), load_config(flags={"selection.score": "shine"}))
 
 
+def test_follow_draws_what_teaches_and_needs_its_image_by_seed_and_evidence_whatever_the_order() -> None:
+    right, blind = [0, 5, 3, 3] * 25, [0, 5, 0, 5] * 25
+    ids = [f"{i * 7919:032x}" for i in range(100)]
+    table = make_table(right, blind, ids=ids)
+    config = load_config(flags={"selection.keep": 0.25})
+    decision = select_follow(table, scores_of(table), config)
+    taken = decision.chosen.reshape(25, 4).sum(axis=0)
+    assert decision.chosen.sum() == 25
+    assert taken[2] > 2 * max(taken[[0, 1, 3]])
+    backward = make_table(right[::-1], blind[::-1], ids=ids[::-1])
+    again = select_follow(backward, scores_of(backward), config)
+    assert set(table.ids[decision.chosen]) == set(backward.ids[again.chosen])
+    other = select_follow(table, scores_of(table), load_config(flags={"selection.keep": 0.25, "selection.seed": 1}))
+    assert other.chosen.tolist() != decision.chosen.tolist()
+    assert "--rap.follow in OpenRLHF" in decision.notes[-1]
+
+
+def test_follow_takes_each_sample_as_often_as_its_posterior_says() -> None:
+    """Two samples, one place: by enumeration over both posteriors of the image arm (the blind arms are alike)."""
+    table = make_table([4, 1], [0, 0], rollouts=5)
+    alpha, beta = shared_posteriors(np.zeros(2, np.int64), np.array([4.0, 1.0]), np.array([5.0, 5.0]), STRENGTH)
+    blind = shared_posteriors(np.zeros(2, np.int64), np.zeros(2), np.array([5.0, 5.0]), STRENGTH)
+    cells = (np.arange(100) + 0.5) / 100
+    p = [stats.beta(alpha[i], beta[i]).ppf(cells) for i in (0, 1)]
+    b = stats.beta(blind[0][0], blind[1][0]).ppf(cells)
+    # The worth of each in 100 x 100 equally probable cells; then how often one is above the other.
+    worth = [np.sort(worth_of(q[:, None], b[None], 5, 0.5).ravel()) for q in p]
+    exact = np.searchsorted(worth[1], worth[0]).mean() / worth[1].size
+    scores, taken = scores_of(table), []
+    for seed in range(1_500):
+        config = load_config(flags={"selection.keep": 0.5, "selection.seed": seed})
+        taken.append(select_follow(table, scores, config).chosen[0])
+    assert np.mean(taken) == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 1_500) + 0.005)
+
+
 def test_samples_without_an_image_are_never_taken() -> None:
     table = make_table([3, 3], [0, 0], images=[0, 1])
-    for selector in (select_random, select_band, select_limr, select_top):
+    for selector in (select_random, select_band, select_follow, select_limr, select_top):
         assert select_random(table, scores_of(table), load_config(flags={"selection.keep": 1.0})).chosen.tolist() == [
             False,
             True,
@@ -65,6 +103,7 @@ def test_samples_without_an_image_are_never_taken() -> None:
 
 
 SELECTORS = {
+    "follow": select_follow,
     "random": select_random,
     "band": select_band,
     "limr": select_limr,
