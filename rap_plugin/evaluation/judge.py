@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rap_plugin.errors import RapError, one_line
+from rap_plugin.errors import RapError, one_line, without_secrets
 from rap_plugin.evaluation.grade import BenchmarkGrade, BenchmarkVerdict
 from rap_plugin.evaluation.item import BenchmarkItem
 
@@ -45,6 +46,19 @@ PROMPT_HASH = hashlib.sha256("\0".join((PROMPT, VERDICT, SHARE)).encode()).hexdi
 _NUMBER = re.compile(r"\s*([01](?:\.\d{1,4})?)\s*[.]?\s*")
 _WORD = re.compile(r"\W*(right|wrong|none)\b", re.IGNORECASE)
 
+UNUSABLE = (OSError, ValueError, RecursionError, http.client.HTTPException)
+"""What a server that breaks off, or sends what is no JSON, raises."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like other refusals: followed, it would take the key to another address."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
 
 @dataclass(frozen=True)
 class JudgeName:
@@ -52,6 +66,11 @@ class JudgeName:
 
     model: str
     url: str
+
+    @property
+    def shown(self) -> str:
+        """The address without a password or token."""
+        return without_secrets(self.url)
 
     @classmethod
     def parse(cls, text: str) -> JudgeName:
@@ -78,7 +97,7 @@ class Judge:
     @property
     def facts(self) -> dict[str, str]:
         """For result files."""
-        return {"judge": self.name.model, "judge_url": self.name.url, "judge_prompt": PROMPT_HASH}
+        return {"judge": self.name.model, "judge_url": self.name.shown, "judge_prompt": PROMPT_HASH}
 
     def check(self) -> None:
         """Raises RapError when the server does not answer, or lists its models and this one is not among them."""
@@ -86,11 +105,15 @@ class Judge:
             listing = self._call("models", None, 10.0)
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
-                raise RapError(f"{VARIABLE}: {self.name.url} wants a key; set {KEY_VARIABLE}") from None
+                raise RapError(f"{VARIABLE}: {self.name.shown} wants a key; set {KEY_VARIABLE}") from None
+            if 300 <= error.code < 400:
+                raise RapError(
+                    f"{VARIABLE}: {self.name.shown} redirects to another address, which is not followed; name the one that answers"
+                ) from None
             return  # Some servers have no listing; the first question will tell.
-        except (OSError, ValueError) as error:
+        except UNUSABLE as error:
             raise RapError(
-                f"{VARIABLE}: the judge at {self.name.url} cannot be reached ({_reason(error)}); start it, or unset "
+                f"{VARIABLE}: the judge at {self.name.shown} cannot be reached ({_reason(error)}); start it, or unset "
                 f"{VARIABLE} to score by rules alone"
             ) from None
         rows = listing.get("data") if isinstance(listing, dict) else None
@@ -99,7 +122,7 @@ class Judge:
         )
         if served and self.name.model not in served:
             known = ", ".join(served[:5])
-            raise RapError(f"{VARIABLE}: {self.name.url} does not serve {self.name.model!r}; it serves {known}")
+            raise RapError(f"{VARIABLE}: {self.name.shown} does not serve {self.name.model!r}; it serves {known}")
 
     def regrade(self, item: BenchmarkItem, response: str, grade: BenchmarkGrade) -> BenchmarkGrade:
         """The judge's grade, or the rules' grade with the reason why the judge gave none."""
@@ -115,7 +138,8 @@ class Judge:
             return replace(grade, reason=f"no judge: {problem}")
         score = read_reply(reply, share=item.kind == "wanted")
         if score is None:
-            return replace(grade, reason=f"the judge's reply is no verdict: {reply[:60]!r}")
+            said = without_secrets(reply, [self._key] if self._key else [])
+            return replace(grade, reason=f"the judge's reply is no verdict: {said[:60]!r}")
         if score < 0:
             return replace(grade, score=0.0, verdict="unread", judged=True, reason="")
         verdict: BenchmarkVerdict = "right" if score == 1 else "wrong" if score == 0 else "partial"
@@ -144,7 +168,7 @@ class Judge:
                 problem = f"HTTP {error.code}"
                 if error.code < 500 and error.code != 429:
                     break
-            except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            except (*UNUSABLE, LookupError, TypeError) as error:
                 problem = _reason(error)
             if attempt + 1 < ATTEMPTS:
                 time.sleep(0.2 * 4**attempt)
@@ -157,7 +181,9 @@ class Judge:
             tell = self._silent >= GIVE_UP_AFTER and not self._told
             self._told = self._told or tell
         if tell:
-            line = f"rap: the judge at {self.name.url} stopped answering ({problem}); the rest is scored by rules alone"
+            line = (
+                f"rap: the judge at {self.name.shown} stopped answering ({problem}); the rest is scored by rules alone"
+            )
             print(line, file=sys.stderr)
 
     def _call(self, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> Any:
@@ -166,8 +192,14 @@ class Judge:
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         request = urllib.request.Request(f"{self.name.url}/{path}", data=data, headers=headers)
-        with urllib.request.urlopen(request, timeout=timeout_s) as reply:
-            return json.loads(reply.read(MAX_REPLY))
+        until, parts, left = time.monotonic() + timeout_s, list[bytes](), MAX_REPLY
+        with _OPENER.open(request, timeout=timeout_s) as reply:
+            while left and (part := reply.read1(left)):
+                parts.append(part)
+                left -= len(part)
+                if time.monotonic() > until:
+                    raise TimeoutError(f"no whole reply within {timeout_s:g} s")
+        return json.loads(b"".join(parts))
 
 
 def read_reply(reply: str, *, share: bool) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from rap_plugin.report.page import content_hash, environment, stylesheet
 from rap_plugin.run_dir import files
 from rap_plugin.samples.pool import Pool
 from rap_plugin.selectors.base import Selection
+
+log = logging.getLogger(__name__)
 
 PER_PAGE = 20
 LONGEST_TEXT = 200
@@ -167,7 +171,18 @@ class View:
         return list(find_examples(run.store, run.selection, run.pool, formats, wanted))
 
 
-def open_server(view: View, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
+class ViewServer(ThreadingHTTPServer):
+    """Clients that hang up, or send what is no request, end alone and in silence."""
+
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, (OSError, ValueError)):
+            log.warning("a page could not be shown: %s", one_line(error or "unknown"))
+
+
+def open_server(view: View, host: str = "127.0.0.1", port: int = 0) -> ViewServer:
     """A server of these pages that is not started yet; port 0 takes a free one. It answers GET and HEAD, to this machine.
 
     Raises RapError where the port cannot be had.
@@ -193,6 +208,8 @@ def open_server(view: View, host: str = "127.0.0.1", port: int = 0) -> Threading
                 if number in ("0", "1") and int(number) < len(view.runs) and view.runs[int(number)].has_report:
                     text = (view.runs[int(number)].path / files.REPORT).read_text("utf-8", "replace")
                     return self._answer(200, text, "text/html", "frame-ancestors 'none'")
+            except ConnectionError:
+                raise  # the client has gone
             except (RapError, OSError, ValueError) as error:
                 return self._answer(500, one_line(error, 300), "text/plain")
             return self._answer(404, "no such page", "text/plain")
@@ -215,6 +232,6 @@ def open_server(view: View, host: str = "127.0.0.1", port: int = 0) -> Threading
             """Nothing: a terminal needs no line per page."""
 
     try:
-        return ThreadingHTTPServer((host, port), Handler)
+        return ViewServer((host, port), Handler)
     except OSError as error:
         raise RapError(f"port {port} of {host} cannot be had ({error.strerror}); choose another --port") from None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 from rap_plugin.samples.sample import ImageProblem
@@ -22,11 +26,13 @@ def fetch(url: str, limit: int) -> bytes:
     deadline = time.monotonic() + DEADLINE_S
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "rap-plugin", "Accept": "image/*,*/*;q=0.5"})
-        with _opener().open(request, timeout=TIMEOUT_S) as answer:
+        with _cut_off(DEADLINE_S) as connections, _opener(connections).open(request, timeout=TIMEOUT_S) as answer:
             return _body(answer, limit, deadline)
     except urllib.error.HTTPError as error:
         raise ImageProblem("unreadable_image", f"the server answered {error.code} {error.reason}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
+        if time.monotonic() > deadline:
+            raise _too_slow() from None
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise ImageProblem("unreadable_image", f"not fetched ({str(reason)[:100]})") from None
 
@@ -40,18 +46,64 @@ def _body(answer: Any, limit: int, deadline: float) -> bytes:
         if size > limit:
             raise ImageProblem("too_large", f"the URL gives more than {limit >> 20} MB")
         if time.monotonic() > deadline:
-            raise ImageProblem("unreadable_image", f"the URL gave no whole image within {DEADLINE_S:.0f} s")
+            raise _too_slow()
+    if time.monotonic() > deadline:  # cut off, which looks like an end
+        raise _too_slow()
     return b"".join(parts)
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _too_slow() -> ImageProblem:
+    return ImageProblem("unreadable_image", f"the URL gave no whole image within {DEADLINE_S:.0f} s")
+
+
+@contextlib.contextmanager
+def _cut_off(seconds: float) -> Iterator[list[http.client.HTTPConnection]]:
+    """Ends the connections of this list after so many seconds: a server that trickles its headers meets no other limit."""
+    connections: list[http.client.HTTPConnection] = []
+
+    def cut() -> None:
+        for connection in connections:
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, seconds), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield connections
+    finally:
+        timer.cancel()
+
+
+class _Http(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """http and https over connections that are noted."""
+
+    def __init__(self, connections: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self._connections = connections
+
+    def http_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(self._noted(http.client.HTTPConnection), request)
+
+    def https_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(self._noted(http.client.HTTPSConnection), request)
+
+    def _noted(self, kind: type[http.client.HTTPConnection]) -> Any:
+        def connect(host: str, **options: Any) -> http.client.HTTPConnection:
+            self._connections.append(kind(host, **options))
+            return self._connections[-1]
+
+        return connect
+
+
+def _opener(connections: list[http.client.HTTPConnection]) -> urllib.request.OpenerDirector:
     """Only http and https, after a redirect too: urllib's own opener would read file:, ftp: and data: as well."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _Http(connections),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPRedirectHandler(),

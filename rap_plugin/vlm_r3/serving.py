@@ -154,9 +154,10 @@ class _OpenCalls:
         return [call.row.turn for call in calls]
 
     def give(self, turn: Turn, segment: Segment) -> None:
-        call = self._out.pop(id(turn))
+        call = self._out[id(turn)]
         before = len(call.row.segments)
         call.row.accept(segment)
+        del self._out[id(turn)]  # not before: what raises until here is told to the caller
         if len(call.row.segments) > before:
             call.end_segment(call.row.segments[-1].text, call.row.inserted[-1])
         if call.row.done:

@@ -16,6 +16,10 @@ class Server:
         self.asked: list[str] = []
         self.reply: Callable[[str], Any] = lambda prompt: "right"
         self.status = 200
+        self.visits = 0
+        self.headers: dict[str, str] = {}
+        self.raw: bytes | None = None
+        """What is sent as it is, in place of any answer."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -23,13 +27,18 @@ class Server:
                 pass
 
             def _send(self, content: Any) -> None:
+                if outer.raw is not None:
+                    self.wfile.write(outer.raw)
+                    return
                 body = json.dumps(content).encode()
                 self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(body)))
+                for name, value in {"Content-Length": str(len(body)), **outer.headers}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 
             def do_GET(self) -> None:
+                outer.visits += 1
                 self._send({"data": [{"id": "small-judge"}]})
 
             def do_POST(self) -> None:

@@ -159,3 +159,49 @@ def test_results_name_the_judge_and_its_prompt(server: Server) -> None:
     facts = open_judge(server).facts
     assert facts == {"judge": "small-judge", "judge_url": server.url, "judge_prompt": PROMPT_HASH}
     assert JudgeName.parse("org/Model@https://host/v1/") == JudgeName("org/Model", "https://host/v1")
+
+
+def test_a_redirect_takes_neither_the_key_nor_the_question_elsewhere(server: Server) -> None:
+    elsewhere = Server()
+    try:
+        judge = Judge(JudgeName("small-judge", server.url), "swordfish")
+        server.status, server.headers = 302, {"Location": f"{elsewhere.url}/chat/completions"}
+        assert score_response(SIGN, "It might say st op", judge).reason == "no judge: HTTP 302"
+        with pytest.raises(RapError, match="redirects to another address, which is not followed"):
+            judge.check()
+        assert elsewhere.asked == []
+        assert elsewhere.visits == 0
+    finally:
+        elsewhere.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"no http\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b'{"choices": [{"message": {"content": ' + b"9" * 5000 + b"}}]}",
+        b"HTTP/1.1 200 OK\r\nA: " + b"a" * 100_000 + b"\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"A: a\r\n" * 200 + b"\r\n{}",
+    ],
+)
+def test_a_judge_that_breaks_off_or_sends_no_json_leaves_the_response_to_the_rules(server: Server, raw: bytes) -> None:
+    judge = open_judge(server)
+    server.raw = raw
+    grade = score_response(SIGN, "It might say st op", judge)
+    assert grade.verdict == "unjudged"
+    assert grade.reason.startswith("no judge: ")
+    judging._judges.clear()
+    with pytest.raises(RapError, match="cannot be reached"):
+        open_judge(server)
+
+
+def test_a_judge_that_repeats_its_key_or_an_address_with_a_password_shows_neither(server: Server) -> None:
+    judge = Judge(JudgeName("small-judge", server.url), "swordfish")
+    server.reply = lambda prompt: "key swordfish"
+    assert "swordfish" not in score_response(SIGN, "It might say st op", judge).reason
+    assert Judge(JudgeName("m", "http://me:hidden@x/v1")).facts["judge_url"] == "http://***@x/v1"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -130,6 +132,20 @@ def test_a_browser_searches_and_opens_the_report(address: str) -> None:
 def test_only_one_run_or_two_are_shown(two: list[Viewed], tmp_path: Path) -> None:
     with pytest.raises(RapError, match="not 3"):
         View([*two, two[0]])
+
+
+def test_clients_that_hang_up_in_the_middle_are_no_news(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    place = ("127.0.0.1", int(address.rsplit(":", 1)[1]))
+    before = threading.active_count()
+    for _ in range(12):
+        with socket.create_connection(place, timeout=120) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close is a reset
+            client.sendall(b"GET /?text=number HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with urllib.request.urlopen(f"{address}/", timeout=120) as answer:
+        assert answer.status == 200
+    while threading.active_count() > before:
+        time.sleep(0.01)
+    assert capfd.readouterr().err == ""
 
 
 def test_slow_broken_and_many_clients_leave_the_page_to_others(address: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -231,6 +233,12 @@ class _Pages(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "ftp://127.0.0.1/a.png")
             self.end_headers()
+        elif self.path == "/trickle":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nA: ")
+            with contextlib.suppress(OSError):  # the client has hung up
+                while True:
+                    self.wfile.write(b"a")
+                    time.sleep(0.02)
         elif self.path == "/loop":
             self.send_response(302)
             self.send_header("Location", "/loop")
@@ -272,11 +280,14 @@ def test_urls_are_fetched_when_allowed_within_bounds(
         assert reason in problem.value.reason
     with pytest.raises(ImageProblem, match="gives more than 0 MB"):
         fetch_module.fetch(f"{server}/a.png", len(DATA) - 1)
+    with pytest.raises(ImageProblem, match="not fetched"):
+        image_bytes("http://127.0.0.1:1/a.png", tmp_path, allow_urls=True)
     monkeypatch.setattr(fetch_module, "DEADLINE_S", -1.0)
     with pytest.raises(ImageProblem, match="no whole image within"):
         image_bytes(f"{server}/a.png", tmp_path, allow_urls=True)
-    with pytest.raises(ImageProblem, match="not fetched"):
-        image_bytes("http://127.0.0.1:1/a.png", tmp_path, allow_urls=True)
+    monkeypatch.setattr(fetch_module, "DEADLINE_S", 0.3)
+    with pytest.raises(ImageProblem, match="no whole image within"):
+        image_bytes(f"{server}/trickle", tmp_path, allow_urls=True)
 
 
 def test_a_confined_pool_reads_nothing_outside_its_folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
