@@ -6,6 +6,9 @@ put into one of the tables. Those that train or sample for minutes run with `mak
 
 from __future__ import annotations
 
+import argparse
+import ast
+import importlib.util
 import json
 import os
 import re
@@ -18,11 +21,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from rap_plugin.cli import cli
+from rap_plugin.cli.options import flag_values
+from rap_plugin.config import load_config
+from rap_plugin.openrlhf_hooks.flags import add_flags
+from rap_plugin.verl_hooks.options import CONTRASTIVE, VerlOptions
 from tests.fabricate import fabricate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,17 +149,18 @@ def test_every_block_of_every_page_is_run_or_has_its_reason() -> None:
         assert (ROOT / where).exists(), where
 
 
-def rap_commands() -> Iterator[tuple[str, str]]:
-    """(page, command) for every `rap ..` of a shell block or in backticks."""
+def rap_commands() -> Iterator[tuple[str, str, bool]]:
+    """(page, command, whether it is a line of a shell block) for every `rap ..` there or in backticks."""
     for name, page in PAGES.items():
         blocks = "\n".join(text for kind, text in BLOCK.findall(page) if kind in ("sh", "bash", ""))
         joined = blocks.replace("\\\n", " ")
         inline = re.findall(r"`(rap [a-z][^`]*)`", re.sub(BLOCK, "", page))
-        for line in [*joined.splitlines(), *inline]:
+        lines = [(line, True) for line in joined.splitlines()] + [(line, False) for line in inline]
+        for line, whole in lines:
             # What a shell puts into a command, and what a page leaves out, are words here.
             plain = re.sub(r"\$\([^)]*\)|\$\{?\w+\}?", "WORD", line.split(" && ")[-1].strip())
             if plain.startswith("rap ") and "|" not in plain:
-                yield name, plain
+                yield name, plain, whole
 
 
 def flags_of(words: list[str]) -> tuple[click.Command, list[str], list[str]]:
@@ -167,19 +176,71 @@ def flags_of(words: list[str]) -> tuple[click.Command, list[str], list[str]]:
     return command, path, [word.split("=")[0] for word in rest if word.startswith("--") and word != "--"]
 
 
-@pytest.mark.parametrize("page", sorted({page for page, _ in rap_commands()}))
-def test_every_rap_command_of_a_page_exists_with_its_options(page: str) -> None:
+def parsed(command: click.Command, words: list[str]) -> dict[str, Any]:
+    """What the real command would be called with; files and folders of the reader's need not be there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(click.Path, "convert", lambda self, value, param, ctx: value)
+        with command.make_context(command.name or "", words) as context:
+            return context.params
+
+
+@pytest.mark.parametrize("page", sorted({page for page, *_ in rap_commands()}))
+def test_every_rap_command_of_a_page_is_taken_with_its_options(page: str) -> None:
+    """By the parser of the real command, and its options by the configuration; nothing is run."""
     checked = 0
-    for _, line in (item for item in rap_commands() if item[0] == page):
+    for _, line, whole in (item for item in rap_commands() if item[0] == page):
         words = shlex.split(line, comments=True)
         words = words[: next((i for i, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))]
+        words = [word.strip("[]") for word in words]  # what may be given is written [--like this]
         command, path, options = flags_of(words[1:])
         assert path, f"{page}: there is no command {line!r}"
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for option in options:
             assert option in {*known, "--help"}, f"{page}: {' '.join(path)} has no {option} ({line!r})"
         checked += 1
+        if "--help" in options or ".." in line:  # what the page leaves out, the parser would miss
+            continue
+        try:
+            params = parsed(command, words[1 + len(path) :])
+        except (click.MissingParameter, click.BadOptionUsage):
+            if whole:
+                raise
+            continue  # `rap select --keep` names an option in a sentence
+        except click.BadParameter as error:
+            # Such as --samples N.
+            if whole or not re.match(r"Invalid value for .+?: '[A-Z]+' ", error.format_message()):
+                raise
+            continue
+        if "assignments" in params:
+            load_config(None, flag_values(params), params["assignments"])
     assert checked
+
+
+def test_every_flag_of_an_openrlhf_command_is_one() -> None:
+    """Of OpenRLHF's own parser, read from its source, which starts Ray where it is imported, or of the plugin's."""
+    found = importlib.util.find_spec("openrlhf")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("OpenRLHF is not installed")
+    source = (Path(found.submodule_search_locations[0]) / "cli" / "train_ppo_ray.py").read_text(encoding="utf-8")
+    added = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    parser = argparse.ArgumentParser()
+    add_flags(parser, {})
+    known = {str(part.value) for call in added for part in call.args if isinstance(part, ast.Constant)}
+    known |= {name for action in parser._actions for name in action.option_strings}
+    checked = 0
+    for name, page in PAGES.items():
+        for flag in re.findall(
+            r"(?<![\w.-])--(?:rap|data|reward|rollout|train|actor|ckpt|vllm|ds|algo)[._][a-z][\w.]*\w", page
+        ):
+            assert flag in known, f"{name}: OpenRLHF has no {flag}"
+            checked += 1
+    assert checked > 50
+
+
+def test_every_data_rap_option_of_a_page_is_one_of_verls() -> None:
+    for name, page in PAGES.items():
+        for option in re.findall(r"data\.rap\.([a-z_]+)", page):
+            assert option in {*VerlOptions.model_fields, *CONTRASTIVE}, f"{name}: data.rap.{option}"
 
 
 def test_every_script_that_a_page_runs_exists_and_knows_the_options() -> None:
