@@ -7,7 +7,7 @@
 # make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job, and following: about half an hour
 # make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
 # make site   the documentation site, into site/
-# make snippets   the Python of the pages that trains (minutes); all other snippets run with make test
+# make snippets   the snippets that train or sample (minutes); all others run with make test
 # make faults   kills, cuts, full disks and damage by the hundred (20 minutes); writes docs/reliability.md
 # make fuzz   random input for every parser (EXAMPLES=20000 each, about an hour)
 # make families   the table of model families in docs/engines.md

@@ -28,6 +28,7 @@ import pytest
 
 from rap_plugin.cli import cli
 from rap_plugin.cli.options import flag_values
+from rap_plugin.cli.path import PATHS
 from rap_plugin.config import load_config
 from rap_plugin.openrlhf_hooks.flags import add_flags
 from rap_plugin.verl_hooks.options import CONTRASTIVE, VerlOptions
@@ -113,6 +114,18 @@ PYTHON_COSTLY = {
                  "keep=0.1": "keep=0.5"},
     ),
 }  # fmt: skip
+
+DEMO = {"pool.parquet": "$(rap path demo-pool)", "Qwen/Qwen2.5-VL-7B-Instruct": "$(rap path demo-model)"}
+SHELL_COSTLY = {
+    ("your_data.md", 2): {**DEMO, "--limit 100": "--limit 12"},
+    ("engines.md", 1): {**DEMO, "--engine vllm --out run\n": "--limit 12 --out run\n", "\nrap select": "\n: rap select"},
+    ("planning.md", 1): {
+        "POOL": "$(rap path demo-pool)", "MODEL": "$(rap path demo-model)", "--group 8": "--group 8 --pilot 12"
+    },
+    ("vlm_r3.md", 1): {"pool.parquet": "pool.jsonl", "MODEL": "$(rap path r3-model)"},
+    ("vlm_r3.md", 5): {},
+}  # fmt: skip
+"""Shell blocks that run with the models that come with the package, and what is smaller then."""
 
 ELSEWHERE = {
     ("tutorial.md", 2): "tests/test_site.py",
@@ -300,6 +313,23 @@ def test_the_python_of_a_page_runs(block: tuple[str, int], folder: Path, monkeyp
 def test_the_python_that_trains_runs(block: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_python(block, PYTHON_COSTLY[block])
+
+
+@costly
+@pytest.mark.slow
+@pytest.mark.parametrize("block", SHELL_COSTLY, ids=lambda block: f"{block[0]}-{block[1]}")
+def test_the_commands_of_a_page_run_on_the_embedded_models(block: tuple[str, int], tmp_path: Path) -> None:
+    text = BLOCKS[block][1]
+    for name, other in SHELL_COSTLY[block].items():
+        assert name in text, f"{block}: {name!r} is not in the block any more"
+        text = text.replace(name, other)
+    row = {"problem": "<image>Which framed digit is larger?", "answer": "7", "images": [str(PATHS["r3-scene"])]}
+    (tmp_path / "pool.jsonl").write_text(f"{json.dumps(row)}\n")
+    (tmp_path / "rap").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rap_plugin.cli "$@"\n')
+    (tmp_path / "rap").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-ec", text], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash"])

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rap_plugin.errors import RapError
+from rap_plugin.errors import RapError, one_line
 
 Condition = Literal["text", "image"]
 FILE = "gap.jsonl"
 MAX_LINE = 1 << 20
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ def read_records(paths: Sequence[Path]) -> tuple[list[GapRecord], list[str]]:
     return list(found.values()), problems
 
 
+def _name(value: Any) -> str:
+    """What stands in tables, charts and terminals: one line without control characters or halves of one."""
+    return one_line(str(value or ""), LONGEST_NAME)
+
+
 def _record(line: bytes) -> GapRecord | None:
     """The record of a line; None for a line that is none (a run that was cut off ends in half a line)."""
     if len(line) > MAX_LINE:
@@ -97,12 +103,12 @@ def _record(line: bytes) -> GapRecord | None:
         if row["condition"] not in ("text", "image") or not right or not all(0 <= value <= 1 for value in right):
             return None
         return GapRecord(
-            recipe=str(row.get("recipe") or "model"),
+            recipe=_name(row.get("recipe")) or "model",
             seed=int(row.get("seed") or 0),
             step=int(row.get("step") or 0),
             problem=str(row["problem"]),
-            kind=str(row.get("kind") or ""),
-            rendering=str(row.get("rendering") or ""),
+            kind=_name(row.get("kind")),
+            rendering=_name(row.get("rendering")),
             condition=row["condition"],
             right=right,
             answers=tuple(None if answer is None else str(answer) for answer in row.get("answers") or ()),

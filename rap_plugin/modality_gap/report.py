@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rap_plugin.errors import one_line
 from rap_plugin.evaluation.stats import bootstrap_mean
 from rap_plugin.evaluation.tables import STYLE, percent
 from rap_plugin.modality_gap.gap import Gap, by_kind, measure_gap
-from rap_plugin.modality_gap.records import GapRecord
+from rap_plugin.modality_gap.records import LONGEST_NAME, GapRecord
 
 WIDTH, HEIGHT = 400, 200
 GAP_CHART = "Gap: text - image (points)"
@@ -141,6 +142,7 @@ def page(records: Sequence[GapRecord], notes: Sequence[str] = ()) -> str:
     parts += [f"<p class=note>{html.escape(note)}</p>" for note in notes]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>The modality gap</title><style>{STYLE}{MORE_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
 
@@ -215,19 +217,23 @@ def _chart(
     import altair as alt
 
     rows: list[dict[str, Any]] = []
+    order: dict[str, int] = {}
     for point in points:
         found = value(point.gap)
         if found is not None:
             low, high = (100 * point.gap.low, 100 * point.gap.high) if over_problems else _over_seeds(point, value)
-            rows.append({"recipe": point.recipe, "step": point.step, "value": found, "low": low, "high": high})
+            name = one_line(point.recipe, LONGEST_NAME)
+            at = order.setdefault(name, len(order))
+            rows.append({"recipe": name, "order": at, "step": point.step, "value": found, "low": low, "high": high})
     if not rows:
         return ""
-    order = list(dict.fromkeys(row["recipe"] for row in rows))
+    # A list of names would become an expression of Vega's, and names may be long and strange.
+    sort = alt.EncodingSortField("order", op="min")
     base = alt.Chart(alt.Data(values=rows))
     shade = alt.Color(
         "recipe:N",
         title=None,
-        sort=order,
+        sort=sort,
         legend=alt.Legend(orient="bottom", columns=2, labelLimit=360, symbolOpacity=1),
     )
     if len({row["step"] for row in rows}) > 1:
@@ -237,7 +243,7 @@ def _chart(
         chart = (band + line).properties(width=WIDTH, height=HEIGHT)
     else:
         axes = {
-            "y": alt.Y("recipe:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
+            "y": alt.Y("recipe:N", title=None, sort=sort, axis=alt.Axis(labelLimit=240)),
             "color": alt.value("#3b6ea5"),
         }
         rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=None), x2="high:Q", **axes)

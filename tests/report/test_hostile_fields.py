@@ -12,13 +12,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from rap_plugin.cli import cli
 from rap_plugin.report import write_report
 from rap_plugin.report.view import View, Viewed, open_server
 from rap_plugin.vlm_r3.pages import looking_page, trace_page
 from rap_plugin.vlm_r3.trace import Look, Trace
-from tests.fabricate import fabricate, write_pool
+from tests.fabricate import fabricate, finished, write_pool
 from tests.report.browser import started
 
 MARK = "window.hacked=(window.hacked||0)+1;fetch('http://127.0.0.1:9/stolen')"
@@ -167,6 +169,32 @@ def test_the_page_on_faithfulness_runs_and_fetches_nothing(browser: Any, tmp_pat
     table = {"title": EVERY, "head": [EVERY, ATTACKS[0]], "rows": [[EVERY, ATTACKS[1]]], "note": EVERY}
     (tmp_path / "faithfulness.html").write_text(looking_page(EVERY, EVERY, [table], EVERY), encoding="utf-8")
     assert "window.hacked" in require_harmless(browser, (tmp_path / "faithfulness.html").as_uri())
+
+
+def test_the_page_on_the_modality_gap_runs_and_fetches_nothing(browser: Any, tmp_path: Path) -> None:
+    rows = [
+        {"recipe": recipe, "seed": 0, "step": 0, "problem": f"{problem} {EVERY}", "kind": ATTACKS[problem],
+         "rendering": ATTACKS[-1 - problem], "condition": condition, "right": [problem % 2], "answers": [EVERY], "tokens": [3]}
+        for recipe in (ATTACKS[2], f"\x1b]0;title\x07\ud800{ATTACKS[3]}")
+        for problem in range(len(ATTACKS))
+        for condition in ("text", "image")
+    ]  # fmt: skip
+    (tmp_path / "gap.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows) + f"{EVERY}\n")
+    told = CliRunner().invoke(cli, ["modality-gap", "report", str(tmp_path)], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert "\x1b" not in told.output
+    assert "window.hacked" in require_harmless(browser, (tmp_path / "gap.html").as_uri())
+
+
+def test_what_a_comparison_of_hostile_runs_prints_moves_no_terminal(tmp_path: Path) -> None:
+    runs = [
+        str(finished(tmp_path / name, samples=12, prompt__instruction=f"\x1b[2J\x1b]0;{name}\x07 {name}"))
+        for name in ("one", "another")
+    ]
+    told = CliRunner().invoke(cli, ["compare", *runs, "--draws", "2"], catch_exceptions=False)
+    assert told.exit_code == 0, told.output
+    assert "another" in told.output.replace(str(tmp_path), "")
+    assert not any(character in told.output for character in "\x1b\x07\x00")
 
 
 def test_the_card_of_a_hostile_pool_is_text_where_markdown_with_html_is_rendered(
