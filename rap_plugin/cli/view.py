@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+import threading
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rap_plugin.report.view import View
 
 
 @click.command("view", short_help="Look at every sample of a run, or of two side by side.")
@@ -35,7 +40,9 @@ def command(runs: tuple[str, ...], port: int, host: str, pool: str | None, opene
             formats = get_plugins().registry().things["formats"]
             found = open_pool_of(Path(run), read_run(Path(run)), store, formats, pool)
             viewed.append(Viewed(Path(run), selection, found, store))
-        server = stack.enter_context(open_server(View(viewed), host, port))
+        view = View(viewed)
+        server = stack.enter_context(open_server(view, host, port))
+        threading.Thread(target=_measure, args=(view,), daemon=True).start()
         address = f"http://{host}:{server.server_address[1]}/"
         click.echo(f"{address} (Ctrl-C ends it)")
         if opened:
@@ -44,3 +51,9 @@ def command(runs: tuple[str, ...], port: int, host: str, pool: str | None, opene
             server.serve_forever()
         except KeyboardInterrupt:
             click.echo("ended", err=True)
+
+
+def _measure(view: View) -> None:
+    # Ctrl-C closes the evidence under it, and the pages stand without it.
+    with suppress(Exception):
+        view.measure()

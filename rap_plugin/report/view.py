@@ -18,8 +18,10 @@ from rap_plugin.errors import RapError, one_line
 from rap_plugin.evidence.search import find_text
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.plugins import get_plugins
+from rap_plugin.report import shown_digest
+from rap_plugin.report.certainty import Certainty, measure_certainty
 from rap_plugin.report.examples import Example, find_examples
-from rap_plugin.report.page import content_hash, environment, stylesheet
+from rap_plugin.report.page import content_hash, environment, render_page, stylesheet
 from rap_plugin.run_dir import files
 from rap_plugin.samples.pool import Pool
 from rap_plugin.selectors.base import Selection
@@ -30,6 +32,10 @@ PER_PAGE = 20
 LONGEST_TEXT = 200
 """Characters of a search."""
 ORDERS = {"": "by id", "row": "by row of the pool", "gain": "nearest to λc", "psi": "highest ψ first"}
+UNCERTAIN = {"chance": "least certain first"}
+"""An order that there is once the probabilities are known."""
+GROUPS = {"chosen": "in the selection", "out": "not in the selection", "differs": "differs between the runs"}
+"""What can be asked for besides a verdict."""
 HERE = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -54,10 +60,6 @@ class Viewed:
     def total(self) -> int:
         return len(self.selection.table)
 
-    @property
-    def has_report(self) -> bool:
-        return (self.path / files.REPORT).is_file()
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -75,7 +77,7 @@ class Asked:
         page = given.get("page", "1")
         return Asked(
             given.get("verdict", "")[:60],
-            given.get("order", "") if given.get("order", "") in ORDERS else "",
+            given.get("order", "") if given.get("order", "") in {**ORDERS, **UNCERTAIN} else "",
             given.get("text", "").strip()[:LONGEST_TEXT],
             int(page) if page.isdecimal() and len(page) < 9 and int(page) > 0 else 1,
         )
@@ -92,6 +94,8 @@ class View:
         if len(runs) not in (1, 2):
             raise RapError(f"one run or two can be looked at, not {len(runs)}")
         self.runs = runs
+        self._certainties: dict[int, Certainty] = {}
+        self._reports: dict[int, str] = {}
         self._style = stylesheet()
         self._template = environment().get_template("view.html.j2")
         self._other = {}
@@ -102,6 +106,24 @@ class View:
             for i, identity in enumerate(runs[0].selection.table.ids.tolist()):
                 j = self._other.get(identity)
                 self._differs[i] = j is not None and verdicts[j] != runs[0].selection.decision.verdicts[i]
+
+    def measure(self) -> None:
+        """Finds how probable each sample's place in the selections is: seconds, after which the pages show it."""
+        for number, run in enumerate(self.runs):
+            if certainty := measure_certainty(run.store, run.selection):
+                self._certainties[number] = certainty
+
+    def report(self, number: int) -> str:
+        """A run's report.html as it is, or made here where there is none or it shows another decision."""
+        if number not in self._reports:
+            run = self.runs[number]
+            path = run.path / files.REPORT
+            self._reports[number] = (
+                path.read_text("utf-8", "replace")
+                if path.is_file() and shown_digest(path) == run.selection.digest()
+                else render_page(run.path, run.selection, run.pool, run.store)
+            )
+        return self._reports[number]
 
     @property
     def policy(self) -> str:
@@ -130,7 +152,9 @@ class View:
             both=sum(identity in self._other for identity in self.runs[0].selection.table.ids.tolist()),
             differ=int(self._differs.sum()),
             verdicts=self.runs[0].selection.decision.counts(),
-            orders=ORDERS,
+            groups={name: text for name, text in GROUPS.items() if name != "differs" or len(self.runs) == 2},
+            orders={**ORDERS, **(UNCERTAIN if 0 in self._certainties else {})},
+            certainty=self._certainties.get(0),
             asked=asked,
             shown=list(zip(*groups, strict=True)),
             total=len(found),
@@ -147,6 +171,8 @@ class View:
         keep = np.ones(run.total, dtype=bool)
         if asked.verdict == "differs":
             keep &= self._differs
+        elif asked.verdict in ("chosen", "out"):
+            keep &= decision.chosen == (asked.verdict == "chosen")
         elif asked.verdict:
             keep &= decision.verdicts == asked.verdict
         if asked.text:
@@ -161,6 +187,8 @@ class View:
             )
         elif asked.order == "psi":
             keys.append(np.nan_to_num(-scores["log_psi"], nan=np.inf))
+        elif asked.order == "chance" and 0 in self._certainties:
+            keys.append(np.nan_to_num(np.abs(self._certainties[0].chance - 0.5), nan=9.0))
         order = np.lexsort(keys)
         found: list[int] = order[keep[order]].tolist()
         return found
@@ -168,7 +196,9 @@ class View:
     def _examples(self, number: int, wanted: list[int]) -> list[Example | None]:
         run = self.runs[number]
         formats = get_plugins().registry().things["formats"]
-        return list(find_examples(run.store, run.selection, run.pool, formats, wanted))
+        known = self._certainties.get(number)
+        chance = None if known is None else known.chance
+        return list(find_examples(run.store, run.selection, run.pool, formats, wanted, chance=chance))
 
 
 class ViewServer(ThreadingHTTPServer):
@@ -205,8 +235,9 @@ def open_server(view: View, host: str = "127.0.0.1", port: int = 0) -> ViewServe
                         page = view.page(Asked.of(parts.query))
                     return self._answer(200, page, "text/html", view.policy)
                 number = parts.path.removeprefix("/report/")
-                if number in ("0", "1") and int(number) < len(view.runs) and view.runs[int(number)].has_report:
-                    text = (view.runs[int(number)].path / files.REPORT).read_text("utf-8", "replace")
+                if number in ("0", "1") and int(number) < len(view.runs):
+                    with lock:
+                        text = view.report(int(number))
                     return self._answer(200, text, "text/html", "frame-ancestors 'none'")
             except ConnectionError:
                 raise  # the client has gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import struct
 import threading
@@ -67,6 +68,46 @@ def test_a_verdict_and_a_text_are_found(two: list[Viewed]) -> None:
     assert selection.table.rows[selection.table.ids.tolist().index(one)] == 17
     assert ids(view.page(Asked(text=one[:15]))) == [one]
     assert ids(view.page(Asked(text="100%_of nothing"))) == []
+
+
+def test_the_cards_are_those_of_the_report_once_the_probabilities_are_known(
+    two: list[Viewed], made: Fabricated, page: str
+) -> None:
+    view = View(two[:1])
+    assert "in a few seconds" in view.page(Asked())
+    view.measure()
+    served = dict(card for number in range(1, 13) for card in cards(view.page(Asked(page=number))))
+    written = dict(cards(page))
+    assert len(written) == 160
+    assert written.items() <= served.items()
+    uncertain = cards(view.page(Asked(order="chance")))
+    away = [abs(float(re.findall(r'class="chance[^"]*">([\d.]+) %', card)[0]) - 50) for _, card in uncertain]
+    assert away == sorted(away)
+
+
+def cards(page: str) -> list[tuple[str, str]]:
+    """(id, card) of every sample of a page."""
+    found = re.findall(r"<article class=\"sample[^>]*>(.*?)</article>", page, re.DOTALL)
+    return [(ids(card)[0], card) for card in found]
+
+
+def test_the_selection_and_the_rest_are_all_samples(two: list[Viewed]) -> None:
+    view, run = View(two[:1]), two[0]
+    totals = [
+        int(re.findall(r"of ([\d,]+) samples</span>", view.page(Asked(verdict=group)))[0])
+        for group in ("chosen", "out")
+    ]
+    assert totals == [run.chosen, run.total - run.chosen]
+
+
+def test_a_stale_report_is_served_anew_from_the_evidence(made: Fabricated, page: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(made.run, tmp_path / made.run.name, ignore=shutil.ignore_patterns("*.lock"))
+    selection, store = load_selection(copy)
+    with closing(store):
+        viewed = [Viewed(copy, selection, made.pool, store)]
+        assert View(viewed).report(0) == page
+        (copy / "report.html").write_text('<meta name="rap-selection" content="0123456789abcdef">')
+        assert View(viewed).report(0) == page
 
 
 def test_two_runs_stand_side_by_side_and_their_differences_alone(two: list[Viewed]) -> None:
