@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 
 from rap_plugin.errors import Option, RapError
@@ -46,7 +47,7 @@ class Exported:
 
 
 def export_run(
-    run: str | Path,
+    run: str | PathLike[str],
     to: str,
     out: str | Path | None = None,
     *,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,11 @@ class Comparison:
 
 
 def compare_runs(
-    runs: Sequence[str | Path], *, draws: int = DRAWS, seed: int = 0, on_draw: Callable[[int], None] | None = None
+    runs: Sequence[str | PathLike[str]],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    on_draw: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Compares finished runs pair by pair, and resamples each one's rollouts `draws` times (0: not at all).
 
@@ -130,7 +135,7 @@ def compare_runs(
                 on_draw(draws)
             views.append(
                 RunView(
-                    str(run),
+                    fspath(run),
                     len(selection.table),
                     int(decision.chosen.sum()),
                     decision.counts(),

@@ -75,10 +75,22 @@ class Run:
     run.selected()                      # the chosen rows as a datasets.Dataset
     """
 
-    def __init__(self, path: Path, selection: Selection, pool: str | None = None) -> None:
+    def __init__(self, path: Path, selection: Selection, pool: str | None = None, *, written: bool = True) -> None:
         self.path = path
         self.selection = selection
         self._pool_place = pool
+        self._written = written
+
+    def __fspath__(self) -> str:
+        """A run stands for its folder: `rap_plugin.export(run, "trl")`, `rap_plugin.compare([run, other])`.
+
+        Raises RapError for what `decide` returned: the folder holds another decision.
+        """
+        if not self._written:
+            raise RapError(
+                f"{self.path}: this decision is not written; write it with rap_plugin.decide_run(run.path, run.config)"
+            )
+        return str(self.path)
 
     @property
     def config(self) -> RunConfig:
@@ -104,10 +116,22 @@ class Run:
     def scores(self) -> pa.Table:
         """One row per usable sample, in pool order, as `scores.parquet` has them.
 
-        A `pyarrow.Table`: `.to_pandas()`, or `polars.from_arrow(run.scores)`.
+        A `pyarrow.Table`, which has `.to_pandas()`; `to_polars` is beside it.
         """
         rows = {"rap_row": arrow.integers(self.selection.table.rows)}
         return pa.table({**rows, **score_columns(self.selection)})
+
+    def to_pandas(self) -> Any:
+        """`scores` as a `pandas.DataFrame`."""
+        return self.scores.to_pandas()
+
+    def to_polars(self) -> Any:
+        """`scores` as a `polars.DataFrame`. Raises RapError where polars is not installed."""
+        try:
+            import polars
+        except ImportError:
+            raise RapError("to_polars needs polars; install it with: pip install polars") from None
+        return polars.from_arrow(self.scores)
 
     def __len__(self) -> int:
         """How many usable samples."""
@@ -177,7 +201,8 @@ class Run:
         config = load_config(flags=flags, assignments=unset, base=self.config)
         selection, store = load_selection(self.path, config)
         store.close()
-        return Run(self.path, selection, self._pool_place)
+        same = self._written and selection.digest() == self.selection.digest()
+        return Run(self.path, selection, self._pool_place, written=same)
 
     def __repr__(self) -> str:
         chosen = int(self.selection.decision.chosen.sum())
@@ -199,6 +224,11 @@ class Run:
 def open_run(path: str | Path, *, pool: str | None = None) -> Run:
     """Opens a finished run to read. `pool` says where the pool is now, where it is neither at its old place nor beside
     the run; it is needed for `sample` and `selected` only. Raises RapError where there is no run or no evidence.
+
+        run = rap_plugin.open_run("RUN")
+        run.verdicts, run.scores, run.sample(run.scores["rap_id"][0].as_py()), run.decide(lambda_c=0.3)
+
+    help(rap_plugin.Run) says what it has.
     """
     selection, store = load_selection(path)
     with closing(store):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 from rap_plugin.config import RunConfig
@@ -150,7 +151,9 @@ def _known_here(identity: ModelIdentity, config: RunConfig) -> ModelIdentity:
     return replace(identity, dtype="") if elsewhere else identity
 
 
-def decide_run(run: str | Path, config: RunConfig, *, report: bool = False, pool: str | None = None) -> RunResult:
+def decide_run(
+    run: str | PathLike[str], config: RunConfig, *, report: bool = False, pool: str | None = None
+) -> RunResult:
     """`rap decide`: new thresholds, another selector or another grader over stored evidence; no engine.
 
     Without `report` the card is written anew and report.html is marked as stale. `pool` says where the pool is now, where

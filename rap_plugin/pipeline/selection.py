@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 
 from rap_plugin.config import RunConfig
@@ -23,7 +24,7 @@ from rap_plugin.selectors.base import Decision, Scores, Selection
 from rap_plugin.selectors.stopping import StoppingRule
 
 
-def load_selection(run: str | Path, config: RunConfig | None = None) -> tuple[Selection, EvidenceStore]:
+def load_selection(run: str | PathLike[str], config: RunConfig | None = None) -> tuple[Selection, EvidenceStore]:
     """The selection of a finished run, computed again from its evidence; the caller closes the store."""
     run = Path(run)
     about = read_run(run)

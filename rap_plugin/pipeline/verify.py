@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from os import PathLike
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from rap_plugin.samples.opening import open_pool
 from rap_plugin.selectors.base import CHOSEN, Selection
 
 
-def verify_run(run: str | Path, pool: str | None = None) -> list[str]:
+def verify_run(run: str | PathLike[str], pool: str | None = None) -> list[str]:
     """Returns one line per passed check; raises RapError naming the first difference.
 
     `pool` says where the pool is now. One that is found must be the one that was probed; without one the content of the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,27 @@ def test_the_selected_rows_are_a_dataset_with_their_images(run: Run, folder: Pat
     assert found.column_names == written.column_names
     assert found["rap_id"][:] == written["rap_id"].to_pylist()
     assert found[0]["images"][0]["bytes"] == written["images"].to_pylist()[0][0]["bytes"]
+
+
+def test_a_run_stands_for_its_folder_unless_it_is_another_decision(run: Run, folder: Path, tmp_path: Path) -> None:
+    assert rap_plugin.verify(run) == rap_plugin.verify(folder)
+    assert rap_plugin.compare([run], draws=0).runs[0].run == str(folder)
+    assert rap_plugin.export(run, "jsonl", tmp_path / "rows").rows == run.selected().num_rows
+    other = run.decide(lambda_c=0.3)
+    for use in (rap_plugin.verify, lambda one: rap_plugin.export(one, "jsonl", tmp_path / "other")):
+        with pytest.raises(RapError, match="this decision is not written"):
+            use(other)
+    assert not (tmp_path / "other").exists()
+    assert Path(run.decide(lambda_c=run.config.selection.lambda_c)) == folder
+
+
+def test_scores_are_data_frames_too(run: Run) -> None:
+    assert run.to_pandas()["rap_verdict"].value_counts().to_dict() == run.verdicts
+    if importlib.util.find_spec("polars") is None:
+        with pytest.raises(RapError, match="pip install polars"):
+            run.to_polars()
+    else:
+        assert run.to_polars()["rap_id"].to_list() == run.scores["rap_id"].to_pylist()
 
 
 def test_another_decision_is_that_of_rap_decide_and_writes_nothing(run: Run, folder: Path) -> None:
