@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -82,7 +83,8 @@ def load_plugin_commands() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """The entry point: a RapError is one line and status 1; Ctrl-C and SIGTERM say how to go on, status 130 and 143."""
+    """The entry point: a RapError is one line and status 1; Ctrl-C, SIGTERM and SIGHUP say how to go on, status
+    130, 143 and 129."""
     stopped = _heed_termination()
     _print_whatever_is_said()
     try:
@@ -93,7 +95,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except UnicodeEncodeError as error:
         if not any("\ud800" <= character <= "\udfff" for character in error.object):
             raise
-        shown = error.object[:200].encode("ascii", "backslashreplace").decode()
+        shown = _line_around(error).encode("ascii", "backslashreplace").decode()
         click.echo(
             f"rap: {shown}: a name that is no text in {sys.getfilesystemencoding()}, which not every library can open; "
             "rename it, or set LC_ALL=C.UTF-8 where names are UTF-8",
@@ -106,8 +108,15 @@ def main(arguments: list[str] | None = None) -> Any:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("rap: stopped; finished batches are stored, the same command goes on from there", err=True)
+        with suppress(OSError):  # the terminal may be gone
+            click.echo("rap: stopped; finished batches are stored, the same command goes on from there", err=True)
         sys.exit(128 + (stopped[0] if stopped else signal.SIGINT))
+
+
+def _line_around(error: UnicodeEncodeError) -> str:
+    """The line of a text that has the character in it, or the part of it around that."""
+    before, after = error.object[: error.start].rpartition("\n")[2], error.object[error.start :].partition("\n")[0]
+    return (before[-100:] + after[:100]).strip()
 
 
 def _print_whatever_is_said() -> None:
@@ -132,7 +141,11 @@ def _heed_termination() -> list[int]:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         noted.append(number)
+        if number != signal.SIGTERM:  # a terminal that closes may say so twice, and would break into the tidying up
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, stop)
     return noted

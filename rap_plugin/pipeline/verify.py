@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -17,7 +18,7 @@ from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.plugins import get_plugins
 from rap_plugin.report import shown_digest
-from rap_plugin.run_dir import files, tables
+from rap_plugin.run_dir import arrow, files, tables
 from rap_plugin.run_dir.about import read_run
 from rap_plugin.run_dir.pool import missing_pool, open_pool_of, pool_places
 from rap_plugin.samples.ingest import load_samples
@@ -43,29 +44,38 @@ def verify_run(run: str | PathLike[str], pool: str | None = None) -> list[str]:
     quarantine = _read(run / files.QUARANTINE)
     if len(scores) + len(quarantine) != rows:
         raise RapError(f"{run}: {len(scores)} scored + {len(quarantine)} quarantined rows are not the pool's {rows}")
-    for name, values in tables.score_columns(selection).items():
-        if name not in scores.column_names:
-            raise RapError(f"{run / files.SCORES}: column {name} is missing; run `rap decide {run}`")
-        written = scores.column(name).combine_chunks()
-        if not written.equals(values):
-            at = _first_difference(written, values)
-            raise RapError(
-                f"{run / files.SCORES}: {name} of row {at} does not follow from the evidence; run `rap decide {run}`"
-            )
+    _require_columns(run / files.SCORES, scores, tables.row_columns(selection))
+    _require_columns(run / files.QUARANTINE, quarantine, tables.quarantine_columns(selection.quarantine))
     selected = _read(run / files.SELECTED)
     if "rap_id" not in selected.column_names:
         raise RapError(f"{run / files.SELECTED}: column rap_id is missing; run `rap decide {run}`")
     chosen = scores.filter(pc.is_in(scores["rap_verdict"], pa.array(CHOSEN)))
     if selected["rap_id"].to_pylist() != chosen["rap_id"].to_pylist():
         raise RapError(f"{run / files.SELECTED}: its rows are not the chosen ones; run `rap decide {run}`")
+    told = pa.table(tables.score_columns(selection)).filter(arrow.booleans(selection.decision.chosen))
+    columns = {name: told[name].combine_chunks() for name in told.column_names if name in selected.column_names}
+    _require_columns(run / files.SELECTED, selected, columns)
     _check_content(run, selection.config.pool, selected["rap_id"].to_pylist(), root)
     _check_shown(run, selection)
     return [
-        f"{rows} rows of the pool = {len(scores)} scored + {len(quarantine)} quarantined",
+        f"{rows} rows of the pool = {len(scores)} scored + {len(quarantine)} quarantined, each with its reason",
         f"{len(scores)} verdicts and all scores follow from the evidence",
         f"{len(selected)} selected rows hold the content that was probed",
         "what the report and the card show is what was decided",
     ]
+
+
+def _require_columns(path: Path, table: pa.Table, derived: Mapping[str, pa.Array]) -> None:
+    """Raises RapError naming the first value of the table that is not the derived one."""
+    for name, values in derived.items():
+        if name not in table.column_names:
+            raise RapError(f"{path}: column {name} is missing; run `rap decide {path.parent}`")
+        written = table.column(name).combine_chunks()
+        if not written.equals(values):
+            at = _first_difference(written, values)
+            raise RapError(
+                f"{path}: {name} of row {at} does not follow from the evidence; run `rap decide {path.parent}`"
+            )
 
 
 def _check_shown(run: Path, selection: Selection) -> None:

@@ -45,12 +45,15 @@ def read_run(run: Path) -> dict[str, Any]:
 def _require_shape(about: Any) -> None:
     """Raises TypeError or KeyError for what no rap wrote; names that a later one may add are left alone."""
     model = about["model"]
-    for part in (about, about["config"], model, about.get("pool") or {}, about.get("before_decide") or {}):
+    some = (about.get(name) or {} for name in ("pool", "before_decide", "versions"))
+    for part in (about, about["config"], model, *some):
         if not isinstance(part, Mapping):
             raise TypeError(f"an object is expected, not {part!r:.40}")
     for name in ("name", "revision", *(name for name in ("weights_hash", "dtype") if model.get(name) is not None)):
         if not isinstance(model[name], str):
             raise TypeError(f"model.{name} is no text")
+    if not isinstance(model.get("parameters") or 0, int):
+        raise TypeError("model.parameters is no number")
     for name, value in (about.get("pool") or {}).items():
         if not isinstance(value, str):
             raise TypeError(f"pool.{name} is no text")

@@ -38,25 +38,31 @@ def score_columns(selection: Selection) -> dict[str, pa.Array]:
     return columns
 
 
+def row_columns(selection: Selection) -> dict[str, pa.Array]:
+    """All columns of `scores.parquet`: each sample's row in the pool, and its `rap_*` columns."""
+    return {"rap_row": arrow.integers(selection.table.rows), **score_columns(selection)}
+
+
 def write_scores(run: Path, selection: Selection) -> None:
     """`scores.parquet`: one row per sample, in pool order, with its row in the pool."""
-    columns = {"rap_row": arrow.integers(selection.table.rows), **score_columns(selection)}
     with replacing(run / SCORES) as draft:
-        pq.write_table(pa.table(columns), draft, compression="zstd")
+        pq.write_table(pa.table(row_columns(selection)), draft, compression="zstd")
 
 
 def write_quarantine(run: Path, quarantine: Sequence[Quarantined]) -> None:
     """`quarantine.parquet`: every row that could not be used, with its status and reason."""
-    table = pa.table(
-        {
-            "rap_row": arrow.integers([item.row for item in quarantine]),
-            "rap_id": arrow.texts([item.id for item in quarantine]),
-            "rap_status": arrow.texts([item.status for item in quarantine]),
-            "rap_reason": arrow.texts([item.reason for item in quarantine]),
-        }
-    )
     with replacing(run / QUARANTINE) as draft:
-        pq.write_table(table, draft, compression="zstd")
+        pq.write_table(pa.table(quarantine_columns(quarantine)), draft, compression="zstd")
+
+
+def quarantine_columns(quarantine: Sequence[Quarantined]) -> dict[str, pa.Array]:
+    """The columns of `quarantine.parquet`."""
+    return {
+        "rap_row": arrow.integers([item.row for item in quarantine]),
+        "rap_id": arrow.texts([item.id for item in quarantine]),
+        "rap_status": arrow.texts([item.status for item in quarantine]),
+        "rap_reason": arrow.texts([item.reason for item in quarantine]),
+    }
 
 
 def write_selected(run: Path, selection: Selection, pool: Pool) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rap_plugin.cli import main
+from rap_plugin.cli import cli, main
 
 PLUGIN = Path(__file__).parents[1] / "ability_engine.py"
 
@@ -136,6 +136,20 @@ def test_a_name_that_is_no_text_is_one_line(tmp_path: Path, capfd: pytest.Captur
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 1
     assert "l\\udcf6l/pool.parquet: a name that is no text in utf-8" in said[0]
+
+
+def test_of_a_text_that_cannot_be_written_its_line_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    @cli.command("writes")
+    def writes() -> None:
+        ('{\n  "first": 1,\n  "path": "l\udcf6l",\n  "last": 2\n}' * 90).encode()
+
+    try:
+        with pytest.raises(SystemExit):
+            main(["writes"])
+    finally:
+        del cli.commands["writes"]
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith('rap: "path": "l\\udcf6l",: a name that is no text in utf-8')
 
 
 def test_a_terminal_without_the_characters_gets_question_marks() -> None:

@@ -19,11 +19,12 @@ def ends():
 
 # As at a terminal: who starts the tests in the background hands down that SIGINT is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 main(["ends"])
 """
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_is_one_line_and_its_status(number: int, status: int) -> None:
     done = subprocess.run([sys.executable, "-c", ENDS, str(int(number))], capture_output=True, text=True)
     assert done.returncode == status

@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from rap_plugin import RapError, RunConfig, decide_run, load_config, select_run
 from rap_plugin.pipeline import probing
 from rap_plugin.pipeline.verify import verify_run
+from tests.fabricate import finished
 
 PLUGIN = str(Path(__file__).parents[1] / "ability_engine.py")
 
@@ -259,6 +261,37 @@ def test_a_changed_file_is_found_by_verify(tmp_path: Path, write_pool) -> None:
     pq.write_table(table.set_column(at, "rap_discrepancy", [changed]), path)
     with pytest.raises(RapError, match="rap_discrepancy of row 0 does not follow from the evidence"):
         verify_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = finished(tmp_path_factory.mktemp("verified"), samples=24)
+    assert len(verify_run(run)) == 4
+    return run
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "value"),
+    [
+        ("scores", "rap_row", 7),
+        ("scores", "rap_reason", "because"),
+        ("quarantine", "rap_status", "too_large"),
+        ("quarantine", "rap_reason", "because"),
+        ("selected", "rap_verdict", "easy"),
+        ("selected", "rap_acc_image", 0.123),
+    ],
+)
+def test_verify_derives_every_column_that_rap_writes(
+    file: str, column: str, value: object, verified: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(verified, tmp_path / "run"))
+    path = run / f"{file}.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index(column)
+    changed = pa.array([value, *table[column].to_pylist()[1:]], table.schema.field(column).type)
+    pq.write_table(table.set_column(at, table.schema.field(column), changed), path)
+    with pytest.raises(RapError, match=rf"{file}.parquet: {column} of row 0 does not follow from the evidence"):
+        verify_run(run)
 
 
 def test_the_run_says_enough_to_be_run_again(tmp_path: Path, write_pool) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
 from rap_plugin.config import load_config
+from rap_plugin.errors import RapError
 from rap_plugin.rollout import ModelIdentity
 from rap_plugin.run_dir.about import config_of, describe, read_run
 
@@ -26,3 +30,18 @@ def test_no_password_and_no_key_is_written_to_run_json(tmp_path: Path) -> None:
         "max_tokens": 7,
         "pad_token": "<pad>",
     }
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("model", {"name": "m", "revision": "r", "parameters": "many"}, "model.parameters is no number"),
+        ("versions", [1], "an object is expected, not \\[1\\]"),
+    ],
+)
+def test_what_the_report_shows_has_its_form(part: str, value: object, said: str, tmp_path: Path) -> None:
+    describe(tmp_path, load_config(), ModelIdentity("m", "r"), {"path": "a.jsonl"})
+    about = {**read_run(tmp_path), part: value}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    with pytest.raises(RapError, match=said):
+        read_run(tmp_path)

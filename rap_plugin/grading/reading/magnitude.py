@@ -15,8 +15,11 @@ MAX_DEPTH = 8
 
 _GROUP = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[\d.]+"
 _TERM = rf"(?:{_GROUP})(?:\^(?:{_GROUP})){{0,8}}"
-_POWER = re.compile(rf"(?P<base>\d[\d.]{{0,30}}|[)}}])\^(?P<exponent>{_TERM})")
+_POWER = re.compile(rf"(?P<base>\d[\d.]{{0,30}}|[)}}])\^[+-]?(?P<exponent>{_TERM})")
+_SCIENTIFIC = re.compile(r"\d\.?[eE][+-]?0*(?P<digits>\d+)")
 _FACTORIAL = re.compile(rf"(?P<of>{_GROUP})!")
+_FACTORIALS = re.compile(r"!{3}")
+_GAMMA = re.compile(rf"\\Gamma(?P<of>{_GROUP})")
 _BINOMIAL = re.compile(rf"\\[dt]?binom(?P<of>{_GROUP})")
 _SERIES = re.compile(rf"\\(?:sum|prod)_(?:{_GROUP}|\w)\^(?P<to>{_TERM})")
 _LETTER = re.compile(r"\\?[A-Za-z]+")
@@ -32,7 +35,11 @@ def too_large(text: str) -> str:
         base = _value(found["base"]) if found["base"][0].isdigit() else 10.0
         if base > 1 and _value(found["exponent"]) * math.log10(base) > MAX_DIGITS:
             return f"the gold answer has a power of more than {MAX_DIGITS:,} digits"
-    for pattern in (_FACTORIAL, _BINOMIAL):
+    if any(len(found["digits"]) > 9 or int(found["digits"]) > MAX_DIGITS for found in _SCIENTIFIC.finditer(plain)):
+        return f"the gold answer has a power of more than {MAX_DIGITS:,} digits"
+    if _FACTORIALS.search(plain):
+        return "the gold answer has a factorial of a factorial of a factorial"
+    for pattern in (_FACTORIAL, _BINOMIAL, _GAMMA):
         if any(_value(found["of"]) > MAX_FACTORIAL for found in pattern.finditer(plain)):
             return f"the gold answer has a factorial or binomial of a number above {MAX_FACTORIAL:,}"
     if any(_value(found["to"]) > MAX_TERMS for found in _SERIES.finditer(plain)):
