@@ -99,6 +99,34 @@ def test_a_tar_that_is_none_or_leads_out_gives_one_line_or_nothing(tmp_path: Pat
     assert only.images == ()
 
 
+def test_a_tar_that_was_cut_is_not_read_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "pool.tar"
+    with tarfile.open(path, "w") as archive:
+        for number in range(6):
+            add(archive, f"{number}.json", json.dumps({"question": f"Number {number}?", "answer": "1"}).encode())
+            add(archive, f"{number}.png", picture(number))
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(picture(3)) + 20])
+    with pytest.raises(RapError, match=r"ends in the middle of 3\.png; is the file whole\?"):
+        open_pool(PoolConfig(path=str(path)))
+    header = data.index(b"4.json")
+    for damaged in (data[: header + 90], data[:header] + b"?" * 512 + data[header + 512 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(RapError, match=f"cut off or damaged at byte {header:,}"):
+            open_pool(PoolConfig(path=str(path)))
+    path.write_bytes(data[:header])  # without an end, as some programs write it
+    assert len(open_pool(PoolConfig(path=str(path)))) == 4
+
+
+def test_a_folder_of_which_a_part_goes_away_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: Path, pattern: str) -> None:
+        raise FileNotFoundError(2, "No such file or directory", f"{self}/part")
+
+    monkeypatch.setattr(Path, "rglob", gone)
+    with pytest.raises(RapError, match=r"cannot be looked through .*part\); give the file that holds the pool"):
+        open_pool(PoolConfig(path=str(tmp_path)))
+
+
 def test_an_image_folder_whose_metadata_lie_further_down(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / "set" / split).mkdir(parents=True)

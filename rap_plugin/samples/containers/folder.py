@@ -23,6 +23,15 @@ def open_folder(folder: Path, config: PoolConfig) -> Pool:
     In this order: a folder of `Dataset.save_to_disk`, one of `DatasetDict.save_to_disk`, Parquet files
     (concatenated, sorted by name), the only data file in it. Several splits: `config.split`, else "train".
     """
+    try:
+        return _opened(folder, config)
+    except OSError as error:  # a part of it that may not be read, or is gone since it was listed
+        raise RapError(
+            f"{folder}: the folder cannot be looked through ({error.strerror}: {error.filename}); give the file that holds the pool"
+        ) from None
+
+
+def _opened(folder: Path, config: PoolConfig) -> Pool:
     if (folder / "dataset_dict.json").is_file():
         splits = _strings(folder / "dataset_dict.json", "splits")
         return _open_saved(folder / _chosen(folder, splits, config.split), config, folder)

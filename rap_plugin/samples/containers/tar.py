@@ -100,18 +100,33 @@ class TarPool(Pool):
             return file.read(size)
 
 
+def _require_end(path: Path, at: int) -> None:
+    """Raises RapError where an archive does not end at this byte: what is cut or damaged behind its first member counts as
+    its end for `tarfile`.
+    """
+    with path.open("rb") as file:
+        file.seek(at)
+        block = file.read(tarfile.BLOCKSIZE)
+    if block and block != tarfile.NUL * tarfile.BLOCKSIZE:
+        raise RapError(f"{path}: cut off or damaged at byte {at:,}; is the file whole?")
+
+
 def _index(path: Path, at: int) -> list[_Members]:
     found: dict[str, _Members] = {}
     try:
+        whole = path.stat().st_size
         with tarfile.open(path, "r:") as archive:
             for member in archive:
                 folder, _, name = member.name.rpartition("/")
                 stem, dot, ending = name.partition(".")
                 if member.isreg() and dot and stem:
+                    if member.offset_data + member.size > whole:
+                        raise RapError(f"{path}: ends in the middle of {member.name}; is the file whole?")
                     key = f"{folder}/{stem}" if folder else stem
                     part = (ending.lower(), member.name, at, member.offset_data, member.size)
                     found.setdefault(key, _Members(key)).parts.append(part)
                 archive.members = []  # type: ignore[attr-defined] # what is read is forgotten: millions of members
+            _require_end(path, archive.offset)  # type: ignore[attr-defined]
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise RapError(f"{path}: not a plain tar file ({one_line(error)}); unpack a compressed one first") from None
     return list(found.values())
