@@ -106,7 +106,15 @@ PYTHON_COSTLY = {
         smaller={"..., train_dataset": "reward_funcs=[accuracy_reward], args=args, processing_class=processor, train_dataset",
                  "keep=0.1": "keep=0.5"},
     ),
-    ("following.md", 1): Snippet(before=MODEL + TRAINING, smaller={', run="run"': ""}),
+    ("following.md", 1): Snippet(
+        before=MODEL,
+        smaller={"max_steps=500, num_generations=8, per_device_train_batch_size=16, max_completion_length=512":
+                 "max_steps=1, num_generations=2, per_device_train_batch_size=2, max_completion_length=48, use_cpu=True"},
+    ),
+    ("following.md", 2): Snippet(
+        before=MODEL + TRAINING + "from rap_plugin.trl_hooks import follow, prompt_groups\n",
+        after="assert len(followed.follower.beliefs(0)) == 24",
+    ),
     ("README.md", 6): Snippet(
         before=MODEL + TRAINING,
         smaller={"train_dataset=dataset, ...": "train_dataset=dataset, args=args, processing_class=processor",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rap_plugin.trl_hooks.contrastive_trainer import ContrastiveGRPOTrainer
     from rap_plugin.trl_hooks.dapo_trainer import DapoTrainer
     from rap_plugin.trl_hooks.following import follow
+    from rap_plugin.trl_hooks.representation import prompt_groups
     from rap_plugin.trl_hooks.reselect import Reselection, log_selection
     from rap_plugin.trl_hooks.rewards import accuracy_reward, format_reward, make_reward, modality_gap_reward
     from rap_plugin.trl_hooks.select import select_dataset
@@ -27,6 +28,7 @@ _HOMES = {
     "log_selection": "rap_plugin.trl_hooks.reselect",
     "make_reward": "rap_plugin.trl_hooks.rewards",
     "modality_gap_reward": "rap_plugin.trl_hooks.rewards",
+    "prompt_groups": "rap_plugin.trl_hooks.representation",
     "select_dataset": "rap_plugin.trl_hooks.select",
 }
 
@@ -40,6 +42,7 @@ __all__ = [
     "log_selection",
     "make_reward",
     "modality_gap_reward",
+    "prompt_groups",
     "select_dataset",
 ]
 

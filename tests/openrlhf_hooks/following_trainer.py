@@ -10,9 +10,17 @@ import os
 import signal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from rap_plugin.openrlhf_hooks.trainer import RapTrainer, RapTrainingActor
+
+
+def _told_blind(state):
+    """Row -> (right, asked) without the image, of the batch that was told last."""
+    told = json.loads(pq.read_schema(pa.BufferReader(state)).metadata[b"rap_follow"])["told"][-1]
+    return dict(zip(told["blind_rows"], zip(told["blind_right"], told["blind_asked"], strict=True), strict=True))
 
 
 class _NoWeights:
@@ -37,7 +45,8 @@ class _NoWeights:
         torch.save({**client_states, "global_step": global_step}, folder / "draft.pt")
         (folder / "draft.pt").replace(folder / "states.pt")
         with (folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(client_states["data_loader_state_dict"]["metrics"]) + "\n")
+            state = client_states["data_loader_state_dict"]
+            file.write(json.dumps({**state["metrics"], "blind": _told_blind(state["rap_follow"])}) + "\n")
         killed = folder / "kill_at"
         if killed.exists() and int(killed.read_text()) == global_step:
             killed.unlink()

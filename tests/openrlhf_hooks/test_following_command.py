@@ -27,7 +27,7 @@ from .test_command import cluster, world  # noqa: F401  # fixtures: a Ray of thi
 pytestmark = pytest.mark.skipif(not os.environ.get("RAP_CLUSTER_TESTS"), reason="minutes a launch: make cluster")
 
 ROOT = str(Path(__file__).resolve().parents[2])
-SIZE, RESPONSES, EPISODES, KILLED_AT = 8, 4, 2, 4
+SIZE, RESPONSES, EPISODES, KILLED_AT, RENEW = 8, 4, 2, 4, 0.1
 
 WITHOUT_WEIGHTS = """
 import openrlhf.trainer.ray.launcher as launcher
@@ -53,7 +53,15 @@ def launch(cluster, world, model):  # noqa: F811
     reward = ["--reward.remote_url", str(world / "reward.py")]
     more = ["--train.num_episodes", str(EPISODES), "--ckpt.path", str(world / "ckpt"), "--ckpt.load_enable"]
     flags = ["--data_filter", "rap", "--rap.rollouts", "3", "--rap.batch_size", "6", "--rap.lambda_c", "0.3"]
-    follow = ["--rap.follow", "--rap.run_dir", str(world / "run"), "--rap.plugin", str(world / "weights.py")]
+    follow = [
+        "--rap.follow",
+        "--rap.follow_renew",
+        str(RENEW),
+        "--rap.run_dir",
+        str(world / "run"),
+        "--rap.plugin",
+        str(world / "weights.py"),
+    ]
     argv = [*arguments(model, world / "train.jsonl", *reward, *more), *flags, *follow]
     environment = {**os.environ, "RAY_ADDRESS": cluster.address, "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
@@ -73,6 +81,7 @@ def test_rows_follow_the_posterior_through_two_episodes_and_a_kill(cluster, worl
     (folder / "kill_at").write_text(str(KILLED_AT))
     (folder / "really").touch()
     killed = launch(cluster, world, tiny_model)
+    assert (folder / "steps.jsonl").exists(), killed.stdout[-3000:]
     assert killed.returncode != 0
     lines = (folder / "steps.jsonl").read_text().splitlines()
     assert len(lines) == KILLED_AT, killed.stdout[-3000:]
@@ -86,7 +95,8 @@ def test_rows_follow_the_posterior_through_two_episodes_and_a_kill(cluster, worl
     usable = np.flatnonzero(known.asked + known.blind_asked)
     evidence = [one[usable] for one in (known.right, known.asked, known.blind_right, known.blind_asked)]
     beliefs = with_evidence(begin([0] * len(usable)), range(len(usable)), tuple(evidence[:2]), tuple(evidence[2:]))
-    follower = Follower(beliefs, FollowOptions(RESPONSES, seed=42), SIZE)
+    follower = Follower(beliefs, FollowOptions(RESPONSES, seed=42, renew=RENEW), SIZE)
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     batches = []
     for number, step in enumerate(steps):
         rewards: dict[int, list[float]] = {}
@@ -96,7 +106,13 @@ def test_rows_follow_the_posterior_through_two_episodes_and_a_kill(cluster, worl
         left = len(usable) - sum(map(len, batches)) % len(usable)
         batches.append(rewards)
         assert sorted(rewards) == sorted(follower.rows_of(number)[:left]), number
-        follower.tell(rewards)
+        # Asked without their image, by the same engines: what came back is not in the steps that are trained on.
+        asked = follower.renewals_of(number)
+        blind = {int(row): counts for row, counts in metrics[number]["blind"].items()}
+        assert sorted(asked) == sorted(row for row, (_, all_asked) in blind.items() for _ in range(int(all_asked)))
+        told = {row: [1.0] * int(right) + [0.0] * int(all_asked - right) for row, (right, all_asked) in blind.items()}
+        follower.tell(rewards, told)
+    assert sum(len(one["blind"]) > 0 for one in metrics) == len(steps)
     assert sum(map(len, batches)) == EPISODES * len(usable)
     half = len(batches) // 2
     first, second = ([row for rewards in part for row in rewards] for part in (batches[:half], batches[half:]))

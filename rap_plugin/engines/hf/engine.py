@@ -13,6 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines.base import not_measured
 from rap_plugin.engines.facts import vision_facts
@@ -37,6 +40,7 @@ try:
     from rap_plugin.engines.hf.batching import BatchRunner, ResponseJob, by_prompt
     from rap_plugin.engines.hf.chat import ModelInputs
     from rap_plugin.engines.hf.memory import release_memory
+    from rap_plugin.engines.hf.states import prompt_states
     from rap_plugin.engines.hf.tokens import token_attention
     from rap_plugin.engines.hf.watch import HangWatch
 except ImportError as missing:
@@ -197,6 +201,23 @@ class HFEngine:
         with self._watched():
             self._batches.run(jobs, tokens, run, fail, cap=FORCED_TOKENS)
         return out, reasons
+
+    def prompt_states(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[NDArray[np.float32] | None]:
+        """The model's own state (D,) at the end of each prompt; None where no prompt can be made, or read."""
+        out: list[NDArray[np.float32] | None] = [None] * len(prompts)
+        prepared = [self._prepare(prompt, sampling) for prompt in prompts]
+        jobs = [ResponseJob(at, 0, one) for at, one in enumerate(prepared) if not isinstance(one, Response)]
+
+        def run(batch: Sequence[ResponseJob]) -> None:
+            for job, state in zip(batch, prompt_states(self._model(), [job.inputs for job in batch]), strict=True):
+                out[job.prompt] = state.numpy()
+
+        def fail(job: ResponseJob, reason: str) -> None:
+            out[job.prompt] = None
+
+        with self._watched():
+            self._batches.run(jobs, lambda job: job.inputs.length, run, fail, cap=FORCED_TOKENS)
+        return out
 
     def continue_turns(self, queue: TurnQueue, sampling: Sampling, stops: Sequence[str]) -> None:
         """Writes turns on until the queue is empty; see `engines.turns.ContinuesTurns`."""
