@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rap_plugin.engines.hf.together import NOT_SHOWN, Piece, read_together
 from rap_plugin.rollout import Prompt
 from rap_plugin.samples.sample import IMAGE
 
@@ -62,20 +64,48 @@ def prepare_messages(
     inputs = processor.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **(options or {})
     )
-    ids = inputs.pop("input_ids")[0]
-    for name in ("attention_mask", "labels"):  # some processors make targets, which would ask for a loss
-        inputs.pop(name, None)
-    aligned, visual = {}, {}
+    ids, aligned, visual = inputs["input_ids"][0], {}, {}
     for name, value in inputs.items():
-        if value is None:
+        if value is None or name in NOT_SHOWN:
             continue
         value = torch.as_tensor(value)
         if value.shape == (1, len(ids)) and not value.is_floating_point():
             aligned[name] = value[0]
         else:
             visual[name] = value
-    positions = positions_of(ids, aligned, visual, model)
-    return ModelInputs(ids, positions, int(positions.max()) + 1, aligned, visual)
+    return with_positions((ids, aligned, visual), model)
+
+
+def prepare_together(
+    prompts: Sequence[Prompt], processor: Any, model: Any, known: dict[str, bool]
+) -> list[ModelInputs] | None:
+    """`prepare` for several prompts in one call; None where each is to be prepared by itself. See `together` on `known`."""
+    if len({repr(prompt.template_options) for prompt in prompts}) > 1:
+        return None
+
+    def many() -> Any:
+        return processor.apply_chat_template(
+            [chat_messages(prompt) for prompt in prompts],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+            **prompts[0].template_options,
+        )
+
+    def one(at: int) -> Piece:
+        made = prepare(prompts[at], processor, model)
+        return made.ids, made.aligned, made.visual
+
+    pieces = read_together(known, "prompts", processor, [prompt.images for prompt in prompts], many, one)
+    return None if pieces is None else [with_positions(piece, model) for piece in pieces]
+
+
+def with_positions(piece: Piece, model: Any) -> ModelInputs:
+    """The same tensors with the positions of their tokens."""
+    positions = positions_of(*piece, model)
+    return ModelInputs(piece[0], positions, int(positions.max()) + 1, *piece[1:])
 
 
 def positions_of(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tensor], model: Any) -> Tensor:
@@ -88,11 +118,16 @@ def positions_of(ids: Tensor, aligned: dict[str, Tensor], visual: dict[str, Tens
         return text
     if not visual:
         return text.expand(_rotary_axes(model), -1)
-    known = inspect.signature(rope_index).parameters
+    known = _parameters(getattr(rope_index, "__func__", rope_index))
     given = {name: value for name, value in visual.items() if name in known}
     given |= {name: value[None] for name, value in aligned.items() if name in known}
     positions, _ = rope_index(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], **given)
     return positions[:, 0]
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
 
 
 def _rotary_axes(model: Any) -> int:

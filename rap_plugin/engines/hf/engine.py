@@ -223,7 +223,7 @@ class HFEngine:
         """Writes turns on until the queue is empty; see `engines.turns.ContinuesTurns`."""
         model = self._model()
         with self._watched():
-            turns.continue_turns(model, self._processor, self._prepare, self._batches, queue, sampling, stops)
+            turns.continue_turns(model, self._processor, self._prepare_all, self._batches, queue, sampling, stops)
 
     def vision(self) -> VisionFacts:
         """How the model sees images, from its files."""
@@ -288,13 +288,29 @@ class HFEngine:
             self._batches.run(jobs, tokens, run, fail)
         return [[rows[rollout] for rollout in request.rollouts] for request, rows in zip(requests, out, strict=True)]
 
-    def _prepare(self, prompt: Prompt, sampling: Sampling) -> ModelInputs | Response:
-        """The prompt's tensors, or the response that says why there are none."""
+    def _prepare_all(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[ModelInputs | Response]:
+        """`_prepare` for each, in one call of the processor where that gives the same."""
+        made: Sequence[ModelInputs | None] | None = None
+        if self.prepare_prompt is chat.prepare:
+            model = self._model()
+            bounded = [self._bounded(prompt) for prompt in prompts]
+            made = chat.prepare_together(bounded, self._processor, model.network, model.reads_together)
+        made = made or [None] * len(prompts)
+        return [self._prepare(prompt, sampling, one) for prompt, one in zip(prompts, made, strict=True)]
+
+    def _bounded(self, prompt: Prompt) -> Prompt:
+        if self._resize_to is None:
+            return prompt
+        return replace(prompt, images=tuple(resized(image, self._resize_to) for image in prompt.images))
+
+    def _prepare(
+        self, prompt: Prompt, sampling: Sampling, prepared: ModelInputs | None = None
+    ) -> ModelInputs | Response:
+        """The prompt's tensors, where they are not `prepared`, or the response that says why there are none."""
         sizes = [image.size for image in prompt.images]
         try:
-            if self._resize_to is not None:
-                prompt = replace(prompt, images=tuple(resized(image, self._resize_to) for image in prompt.images))
-            prepared = self.prepare_prompt(prompt, self._processor, self._model().network)
+            if prepared is None:
+                prepared = self.prepare_prompt(self._bounded(prompt), self._processor, self._model().network)
         except Exception as error:
             return Response(0, status="engine_error", error=f"the processor failed: {one_line(error)}")
         if prepared.length > sampling.max_prompt_tokens:

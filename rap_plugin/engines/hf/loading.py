@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class LoadedModel:
     keeps: bool = True
     """What was read of a turn may be kept while the turn goes on; false once that was seen to change its logits."""
     tried_keeping: bool = False
+    reads_together: dict[str, bool] = field(default_factory=dict)
+    """What its processor was seen to read in one call as it does in one call each; see `together`."""
 
 
 def pick_device(wanted: str) -> torch.device:

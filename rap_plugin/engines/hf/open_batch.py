@@ -125,9 +125,9 @@ class OpenBatch:
                 self._logits[:, self._banned] = -torch.inf
             wide = cumulative_dtype(self._logits.device)
             at = [min(len(row.response.token_ids), len(row.uniforms) - 1) for row in self.rows]
-            uniforms = torch.tensor([row.uniforms[one] for row, one in zip(self.rows, at, strict=True)], dtype=wide)
-            sampling = self._sampling
-            drawn = draw_tokens(self._logits, uniforms.to(self._logits.device), sampling.temperature, sampling.top_p)
+            chosen = np.array([row.uniforms[one] for row, one in zip(self.rows, at, strict=True)])
+            uniforms = torch.from_numpy(chosen).to(wide).to(self._logits.device)
+            drawn = draw_tokens(self._logits, uniforms, self._sampling.temperature, self._sampling.top_p)
             going = [row for row in self.rows if not row.response.ended]
             tokens = [
                 row.response.accept(token, self._model.end_ids)

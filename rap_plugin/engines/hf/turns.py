@@ -6,10 +6,11 @@ in rounds. A turn's tensors are kept while it lasts, so that every image goes th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,9 +26,13 @@ from rap_plugin.engines.hf.loading import LoadedModel
 from rap_plugin.engines.hf.memory import is_out_of_memory, release_memory
 from rap_plugin.engines.hf.open_batch import CannotJoin, OpenBatch, OpenRow, shared_by_rows
 from rap_plugin.engines.hf.paths import draw_turns, pads_alike
+from rap_plugin.engines.hf.together import NOT_SHOWN, Piece, read_together
 from rap_plugin.engines.turns import Segment, Turn, TurnPart, TurnQueue, ends_with_stop
 from rap_plugin.errors import one_line
 from rap_plugin.rollout import Prompt, Response, Sampling
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 TAIL = 24
 """Last tokens that are looked at for a stop text."""
@@ -38,7 +43,7 @@ HALF_A_CHARACTER = "\ufffd"
 TYPES = "mm_token_type_ids"
 """Input that says which tokens are image tokens; processors give it where they are asked."""
 
-Prepare = Callable[[Prompt, Sampling], ModelInputs | Response]
+Prepare = Callable[[Sequence[Prompt], Sampling], Sequence[ModelInputs | Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +132,7 @@ class _TurnWriter:
     def read(self, turns: Sequence[Turn], queue: TurnQueue) -> list[OpenRow]:
         """The turns that can be written on, with their tensors; the queue is told about the others."""
         rows = []
-        for turn in turns:
-            read = _read(turn, self._prepare, self._processor, self._model.network, self._sampling)
+        for turn, read in zip(turns, self._read(turns), strict=True):
             if isinstance(read, Segment):
                 queue.give(turn, read)
                 continue
@@ -142,6 +146,38 @@ class _TurnWriter:
             response = SampledResponse(stop=self._texts.end, most=most)
             rows.append(OpenRow(turn, response, uniforms, read.inputs, read.before, read.new_visual))
         return rows
+
+    def _read(self, turns: Sequence[Turn]) -> list[TurnInputs | Segment]:
+        """The tensors of turns, or why there are none; what is new of several goes through the processor together."""
+        begun = [turn for turn in turns if turn.read is None]
+        prompts = self._prepare([turn.prompt for turn in begun], self._sampling)
+        known: dict[int, TurnInputs | Segment] = {id(turn): turn.read for turn in turns if turn.read is not None}
+        known |= {id(turn): _beginning(prompt) for turn, prompt in zip(begun, prompts, strict=True)}
+        pieces = self._pieces([(turn, known[id(turn)]) for turn in turns])
+        return [self._extended(turn, known[id(turn)], pieces) for turn in turns]
+
+    def _pieces(self, turns: Sequence[tuple[Turn, TurnInputs | Segment]]) -> dict[int, Piece]:
+        """Pictures of turns that have not been read, by the part's `id`, where one call may read them."""
+        new = [
+            (part, tuple(known.inputs.aligned))
+            for turn, known in turns
+            if isinstance(known, TurnInputs)
+            for part in turn.parts[known.parts :]
+            if part.image is not None
+        ]
+        if len({names for _, names in new}) != 1:
+            return {}
+        parts, names = [part for part, _ in new], new[0][1]
+        pieces = pictures_together(parts, self._processor, names, self._model.reads_together)
+        return {id(part): piece for part, piece in zip(parts, pieces or (), strict=False)}
+
+    def _extended(self, turn: Turn, known: TurnInputs | Segment, pieces: Mapping[int, Piece]) -> TurnInputs | Segment:
+        if isinstance(known, Segment):
+            return known
+        try:
+            return _extended(known, turn, self._processor, self._model.network, pieces)
+        except Exception as error:
+            return Segment(status="engine_error", error=f"the processor failed: {one_line(error)}")
 
     def together(self, turns: Sequence[Turn], queue: TurnQueue) -> None:
         """One segment for each of these, in batches that are halved where one fails."""
@@ -223,21 +259,16 @@ def _image_mark(processor: Any) -> str:
     return with_image[start : len(with_image) - (len(without) - start)]
 
 
-def _read(turn: Turn, prepare: Prepare, processor: Any, network: Any, sampling: Sampling) -> TurnInputs | Segment:
-    known: TurnInputs | None = turn.read
-    if known is None:
-        prompt = prepare(turn.prompt, sampling)
-        if isinstance(prompt, Response):
-            return Segment(turn_tokens=prompt.prompt_tokens, status=prompt.status, error=prompt.error)
-        known = TurnInputs(prompt, torch.zeros(prompt.length, dtype=torch.bool), 0)
-    try:
-        return _extended(known, turn, processor, network)
-    except Exception as error:
-        return Segment(status="engine_error", error=f"the processor failed: {one_line(error)}")
+def _beginning(prompt: ModelInputs | Response) -> TurnInputs | Segment:
+    if isinstance(prompt, Response):
+        return Segment(turn_tokens=prompt.prompt_tokens, status=prompt.status, error=prompt.error)
+    return TurnInputs(prompt, torch.zeros(prompt.length, dtype=torch.bool), 0)
 
 
-def _extended(known: TurnInputs, turn: Turn, processor: Any, network: Any) -> TurnInputs:
-    """What is known with the parts that are new."""
+def _extended(
+    known: TurnInputs, turn: Turn, processor: Any, network: Any, pieces: Mapping[int, Piece] = MappingProxyType({})
+) -> TurnInputs:
+    """What is known with the parts that are new, of which some may have been read: `pieces`, by the part's `id`."""
     new = turn.parts[known.parts :]
     if not new:
         return known
@@ -245,7 +276,7 @@ def _extended(known: TurnInputs, turn: Turn, processor: Any, network: Any) -> Tu
     aligned = {name: [value] for name, value in known.inputs.aligned.items()}
     visual: dict[str, list[Tensor]] = {}
     for part in new:
-        piece, along, seen = piece_of(part, processor, known.inputs.aligned)
+        piece, along, seen = pieces.get(id(part)) or piece_of(part, processor, known.inputs.aligned)
         ids.append(piece)
         sampled.append(torch.full((len(piece),), part.sampled))
         for name, values in aligned.items():
@@ -264,29 +295,52 @@ def _extended(known: TurnInputs, turn: Turn, processor: Any, network: Any) -> Tu
     return TurnInputs(inputs, torch.cat(sampled), len(turn.parts), known.inputs, new_visual)
 
 
-def piece_of(
-    part: TurnPart, processor: Any, names: Collection[str] = ()
-) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+def piece_of(part: TurnPart, processor: Any, names: Collection[str] = ()) -> Piece:
     """Tokens of one part, the further numbers `names` for each of them, and visual inputs."""
     if part.sampled:
         return torch.tensor(part.token_ids), {}, {}
     if part.image is None:
         ids = processor.tokenizer.encode(part.text, add_special_tokens=False)
         return torch.tensor(ids, dtype=torch.long), {}, {}
-    image = part.image if part.image.mode == "RGB" else part.image.convert("RGB")
-    options = {"add_special_tokens": False, **({f"return_{TYPES}": True} if TYPES in names else {})}
-    inputs = processor(text=[image_mark(processor)], images=[image], return_tensors="pt", text_kwargs=options)
-    ids = inputs.pop("input_ids")[0]
+    inputs = processor(
+        text=[image_mark(processor)],
+        images=[_picture(part)],
+        return_tensors="pt",
+        text_kwargs=_text_options(names),
+    )
     along, seen = {}, {}
     for name, value in inputs.items():
-        if value is None or name in ("attention_mask", "labels"):
+        if value is None or name in NOT_SHOWN:
             continue
         value = torch.as_tensor(value)
         if name in names:
             along[name] = value[0]
         else:
             seen[name] = value
-    return ids, along, seen
+    return inputs["input_ids"][0], along, seen
+
+
+def pictures_together(
+    parts: Sequence[TurnPart], processor: Any, names: Collection[str], known: dict[str, bool]
+) -> list[Piece] | None:
+    """`piece_of` for several pictures in one call; None where each is to be read by itself. See `together` on `known`."""
+    pictures = [[_picture(part)] for part in parts]
+
+    def many() -> Any:
+        options = _text_options(names) | {"padding": True}
+        marks = [image_mark(processor)] * len(parts)
+        return processor(text=marks, images=pictures, return_tensors="pt", text_kwargs=options)
+
+    return read_together(known, "pictures", processor, pictures, many, lambda at: piece_of(parts[at], processor, names))
+
+
+def _picture(part: TurnPart) -> Image:
+    assert part.image is not None
+    return part.image if part.image.mode == "RGB" else part.image.convert("RGB")
+
+
+def _text_options(names: Collection[str]) -> dict[str, bool]:
+    return {"add_special_tokens": False, **({f"return_{TYPES}": True} if TYPES in names else {})}
 
 
 def _segment(row: SampledResponse, tokenizer: Any, turn_tokens: int) -> Segment:
