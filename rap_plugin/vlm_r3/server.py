@@ -5,12 +5,14 @@ Images come inside the request (`data:` URLs) and nothing is fetched. Requests a
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import queue
 import select
 import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -23,8 +25,10 @@ from typing import Any, cast
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine
 from rap_plugin.errors import RapError, one_line
+from rap_plugin.rollout import Sampling
 from rap_plugin.vlm_r3 import settings
 from rap_plugin.vlm_r3.chat_requests import BadRequest, read_object, read_request
+from rap_plugin.vlm_r3.loop import RegionRow
 from rap_plugin.vlm_r3.serving import Call, SharedEngine, usage_of
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,57 @@ class ServerLimits:
     read_seconds: float = 30.0
     """For the request to arrive; and for what comes behind a request that was refused."""
     open_requests: int = 256
+    connections: int = 512
+    """Clients that are connected at once, whatever they do."""
+    arriving_bytes: int = 1 << 30
+    """Of all requests that are being read."""
+
+
+class Room:
+    """So much of something, which several threads take and give back."""
+
+    def __init__(self, most: int) -> None:
+        self._left, self._lock = most, threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Takes so much; False, and takes nothing, where that is not left."""
+        with self._lock:
+            if count > self._left:
+                return False
+            self._left -= count
+            return True
+
+    def give(self, count: int) -> None:
+        """Gives back what was taken."""
+        with self._lock:
+            self._left += count
+
+
+class ArrivingBytes(io.RawIOBase):
+    """What a client sends: each request in one span of time, however its bytes are spread over it."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection, self._seconds = connection, seconds
+        self.begin()
+
+    def begin(self) -> None:
+        """The next request's time begins."""
+        self._until = time.monotonic() + self._seconds
+
+    def readable(self) -> bool:
+        """As readers of streams ask."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """What there is of it, at most a buffer. Raises TimeoutError."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        try:
+            return self._connection.recv_into(buffer)
+        finally:
+            self._connection.settimeout(self._seconds)
 
 
 class RegionServer(ThreadingHTTPServer):
@@ -59,6 +114,8 @@ class RegionServer(ThreadingHTTPServer):
         self.config, self.limits = config, limits or ServerLimits()
         self.frame = settings.make_frame(config, engine)
         self.model = config.model.id
+        self.connections = Room(self.limits.connections)
+        self.arriving = Room(self.limits.arriving_bytes)
         self.shared = SharedEngine(engine, self.limits.open_requests)
         super().__init__(address, RegionHandler)
         self.shared.start()
@@ -67,6 +124,23 @@ class RegionServer(ThreadingHTTPServer):
         """Lets the address go; rows that run are answered first."""
         super().server_close()
         self.shared.stop()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for each connection, as long as there are not too many."""
+        if self.connections.take(1):
+            super().process_request(request, client_address)
+            return
+        with suppress(OSError):
+            request.setblocking(False)  # this thread waits for no client
+            request.send(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        self.close_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """One connection, to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.give(1)
 
     def shutdown_request(self, request: Any) -> None:
         """Closes a connection so that its client can read the last answer.
@@ -97,9 +171,16 @@ class RegionHandler(BaseHTTPRequestHandler):
         return cast(RegionServer, self.server)
 
     def setup(self) -> None:
-        """Bounds how long a client may take to send."""
+        """Bounds how long a client may take to send a request, and to take an answer."""
         self.request.settimeout(self._server.limits.read_seconds)
         super().setup()
+        self._arriving = ArrivingBytes(self.request, self._server.limits.read_seconds)
+        self.rfile = io.BufferedReader(self._arriving, 1 << 16)
+
+    def handle_one_request(self) -> None:
+        """Reads a request, all of it in the time of one, and answers it."""
+        self._arriving.begin()
+        super().handle_one_request()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is logged: requests hold what users ask."""
@@ -125,33 +206,54 @@ class RegionHandler(BaseHTTPRequestHandler):
         if self.path != "/v1/chat/completions":
             self._refuse(404, "there is POST /v1/chat/completions")
             return
-        try:
-            data = self._data()
-        except BadRequest as error:
-            self._refuse(400, str(error))
+        asked = self._asked()
+        if asked is None:
             return
-        except TimeoutError:
-            self._refuse(408, f"the request did not arrive within {self._server.limits.read_seconds:g} s")
-            return
-        try:
-            body = read_object(data)
-            row, sampling = read_request(body, self._server.config, self._server.frame)
-        except BadRequest as error:
-            self._error(400, str(error))
-            return
-        call = Call(row, streams=bool(body.get("stream")))
+        row, sampling, streams, usage = asked
+        call = Call(row, streams=streams)
         if not self._server.shared.submit(call, sampling):
             self._error(429, "too many open requests; try again later")
             return
         try:
-            if body.get("stream"):
-                self._stream(call, body)
+            if streams:
+                self._stream(call, usage)
             else:
                 self._whole(call)
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         finally:
             call.cancel()  # where it is still running, nobody waits for it
+
+    def _asked(self) -> tuple[RegionRow, Sampling, bool, bool] | None:
+        """The row, how it is sampled, whether it is streamed, and with its usage; None where the client was told why not.
+
+        The request's bytes are let go here, before the row waits for its turn.
+        """
+        try:
+            length = self._length()
+        except BadRequest as error:
+            self._refuse(400, str(error))
+            return None
+        if not self._server.arriving.take(length):
+            self._refuse(429, "too many requests arrive at once; try again later")
+            return None
+        try:
+            data = self.rfile.read(length)
+            if len(data) < length:
+                raise ConnectionError("the client has gone")
+            body = read_object(data)
+            row, sampling = read_request(body, self._server.config, self._server.frame)
+        except TimeoutError:
+            self._refuse(408, f"the request did not arrive within {self._server.limits.read_seconds:g} s")
+            return None
+        except BadRequest as error:
+            self._error(400, str(error))
+            return None
+        finally:
+            self._server.arriving.give(length)
+        options = body.get("stream_options")
+        usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
+        return row, sampling, bool(body.get("stream")), usage
 
     # -- answers --------------------------------------------------------------------------------------------------
 
@@ -170,7 +272,7 @@ class RegionHandler(BaseHTTPRequestHandler):
             {**self._head("chat.completion"), "choices": [choice], "usage": usage_of(row), "looks": looks},
         )
 
-    def _stream(self, call: Call, body: Mapping[str, Any]) -> None:
+    def _stream(self, call: Call, usage: bool) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Cache-Control", "no-cache")
@@ -184,7 +286,7 @@ class RegionHandler(BaseHTTPRequestHandler):
         if row.ended in ("engine_error", "overlong", "cancelled"):
             self._event({"error": {"message": row.error or "it took too long", "type": "server_error"}})
         self._event({**head, "choices": [_delta({}, FINISH.get(row.ended or "", "length"))]})
-        if (body.get("stream_options") or {}).get("include_usage"):
+        if usage:
             self._event({**head, "choices": [], "usage": usage_of(row)})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
@@ -192,19 +294,17 @@ class RegionHandler(BaseHTTPRequestHandler):
     def _parts(self, call: Call) -> Any:
         """The texts of the row as they come, until it ends, its time is up or the client has gone."""
         until = time.monotonic() + self._server.limits.seconds
-        while True:
+        while time.monotonic() <= until:
             try:
                 text = call.told.get(timeout=POLL_S)
             except queue.Empty:
                 if self._gone():
                     raise ConnectionError("the client has gone") from None
-                if time.monotonic() > until:
-                    call.cancel()
-                    return
                 continue
             if text is None:
                 return
             yield text
+        call.cancel()  # also where texts are there all the time, because the client is slow to take them
 
     def _gone(self) -> bool:
         """Whether the client has closed its side."""
@@ -219,25 +319,15 @@ class RegionHandler(BaseHTTPRequestHandler):
     def _has_body(self) -> bool:
         return self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
 
-    def _data(self) -> bytes:
-        """The request's body. Raises BadRequest for a length that is not read, TimeoutError, ConnectionError."""
-        limits = self._server.limits
+    def _length(self) -> int:
+        """The bytes of the request's body. Raises BadRequest for a length that is not read."""
         said = self.headers.get("Content-Length", "")
         if not (said.isascii() and said.isdigit() and len(said) < 20) or "Transfer-Encoding" in self.headers:
             raise BadRequest("the request says no length (Content-Length)")
-        length = int(said)
-        if length > limits.body_bytes:
-            raise BadRequest(f"the request has {length:,} bytes, at most {limits.body_bytes:,} are read")
-        until = time.monotonic() + limits.read_seconds
-        data = bytearray()
-        while len(data) < length:
-            part = self.rfile.read1(min(length - len(data), 1 << 16))
-            if not part:
-                raise ConnectionError("the client has gone")
-            data += part
-            if time.monotonic() > until:
-                raise TimeoutError
-        return bytes(data)
+        length, most = int(said), self._server.limits.body_bytes
+        if length > most:
+            raise BadRequest(f"the request has {length:,} bytes, at most {most:,} are read")
+        return length
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {

@@ -12,12 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rap_plugin.config import load_config
-from rap_plugin.vlm_r3.server import ServerLimits, listen
+from rap_plugin.vlm_r3.server import Room, ServerLimits, listen
 from tests.vlm_r3 import looker as script
 
 openai = pytest.importorskip("openai")
@@ -192,6 +193,91 @@ def test_a_body_that_never_arrives_is_given_up_with_one_line(served) -> None:
     told = conversation(served[0], head("POST /v1/chat/completions", Content_Length=100), b"{")
     assert told.startswith(b"HTTP/1.1 408 ")
     assert "did not arrive" in json.loads(told.partition(b"\r\n\r\n")[2])["error"]["message"]
+
+
+class Drips:
+    """A client that sends a byte now and then, for as long as the server listens."""
+
+    def __init__(self, server, first: bytes) -> None:
+        self._connection = socket.create_connection(server.server_address[:2], timeout=30)
+        self._connection.sendall(first)
+
+    def told(self) -> bytes:
+        """What the server says until it closes."""
+        told = b""
+        self._connection.settimeout(0.2)
+        while True:
+            try:
+                part = self._connection.recv(1 << 16)
+                told += part
+                if not part or b"did not arrive" in told:
+                    return told
+            except TimeoutError:
+                self._connection.sendall(b"x")
+            except ConnectionError:
+                return told
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (head("POST /v1/chat/completions", Content_Length=1000), b"408 "),
+        (b"GET /health HTTP/1.1\r\nX-Long: ", b""),
+    ],
+)
+def test_a_client_that_sends_byte_by_byte_is_given_up_in_the_time_of_one_request(
+    served, first, words, monkeypatch
+) -> None:
+    monkeypatch.setattr(served[0], "limits", replace(served[0].limits, read_seconds=1.0))
+    client = Drips(served[0], first)
+    try:
+        assert words in client.told()
+    finally:
+        client.close()
+
+
+def test_a_client_that_is_slow_to_read_has_the_time_of_one_answer(served, monkeypatch) -> None:
+    server, url = served
+    # The text is there before it is asked for: time is up all the same.
+    monkeypatch.setattr(server, "limits", replace(server.limits, seconds=0.0))
+    body = {"messages": messages(2), "stream": True, "stream_options": "none"}
+    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        said = answer.read().decode()
+    assert "it took too long" in said
+    assert "<answer>" not in said
+    assert said.endswith("data: [DONE]\n\n")
+
+
+def test_clients_that_only_connect_take_no_more_than_their_places(served, monkeypatch) -> None:
+    server, url = served
+    monkeypatch.setattr(server, "connections", Room(2))
+    idle = [socket.create_connection(server.server_address[:2]) for _ in range(2)]
+    try:
+        with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as raised:
+            urllib.request.urlopen(f"{url}/health", timeout=30)
+        assert getattr(raised.value, "code", 503) == 503
+    finally:
+        for connection in idle:
+            connection.close()
+    while not server.connections.take(2):  # the server learns of their end
+        time.sleep(0.01)
+    server.connections.give(2)
+    with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
+        assert answer.status == 200
+
+
+def test_requests_that_arrive_together_hold_no_more_than_their_bytes(served, monkeypatch) -> None:
+    server, url = served
+    for room, statuses in ((99, [429]), (100, [400, 400])):  # what was taken is given back
+        monkeypatch.setattr(server, "arriving", Room(room))
+        for status in statuses:
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                post(url, b"x" * 100)
+            assert raised.value.code == status
 
 
 def test_a_connection_is_kept_behind_an_error_whose_request_was_read_whole(served) -> None:
