@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from rap_plugin import load_config, select_run
 from rap_plugin.cli import main
 from rap_plugin.plugins import get_plugins
-from tests.fabricate import finished
+from tests.fabricate import finished, write_pool
 
 HEAD = "from rap_plugin import hookimpl\n"
 
@@ -67,6 +68,63 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     lines = capsys.readouterr().err.splitlines()
     assert len([line for line in lines if line.startswith("rap: ")]) == len(lines) == 1, lines
     return lines[0]
+
+
+ENGINE = (
+    HEAD
+    + """
+from rap_plugin.rollout import ModelIdentity, Response
+
+class Bad:
+    name, batch_size, measures_attention, identity = "bad", 4, False, ModelIdentity("m", "r")
+    def __init__(self, config): ...
+    def generate(self, requests, sampling): {generate}
+    def attention(self, prompts, sampling): ...
+    def close(self): {close}
+
+@hookimpl
+def rap_register_engines(register): register("bad", {made})
+"""
+)
+GOOD = "return [[Response(i, str(i % 2)) for i in request.rollouts] for request in requests]"
+ENGINES = {
+    "no engine": ("...", "...", "lambda config: 7", "engine 'bad': int is no engine, it lacks name, identity"),
+    "no responses": ("return [[1 for _ in request.rollouts] for request in requests]", "...", "Bad", "engine bad failed: TypeError: an answer is no Response but int"),
+    "nothing": ("return None", "...", "Bad", "engine bad failed: TypeError"),
+    "another number": ("return []", "...", "Bad", "engine bad failed: ValueError: 0 answers in 0 rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_that_is_none_or_gives_no_responses_is_named(
+    name: str, plugin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate, close, made, said = ENGINES[name]
+    plugin.write_text(ENGINE.format(generate=generate, close=close, made=made))
+    pool = write_pool(tmp_path / "pool.parquet", 4, roles=False)
+    assert said in refused(capsys, "select", pool, "--model", "m", "--engine", "bad", "--plugin", plugin, "--out", tmp_path / "run", "--grader", "text", "--quiet")  # fmt: skip
+
+
+def test_an_engine_that_cannot_be_closed_is_told_and_its_run_stays(
+    plugin: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin.write_text(ENGINE.format(generate=GOOD, close="raise ValueError('stuck')", made="Bad"))
+    flags = {"pool.path": str(write_pool(tmp_path / "pool.parquet", 8, roles=False)), "model.id": "m"}
+    flags |= {"model.engine": "bad", "plugins": [str(plugin)], "grading.grader": "text", "selection.selector": "random"}
+    run = select_run(load_config(flags=flags), tmp_path / "run", quiet=True).run
+    assert (run / "selected.parquet").exists()
+    assert "engine bad could not be closed (ValueError: stuck)" in caplog.text
+
+
+def test_a_format_that_raises_is_named(plugin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = "Format('mine', '', lambda columns, rows: True, None, choose=lambda columns, rows, choice: 1 / 0)"
+    brings = registers("formats", f"'mine', {made}", "from rap_plugin.samples.formats.base import Format\n")
+    plugin.write_text(ENGINE.format(generate=GOOD, close="...", made="Bad") + brings)
+    pool, run = write_pool(tmp_path / "pool.parquet", 4, roles=False), tmp_path / "run"
+    said = refused(
+        capsys, "select", pool, "--model", "m", "--engine", "bad", "--plugin", plugin, "--out", run, "--quiet"
+    )
+    assert "format 'mine' failed on" in said
 
 
 @pytest.mark.parametrize("name", LOADING)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import logging
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from rap_plugin.errors import Option, RapError
+from rap_plugin.errors import Option, RapError, one_line
 from rap_plugin.evidence.variants import STATISTIC_COLUMNS, Variant
 from rap_plugin.rollout import Attention, ModelIdentity, Prompt, Request, Response, Sampling, TokenAttention
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -36,6 +40,29 @@ class Engine(Protocol):
     ) -> list[list[Attention]]: ...
 
     def close(self) -> None: ...
+
+
+PARTS = ("name", "identity", "measures_attention", "batch_size", "generate", "attention", "close")
+"""What every engine has."""
+
+
+def require_engine(engine: Any, name: str) -> Engine:
+    """The engine. Raises RapError for what a plugin gave that is none."""
+    if lacking := [part for part in PARTS if not hasattr(engine, part)]:
+        raise RapError(f"engine {name!r}: {type(engine).__name__} is no engine, it lacks {', '.join(lacking)}")
+    return engine  # type: ignore[no-any-return]
+
+
+@contextmanager
+def closed_at_end(engine: Engine) -> Iterator[Engine]:
+    """Closes the engine at the end; one that cannot be closed is told, and what was made with it stays."""
+    try:
+        yield engine
+    finally:
+        try:
+            engine.close()
+        except Exception as error:
+            log.warning("rap: engine %s could not be closed (%s)", engine.name, one_line(error))
 
 
 @runtime_checkable

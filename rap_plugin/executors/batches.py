@@ -209,7 +209,15 @@ def _asked(
     else:
         responses, attention = engine.generate(requests, sampling), []
     require_numbers(batch, [len(row) for row in responses])
+    require_responses(response for row in responses for response in row)
     return BatchResult(batch, responses, attention, time.perf_counter() - started)
+
+
+def require_responses(answers: Iterable[Any]) -> None:
+    """Raises TypeError where an engine, a plugin's perhaps, gave something else than responses."""
+    for answer in answers:
+        if not isinstance(answer, Response):
+            raise TypeError(f"an answer is no Response but {type(answer).__name__}")
 
 
 def require_numbers(batch: Batch, given: list[int]) -> None:

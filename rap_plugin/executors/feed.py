@@ -19,6 +19,7 @@ from rap_plugin.executors.batches import (
     make_sampling,
     named_errors,
     require_numbers,
+    require_responses,
     wants_attention,
 )
 from rap_plugin.rollout import Request
@@ -113,6 +114,7 @@ def feed(engine: Streams, source: Source, config: RunConfig, bound: int) -> Gene
                 measured = wants_attention(batch, engine, config)
                 with named_errors(engine):
                     require_numbers(batch, [len(row)])
+                    require_responses(response for response, _ in row)
                 responses = [response for response, _ in row]
                 attention = [[seen for _, seen in row]] if measured else []
                 yield BatchResult(batch, [responses], attention, now - since)

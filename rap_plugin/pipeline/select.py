@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 from rap_plugin.config import RunConfig
-from rap_plugin.engines.base import Engine
+from rap_plugin.engines.base import Engine, closed_at_end, require_engine
 from rap_plugin.errors import Option, RapError
 from rap_plugin.evidence.records import LedgerEntry
 from rap_plugin.evidence.store import EvidenceStore
@@ -89,8 +89,8 @@ def select_run(config: RunConfig, out: str | Path, *, extend: bool = False, quie
     if not config.model.id and config.model.engine != "openai":
         raise RapError("no model given; add ", Option("model.id"), " with a hub id or a folder")
     pool = open_pool(config.pool)
-    engine = registry.get("engines", config.model.engine)(config.model)
-    with closing(engine), closing(open_executor(config, engine, pool, registry.things["formats"])) as executor:
+    engine = require_engine(registry.get("engines", config.model.engine)(config.model), config.model.engine)
+    with closed_at_end(engine), closing(open_executor(config, engine, pool, registry.things["formats"])) as executor:
         return select_with(engine, pool, config, out, executor=executor, extend=extend, quiet=quiet)
 
 

@@ -102,6 +102,8 @@ def choose_format(pool: Pool, config: PoolConfig, formats: Mapping[str, Format])
         columns = chosen.choose(pool.columns, rows, given)
     except RapError as error:
         raise RapError(f"{pool.path}: ", error) from None
+    except Exception as error:
+        raise _failed(chosen, pool, error) from error
     facts = find_facts(config.facts, chosen.facts, pool.columns, pool.path) if config.facts else None
     return RowReader(chosen, columns, pool.root, config.allow_urls, config.own_instruction, facts, config.confined)
 
@@ -289,13 +291,16 @@ def _detected(pool: Pool, rows: Sequence[Mapping[str, Any]], formats: Mapping[st
             if candidate.detect(pool.columns, rows):
                 return candidate
         except Exception as error:
-            raise RapError(
-                f"format {candidate.name!r} failed on {pool.path} ({one_line(error)}); choose one with ",
-                Option("pool.format"),
-            ) from error
+            raise _failed(candidate, pool, error) from error
     raise RapError(
         f"{pool.path}: no format fits; columns: {', '.join(pool.columns)}; choose one with ", Option("pool.format")
     )
+
+
+def _failed(chosen: Format, pool: Pool, error: Exception) -> RapError:
+    """What a format of a plugin raised."""
+    what = f"format {chosen.name!r} failed on {pool.path} ({one_line(error)}); choose one with "
+    return RapError(what, Option("pool.format"))
 
 
 def _called(reference: Any) -> str:

@@ -83,6 +83,9 @@ def image_references(value: Any) -> tuple[Any, ...]:
 OPTIONS = ("options", "choices", "answer_choices", "candidates")
 """Columns of answer options."""
 
+MAX_OPTIONS = 20_000
+"""Characters of options in one text."""
+
 
 def with_options(question: str, gold: str, row: Row) -> str:
     """The question with its options below, "A. .." each, where a column has them, the gold is the letter of one, and the
@@ -92,14 +95,7 @@ def with_options(question: str, gold: str, row: Row) -> str:
     if len(letter) != 1 or not "A" <= letter <= "Z":
         return question
     for name in OPTIONS:
-        found = from_json(row.get(name))
-        texts = (
-            list(found.values())
-            if isinstance(found, Mapping)
-            else list(found)
-            if isinstance(found, (list, tuple))
-            else []
-        )
+        texts = _option_texts(from_json(row.get(name)))
         shown = [str(text).strip() for text in texts if isinstance(text, (str, int, float))]
         if len(shown) != len(texts) or not ord(letter) - ord("A") < len(shown) <= 26:
             continue
@@ -109,6 +105,32 @@ def with_options(question: str, gold: str, row: Row) -> str:
         lines = shown if marked else [f"{chr(65 + i)}. {text}" for i, text in enumerate(shown)]
         return "\n".join([question, *lines])
     return question
+
+
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_PRINTED = re.compile(rf"\[\s*(?:(?:{_QUOTED})\s*,\s*)*(?:{_QUOTED})\s*,?\s*\]")
+"""A list of texts as Python prints it: MMMU has its options so."""
+_MARKED = re.compile(r"\(?[A-Z][.):]\s*\S")
+
+
+def _option_texts(found: Any) -> list[Any]:
+    """The texts of answer options in the forms that pools have them in; none where the form is another."""
+    if isinstance(found, Mapping):
+        labels, texts = found.get("label"), found.get("text")
+        return list(texts) if isinstance(labels, list) and isinstance(texts, list) else list(found.values())
+    if isinstance(found, str):
+        if len(found) < MAX_OPTIONS and _PRINTED.fullmatch(found.strip()):
+            return [re.sub(r"\\(.)", r"\1", quoted[1:-1]) for quoted in re.findall(_QUOTED, found)]
+        lines = [line.strip() for line in found.splitlines() if line.strip()]
+        return lines if len(lines) > 1 and all(map(_MARKED.match, lines)) else []
+    if not isinstance(found, (list, tuple)):
+        return []
+    return [
+        next((option[name] for name in ("text", "value", "content") if name in option), None)
+        if isinstance(option, Mapping)
+        else option
+        for option in found
+    ]
 
 
 def source_of(row: Row) -> str:
