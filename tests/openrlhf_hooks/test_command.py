@@ -189,11 +189,13 @@ def wait_for_actors_to_end(cluster):
         for worker in psutil.Process(cluster.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 name = " ".join(worker.cmdline())
-                if name.startswith("ray::") and not name.startswith("ray::IDLE"):
+                if name.startswith("ray::") and "Actor" in name:
                     return True
         return False
 
+    until = time.monotonic() + 300
     while at_work():
+        assert time.monotonic() < until
         time.sleep(0.1)
 
 
