@@ -79,21 +79,21 @@ def _show(modes: list[Any], usable: int) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("mode")
-    for name in ("scoring,\nrollouts", "training,\nrollouts", "cost, h", "of the\nwhole pool's"):
-        table.add_column(name, justify="right")
-    table.add_column("", overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("mode", no_wrap=True)
+    for name in ("scoring,\nrollouts", "training,\nrollouts", "cost,\nhours", "of whole\npool's"):
+        table.add_column(name, justify="right", no_wrap=True)
     for mode in modes:
-        hours = [value / 3600 for value in mode.seconds]
         table.add_row(
             mode.name,
             f"{mode.scoring:,.0f}",
             f"{mode.training[0]:,.0f}",
-            f"{hours[0]:.3g} ({hours[1]:.3g} to {hours[2]:.3g})",
-            f"{mode.share[0]:.0%} ({mode.share[1]:.0%} to {mode.share[2]:.0%})",
-            mode.note,
+            f"{mode.seconds[0] / 3600:.3g}",
+            f"{mode.share[0]:.0%} ({100 * mode.share[1]:.0f}-{100 * mode.share[2]:.0f})",
         )
     console.print(table)
+    for mode in modes:
+        if mode.note:
+            console.print(f"{mode.name}: {mode.note}")
     best = min(modes, key=lambda mode: mode.seconds[0])
     console.print(f"{usable:,} usable samples; cheapest in expectation: {best.name}", style="bold")

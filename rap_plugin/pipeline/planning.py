@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rap_plugin.evidence.table import Numbers
+from rap_plugin.posterior.following import FollowOptions, begin, choose, observe
 from rap_plugin.posterior.pilot import USED_UP, Pilot, read_pilot
 
 __all__ = ["Mode", "Pilot", "Training", "plan_modes", "read_pilot"]
 
 DRAWS = 400
+TRIED = 500
+"""Samples of a pool that following is tried out on."""
 INSTALMENTS_SHARE = 0.5
 """Of all rollouts: what scoring by instalments needs for nearly the full selection (docs/method.md)."""
 
@@ -67,7 +70,6 @@ def plan_modes(pilot: Pilot, training: Training, seed: int = 0) -> list[Mode]:
         ("band", whole, whole * image, True, "band"),
         ("rap select", arms * whole, whole * scored, True, "selection"),
         ("rap select by instalments", INSTALMENTS_SHARE * arms * whole, INSTALMENTS_SHARE * whole * scored, True, "selection"),
-        ("following, at best", 0.0, 0.0, True, "best"),
     ]  # fmt: skip
     groups = training.steps * training.prompts
 
@@ -100,7 +102,49 @@ def plan_modes(pilot: Pilot, training: Training, seed: int = 0) -> list[Mode]:
                 note,
             )
         )
-    return found
+    return [
+        *found,
+        _following(pilot, training, seed, cost(expected, 0.0, True, "best")[1] / max(found[0].seconds[0], 1e-12)),
+    ]
+
+
+def _following(pilot: Pilot, training: Training, seed: int, at_best: float) -> Mode:
+    """Following from nothing, all rows one group: tried out on pools drawn from the pilot's posterior, of a model that stands still."""
+    groups, needed = training.steps * training.prompts, []
+    for number, success in enumerate(pilot.success):
+        random = np.random.Generator(np.random.Philox(key=[seed, number + 1]))
+        needed.append(groups_asked(success[random.integers(0, len(success), len(success))], training, random))
+    asked = np.array(needed)
+    numbers = float(asked.mean()), *_interval(asked)
+    price = pilot.price.get("image", 0.0) * training.group * (1 + training.learning)
+
+    def times(factor: float) -> tuple[float, float, float]:
+        return numbers[0] * factor, numbers[1] * factor, numbers[2] * factor
+
+    note = f"{at_best:.0%} if it knew all"
+    return Mode("following", 0.0, times(training.group), times(price), times(1 / groups), note)
+
+
+def groups_asked(success: Numbers, training: Training, random: np.random.Generator) -> float:
+    """Groups that following asks for until as many were informative, in expectation, as in the training over the whole pool.
+
+    `success` (N,) are samples that the pool is made of. The pool is tried out at a smaller size, in the same proportion to a batch.
+    """
+    group = training.group
+    size = min(training.pool, max(TRIED, training.pool // training.prompts))
+    prompts = max(1, round(training.prompts * size / training.pool))
+    p = random.choice(success, size)
+    differs = 1 - p**group - (1 - p) ** group
+    wanted = float(differs.mean()) * training.steps * prompts
+    options, beliefs, found = FollowOptions(group, seed=int(random.integers(2**31))), begin([0] * size), 0.0
+    for step in range(training.steps):
+        rows = choose(beliefs, options, prompts, step)
+        found += float(differs[rows].sum())
+        if found >= wanted:
+            return (step + 1) * training.prompts
+        right = random.binomial(group, p[rows])
+        beliefs = observe(beliefs, options, rows.tolist(), right.tolist(), [group] * prompts)
+    return training.steps * training.prompts
 
 
 def _shares(pilot: Pilot, training: Training, rows: NDArray[np.int64]) -> dict[str, float]:

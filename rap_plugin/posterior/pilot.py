@@ -21,6 +21,9 @@ from rap_plugin.selectors.base import Selection
 USED_UP = 12
 """Epochs over a selection after which its groups are as uninformative as the pool's (docs/pays_for_itself.md)."""
 
+DRAWN = 20
+"""Pools that are drawn from a pilot's posterior."""
+
 
 @dataclass(frozen=True)
 class Pilot:
@@ -35,6 +38,8 @@ class Pilot:
     """M of scoring."""
     price: dict[str, float]
     """Seconds of a rollout, by arm."""
+    success: Numbers
+    """(DRAWN, N) successes with the image, drawn from the posterior: pools that the pilot may be a part of."""
 
 
 def read_pilot(selection: Selection, cost: dict[str, Any], group: int) -> Pilot:
@@ -45,6 +50,7 @@ def read_pilot(selection: Selection, cost: dict[str, Any], group: int) -> Pilot:
         raise RapError("the pilot has no usable sample with an image; quarantine.parquet says why")
     posterior = _posterior(selection)
     success, differs = posterior.mean(0), _informative(posterior, group)
+    random, order = np.random.Generator(np.random.Philox(key=[0, 1])), np.argsort(table.ids)
     price: dict[str, float] = {}
     for arm in table.arms:
         stage = cost["stages"].get(f"sample {arm}", {})
@@ -55,6 +61,7 @@ def read_pilot(selection: Selection, cost: dict[str, Any], group: int) -> Pilot:
         np.abs(success - 0.5)[pictured],
         table.rollouts,
         price,
+        np.array([posterior.draw(random, order)[pictured, 0] for _ in range(DRAWN)]),
     )
 
 

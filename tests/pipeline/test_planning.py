@@ -18,7 +18,9 @@ def pilot(share: float = 0.2, price: float = 1.0) -> Pilot:
     """A fifth of the rows is informative in 9 groups of 10, the others in 1 of 20; the selection is that fifth."""
     differs = np.where(np.arange(100) < 100 * share, 0.9, 0.05)
     chosen = differs > 0.5
-    return Pilot(differs, chosen, np.where(chosen, 0.1, 0.4), 5, {"image": price, "blind": price})
+    # 1 - p^5 - (1 - p)^5 is 0.94 at one half, and 0.05 at 0.01.
+    success = np.tile(np.where(chosen, 0.5, 0.01), (2, 1))
+    return Pilot(differs, chosen, np.where(chosen, 0.1, 0.4), 5, {"image": price, "blind": price}, success)
 
 
 def test_costs_are_those_of_the_same_number_of_informative_groups() -> None:
@@ -37,6 +39,16 @@ def test_costs_are_those_of_the_same_number_of_informative_groups() -> None:
     assert modes["band"].scoring == 5000
     assert all(mode.seconds[1] <= mode.seconds[0] <= mode.seconds[2] for mode in modes.values())
     assert whole.share == (1.0, 1.0, 1.0)
+
+
+def test_following_costs_what_it_costs_to_find_the_informative_ones() -> None:
+    def share(steps: int) -> float:
+        return plan_modes(pilot(), Training(pool=500, steps=steps, prompts=10, group=5))[-1].share[0]
+
+    short, long = share(20), share(400)
+    assert plan_modes(pilot(), Training(500, 20, 10, 5))[-1].name == "following"
+    assert 1 > short > long > 0.23, "less than the whole pool, and more than if all were known at once"
+    assert long < 0.6
 
 
 def test_a_longer_training_makes_scoring_pay() -> None:
