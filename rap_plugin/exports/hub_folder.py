@@ -37,6 +37,14 @@ ROLLOUTS = pa.schema(
 )
 
 
+ALSO = {
+    "scores": "`scores`: verdict, reason and scores of every sample of the pool, by `rap_id`, without its problem.",
+    "rollouts": "`rollouts`: every response with its grade and what was read in it, by `rap_id`.",
+}
+SEE_REPORT = " `report.html` shows the\ndistributions, examples of every verdict and the cost."
+SEE_QUARANTINE = "; `quarantine.parquet` says why, row by row"
+
+
 @dataclass(frozen=True)
 class Sharing:
     """What a folder for the hub holds beside the selection."""
@@ -75,7 +83,7 @@ def write(source: SelectedPool, draft: Path, folder: Path, sharing: Sharing) -> 
         parts["rollouts"] = "data/rollouts.parquet"
     card = (source.run / files.CARD).read_text(encoding="utf-8")
     (draft / "README.md").write_text(_card(card, parts, sharing.license), encoding="utf-8")
-    hint = f"huggingface-cli upload --repo-type dataset OWNER/NAME {folder} ."
+    hint = f"hf upload OWNER/NAME {folder} --repo-type dataset"
     return Exported(folder, count, hint)
 
 
@@ -99,7 +107,7 @@ def _card(card: str, parts: dict[str, str], license_id: str) -> str:
         card = card.replace("---\n", f"---\nlicense: {license_id}\n", 1)
     card = re.sub(
         r"```python\n.*?```",
-        '```python\nfrom datasets import load_dataset\n\nselection = load_dataset("OWNER/NAME", split="train")\n```',
+        lambda _: _how_to_load(parts),
         card,
         count=1,
         flags=re.DOTALL,
@@ -112,12 +120,17 @@ def _card(card: str, parts: dict[str, str], license_id: str) -> str:
         flags=re.DOTALL,
     )
     card = re.sub(r"The rows name their images and do not hold them:.*?\n\n", "", card, count=1, flags=re.DOTALL)
-    also = {
-        "scores": "`scores` has verdict, reason and scores of every sample of the pool, the others by id only",
-        "rollouts": "`rollouts` has every response with its grade",
-    }
-    told = [text for name, text in also.items() if name in parts]
-    return f"{card.rstrip()}\n" + (f"\nFurther configurations: {'; '.join(told)}.\n" if told else "")
+    # Files of the run that are not in this folder.
+    card = card.replace(SEE_REPORT, "", 1).replace(SEE_QUARANTINE, "", 1)
+    return f"{card.rstrip()}\n"
+
+
+def _how_to_load(parts: dict[str, str]) -> str:
+    lines = ['selection = load_dataset("OWNER/NAME", split="train")  # or the path of this folder']
+    lines += [f'{name} = load_dataset("OWNER/NAME", "{name}", split="train")' for name in ALSO if name in parts]
+    told = "".join(f"\n- {text}" for name, text in ALSO.items() if name in parts)
+    code = "\n".join(["```python", "from datasets import load_dataset", "", *lines, "```"])
+    return f"{code}\n{told}" if told else code
 
 
 def _rollouts(run: Path) -> Iterator[dict[str, Any]]:

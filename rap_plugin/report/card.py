@@ -16,6 +16,13 @@ from rap_plugin.selectors.base import Selection
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """The hub's size categories."""
 
+BLIND_WORDS = {
+    "drop": "without them",
+    "blank": "with blank ones in their place",
+    "noise": "with noise in their place",
+    "shuffle": "with those of another problem",
+}
+
 
 def render_card(run: Path, selection: Selection, pool: Pool) -> str:
     """`README.md`: the hub's metadata, how the rows were chosen, what their columns are, how to load them."""
@@ -27,6 +34,8 @@ def render_card(run: Path, selection: Selection, pool: Pool) -> str:
     text: str = cards.get_template("card.md.j2").render(
         about=without_folders(about_run(run)),
         digest=selection.digest(),
+        blind_words=BLIND_WORDS,
+        grader=without_folders(selection.config.grading.grader),
         **sampled_facts(selection),
         config=selection.config,
         chosen=chosen,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -312,7 +313,13 @@ def test_a_folder_for_the_hub_loads_offline_with_images_scores_and_rollouts(
     assert len(rollouts) == 10 * len(made.selection.table)
     card = (found.path / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: cc-by-4.0\n")
-    assert "selected.parquet" not in card
+    for elsewhere in ("selected.parquet", "report.html", "quarantine.parquet"):
+        assert elsewhere not in card, "the folder does not hold it"
+    assert found.hint == f"hf upload OWNER/NAME {found.path} --repo-type dataset"
+    [printed] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(printed.replace("OWNER/NAME", str(found.path)), names)
+    assert [len(names[name]) for name in ("selection", "scores", "rollouts")] == [len(rows), len(scores), len(rollouts)]
     assert "| **`selected`** |" in card
     with pytest.raises(RapError, match="hub-folder only"):
         export_run(made.run, "trl", tmp_path / "other", scores=True)
