@@ -331,8 +331,11 @@ def test_the_commands_of_a_page_run_on_the_embedded_models(block: tuple[str, int
     for name, other in SHELL_COSTLY[block].items():
         assert name in text, f"{block}: {name!r} is not in the block any more"
         text = text.replace(name, other)
-    row = {"problem": "<image>Which framed digit is larger?", "answer": "7", "images": [str(PATHS["r3-scene"])]}
-    (tmp_path / "pool.jsonl").write_text(f"{json.dumps(row)}\n")
+    rows = [
+        {"problem": f"<image>Which framed digit is {word}?", "answer": "7", "images": [str(PATHS["r3-scene"])]}
+        for word in ("larger", "smaller")
+    ]
+    (tmp_path / "pool.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "rap").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rap_plugin.cli "$@"\n')
     (tmp_path / "rap").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -87,6 +88,8 @@ def main(arguments: list[str] | None = None) -> Any:
     130, 143 and 129."""
     stopped = _heed_termination()
     _print_whatever_is_said()
+    # Said by torch where a host brings the old package; it is nothing that a user of rap can use.
+    warnings.filterwarnings("ignore", "The pynvml package is deprecated", FutureWarning)
     try:
         return cli.main(args=arguments, prog_name="rap", standalone_mode=False)
     except RapError as error:

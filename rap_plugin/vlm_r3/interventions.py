@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rap_plugin.errors import RapError
 from rap_plugin.vlm_r3.coordinates import Region, Size
 from rap_plugin.vlm_r3.crops import crop
 from rap_plugin.vlm_r3.loop import RegionRow, Show
@@ -37,7 +38,10 @@ def shower(crops: Crops, partner: Callable[[], Image] | None = None) -> Show | N
     if crops == "random":
         return _random
     if partner is None:
-        raise ValueError("swapped crops need a partner's image")
+        raise RapError(
+            "swapped crops show another problem's image, and this run has one problem with an image; leave swapped out: "
+            "--crops blank --crops random --crops none"
+        )
     return lambda row, look, shown: _swapped(partner(), row, look, shown)
 
 

@@ -7,6 +7,7 @@ import random
 import pytest
 from PIL import Image
 
+from rap_plugin.errors import RapError
 from rap_plugin.rollout import Prompt
 from rap_plugin.vlm_r3.coordinates import Frame
 from rap_plugin.vlm_r3.evidence_boxes import known_boxes, precision, shown_share
@@ -69,6 +70,11 @@ def test_answers_that_could_not_be_judged_in_either_arm_are_left_out_of_both() -
     found = measure_faithfulness(own, {"blank": other})
     assert found.contrasts[0].accuracy.total == 3
     assert found.contrasts[0].loss == pytest.approx(1 / 3)
+
+
+def test_one_problem_alone_has_no_other_s_image_to_show() -> None:
+    with pytest.raises(RapError, match="leave swapped out: --crops blank"):
+        shower("swapped")
 
 
 def test_known_evidence_is_held_against_the_regions() -> None:
