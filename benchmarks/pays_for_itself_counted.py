@@ -179,13 +179,13 @@ def goal_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices, arm: st
             / whole[result["seed"]]
             for result in results
         ]
-        gain = paired(results, runs["full"], accuracy)
+        gain = "" if name == "full" else with_p(*paired(results, runs["full"], accuracy))
         ends = {result["seed"]: best_accuracy(result) for result in runs["full"]}
         leads = interval([at_goal(result) - ends[result["seed"]] for result in results])
         shifted = [shift_accuracy(result) for result in results if result.get("shift")]
         ahead = "" if name == arm else with_p(*on_image_problems(runs.get(arm, []), results))
         lines.append(
-            f"| `{name}` | {len(results)} | {percent(spent)} | {with_width(*interval([accuracy(r) for r in results]))} | {with_p(*gain)} | "
+            f"| `{name}` | {len(results)} | {percent(spent)} | {with_width(*interval([accuracy(r) for r in results]))} | {gain} | "
             f"{with_width(*leads)} | {with_width(*interval([needs_image(r) for r in results]))} | "
             f"{with_width(*interval(shifted)) if shifted else '-'} | {ahead} |"
         )
