@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from pays_for_itself_arms import ARMS
 from pays_for_itself_tables import (
     COST_GOAL,
+    LEVELS,
     accuracy,
     best_accuracy,
     group,
@@ -101,6 +102,12 @@ def counted(spent: Mapping[str, float], prices: Prices) -> float:
     )
 
 
+def counted_whole(spent: Mapping[str, float], prices: Prices) -> float:
+    """The same where every response is back-propagated with its prompt, also those without advantage: what hosts do unless a filter is on."""
+    learned = spent["sampled_tokens"] + ROLLOUTS * spent["prompt_tokens"]
+    return counted({**spent, "learned_tokens": learned, "learned_prompt_tokens": 0}, prices)
+
+
 def counted_selection(selection: Mapping[str, float], prices: Prices) -> float:
     """Priced work of scoring."""
     return selection["prompt_tokens"] * prices["prompt"] + selection["response_tokens"] * prices["sampled"]
@@ -127,10 +134,12 @@ def budget_of(out: Path, name: str, share: float) -> Budget:
     return Budget(share * counted(json.loads(path.read_text())["stopped"], prices), prices)
 
 
-def cost_until(result: Mapping[str, Any], accuracy: float, prices: Prices) -> float | None:
+def cost_until(
+    result: Mapping[str, Any], accuracy: float, prices: Prices, train: Callable[..., float] = counted
+) -> float | None:
     """Priced work, scoring included, until validation first reaches an accuracy; None where it never does."""
     reached = next((point for point in result["curve"] if point["accuracy"] >= accuracy), None)
-    return None if reached is None else counted_selection(result["selection"], prices) + counted(reached, prices)
+    return None if reached is None else counted_selection(result["selection"], prices) + train(reached, prices)
 
 
 def area(result: Mapping[str, Any], budget: float, prices: Prices) -> float:
@@ -195,7 +204,7 @@ def goal_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices, arm: st
 def parts_of(result: Mapping[str, Any], prices: Prices) -> dict[str, float]:
     """Counted seconds of a run by what they bought.
 
-    `every response` is the sum where responses without advantage are back-propagated too, as hosts do unless a filter is switched on.
+    `every response` is the sum where responses without advantage are back-propagated too.
     """
     spent = result["stopped"]
     parts = {
@@ -205,10 +214,7 @@ def parts_of(result: Mapping[str, Any], prices: Prices) -> dict[str, float]:
         "learning": (spent["learned_tokens"] + spent["learned_prompt_tokens"]) * prices["learned"],
     }
     parts["sum"] = sum(parts.values())
-    learned = spent["learned_tokens"] + spent["idle_tokens"]
-    # A response's own prompt goes through the backward pass with it: what is idle is assumed to have prompts of the mean length.
-    idle_prompts = spent["prompt_tokens"] * spent["idle_tokens"] / max(1, learned) * ROLLOUTS
-    parts["every response"] = parts["sum"] + (spent["idle_tokens"] + idle_prompts) * prices["learned"]
+    parts["every response"] = parts["scoring"] + counted_whole(spent, prices)
     return parts
 
 
@@ -232,6 +238,28 @@ def parts_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> lis
         lines.append(
             f"| `{arm}` | {len(both)} | {steps:.0f} | {' | '.join(cells)} | {ratios['sum']} | {'-' if filters else ratios['every response']} |"
         )
+    return lines
+
+
+def levels_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> list[str]:
+    """Markdown lines: cost until a validation accuracy, of the full pool's until the same, over the seeds in which both reach it; then
+    the same where every response is back-propagated."""
+    full = {result["seed"]: result for result in runs["full"]}
+    lines = [
+        "| arm | " + " | ".join(f"{100 * level:.0f} %" for level in LEVELS) + " |",
+        "| --- |" + " --- |" * len(LEVELS),
+    ]
+    for arm, results in runs.items():
+        cells = []
+        both = [(result, full[result["seed"]]) for result in results if result["seed"] in full]
+        for level in LEVELS:
+            found = []
+            for train in (counted, counted_whole)[: 1 if ARMS[arm].rule in FILTERS else 2]:
+                costs = [[cost_until(result, level, prices, train) for result in pair] for pair in both]
+                ratios = [own / other for own, other in costs if own is not None and other]
+                found.append(percent(ratios) if ratios else "-")
+            cells.append(f"{' / '.join(found)} ({len(ratios)}/{len(both)})")
+        lines.append(f"| `{arm}` | {' | '.join(cells)} |")
     return lines
 
 
@@ -271,7 +299,7 @@ def table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> list[str]
 def tables(results: Iterable[dict[str, Any]], prices: Prices, algorithm: str = "grpo") -> str:
     """All tables of these runs as Markdown."""
     runs = group(results, algorithm)
-    return "\n\n".join("\n".join(lines(runs, prices)) for lines in (table, goal_table, parts_table))
+    return "\n\n".join("\n".join(lines(runs, prices)) for lines in (table, goal_table, levels_table, parts_table))
 
 
 def marks(name: str) -> tuple[str, str]:

@@ -91,6 +91,7 @@ def test_counted_work_is_tokens_times_prices() -> None:
     selection = {"prompt_tokens": 5, "response_tokens": 2}
     result = {"selection": selection, "curve": [point(0, 0.5), point(1, 0.7), point(2, 0.6)]}
     assert counted.counted(point(2, 0), prices) == 222
+    assert counted.counted_whole(point(2, 0), prices) == 22 + 100 * (2 + 5 * 2)
     assert counted.cost_until(result, 0.7, prices) == 25 + 111
     assert counted.cost_until(result, 0.9, prices) is None
     assert [counted.accuracy_at(result, budget, prices) for budget in (0, 135, 136, 999)] == [0.5, 0.5, 0.7, 0.7]
