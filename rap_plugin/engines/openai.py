@@ -312,7 +312,7 @@ def _read(answer: Any, rollout: int, prompt: Prompt, sampling: Sampling) -> Resp
         reason = f"the prompt has {prompt_tokens} tokens, max_prompt_tokens is {sampling.max_prompt_tokens}"
         return Response(rollout, prompt_tokens=prompt_tokens, status="overlong", error=reason + _shorter(prompt))
     if ended is not None and ended not in (*ENDED, *CUT):
-        reason = f"the server ended it with {ended[:40]}"
+        reason = f"the server ended it with {without_secrets(ended, api_keys())[:40]}"
         return Response(rollout, prompt_tokens=prompt_tokens, status="engine_error", error=reason)
     if not text.strip() and not ids:
         # A model can end at once, which is a wrong answer; but then the server shows the token that it drew.
@@ -354,7 +354,7 @@ def _failed(rollout: int, error: BaseException, more: str = "") -> Response:
 def _asked_to_wait(error: RateLimitError) -> str:
     """What a busy server asks for: the package does not wait for more than a minute or two."""
     asked = str(error.response.headers.get("retry-after", ""))
-    return f"; the server asks to wait {one_line(asked, 40)} s" if asked else ""
+    return f"; the server asks to wait {asked} s" if asked.isdecimal() and len(asked) < 20 else ""
 
 
 def _message(error: BaseException) -> str:

@@ -155,6 +155,26 @@ def test_what_is_no_answer_is_an_error_of_its_rollout_and_can_be_stored(address,
             store.add_rollouts(probe, [(1, [response])])
 
 
+def test_a_server_that_repeats_the_key_anywhere_puts_it_nowhere(address, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-swordfish")
+    said = b'{"error": {"message": "no sk-swordfish here"}}'
+    ways = {
+        "busy": lambda it: it.answer(said, 429, Retry_After="sk-swordfish"),
+        "broken": lambda it: it.answer(said, 500, X="sk-swordfish"),
+        "plain": lambda it: it.answer(b"sk-swordfish", 404, Content_Type="text/plain"),
+        "listed": lambda it: it.answer(b'["sk-swordfish"]', 400),
+        "ended": lambda it: it.answer(sound(choice={"finish_reason": "sk-swordfish"})),
+        "typed": lambda it: it.answer(sound(choice={"message": {"content": {"sk-swordfish": 1}}})),
+        "no json": lambda it: it.answer(b'{"sk-swordfish'),
+        "status line": lambda it: it.wfile.write(b"HTTP/1.1 sk-swordfish\r\n\r\n"),
+    }
+    for name, way in ways.items():
+        monkeypatch.setitem(BEHAVIOURS, name, way)
+    for name, response in ask(open_engine(address), list(ways)).items():
+        assert response.status == "engine_error", name
+        assert "swordfish" not in repr(response), name
+
+
 def test_a_redirect_takes_nothing_elsewhere(address, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-swordfish")
     visits = []
