@@ -25,6 +25,7 @@ from rap_plugin.engines.hf.draws import uniform_draws
 from rap_plugin.engines.hf.loading import LoadedModel
 from rap_plugin.engines.hf.memory import is_out_of_memory, release_memory
 from rap_plugin.engines.hf.open_batch import CannotJoin, OpenBatch, OpenRow, shared_by_rows
+from rap_plugin.engines.hf.padding import ShapesDiffer
 from rap_plugin.engines.hf.paths import draw_turns, pads_alike
 from rap_plugin.engines.hf.together import NOT_SHOWN, Piece, read_together
 from rap_plugin.engines.turns import Segment, Turn, TurnPart, TurnQueue, ends_with_stop
@@ -176,6 +177,8 @@ class _TurnWriter:
             return known
         try:
             return _extended(known, turn, self._processor, self._model.network, pieces)
+        except ShapesDiffer as error:
+            return Segment(status="engine_error", error=f"{type(self._model.network).__name__}: {error}")
         except Exception as error:
             return Segment(status="engine_error", error=f"the processor failed: {one_line(error)}")
 
@@ -285,14 +288,20 @@ def _extended(
             visual.setdefault(name, []).append(value)
     joined = torch.cat(ids)
     all_aligned = {name: torch.cat(values) for name, values in aligned.items()}
-    new_visual = {name: torch.cat(values) for name, values in visual.items()}
+    new_visual = {name: _behind_each_other(values) for name, values in visual.items()}
     old = known.inputs.visual
     all_visual = old | {
-        name: torch.cat([old[name], value]) if name in old else value for name, value in new_visual.items()
+        name: _behind_each_other([old[name], value]) if name in old else value for name, value in new_visual.items()
     }
     positions = positions_of(joined, all_aligned, all_visual, network)
     inputs = ModelInputs(joined, positions, int(positions.max()) + 1, all_aligned, all_visual)
     return TurnInputs(inputs, torch.cat(sampled), len(turn.parts), known.inputs, new_visual)
+
+
+def _behind_each_other(values: Sequence[Tensor]) -> Tensor:
+    if any(value.shape[1:] != values[0].shape[1:] for value in values):
+        raise ShapesDiffer("this model takes no pictures of different sizes in one turn, as a crop beside its image is")
+    return torch.cat(list(values))
 
 
 def piece_of(part: TurnPart, processor: Any, names: Collection[str] = ()) -> Piece:

@@ -80,3 +80,20 @@ def test_a_model_whose_prompt_looks_ahead_has_its_turns_read_anew(open_tiny, pic
     assert write(one, picture)[0] == write(many, picture)[0]
     assert not many._model().keeps
     assert "PaliGemmaForConditionalGeneration: a turn is read anew" in caplog.text
+
+
+def test_a_model_that_takes_no_pictures_of_different_sizes_says_so(open_tiny, picture) -> None:
+    class Ends(Script):
+        def give(self, turn: Turn, segment: Segment) -> None:
+            self.written.setdefault(turn.seed, []).append(segment.error)
+            if segment.status == "ok":
+                turn.parts += [TurnPart(token_ids=segment.token_ids), TurnPart(image=self.picture(56, 140))]
+                turn.max_new_tokens += 4
+                self.ready.append(turn)
+
+    script = Ends(picture)
+    script.ready = script.ready[:2]
+    open_tiny("minicpmv4_6", 2).continue_turns(script, Sampling(max_prompt_tokens=4000, max_new_tokens=300), NO_STOP)
+    for told in script.written.values():
+        assert told[-1].startswith("MiniCPM")
+        assert "takes no pictures of different sizes in one turn" in told[-1]
