@@ -189,7 +189,7 @@ def _charts(points: Sequence[Point]) -> list[str]:
     ]
     figures = []
     for title, value in drawn:
-        chart = _chart(points, value, over_problems=title == GAP_CHART)
+        chart = _chart(points, title, value)
         if chart:
             figures.append(f"<figure><figcaption>{html.escape(title)}</figcaption>{chart}</figure>")
     return figures
@@ -210,10 +210,10 @@ def _over_seeds(point: Point, value: Callable[[Gap], float | None]) -> tuple[flo
 
 def _chart(
     points: Sequence[Point],
+    title: str,
     value: Callable[[Gap], float | None],
-    over_problems: bool,
 ) -> str:
-    """Lines over steps with their intervals, over problems or over seeds; one point a recipe where nothing has steps."""
+    """Lines over steps with their intervals, over problems (the gap) or over seeds; one point a recipe where nothing has steps."""
     import altair as alt
 
     rows: list[dict[str, Any]] = []
@@ -221,7 +221,7 @@ def _chart(
     for point in points:
         found = value(point.gap)
         if found is not None:
-            low, high = (100 * point.gap.low, 100 * point.gap.high) if over_problems else _over_seeds(point, value)
+            low, high = (100 * point.gap.low, 100 * point.gap.high) if title == GAP_CHART else _over_seeds(point, value)
             name = one_line(point.recipe, LONGEST_NAME)
             at = order.setdefault(name, len(order))
             rows.append({"recipe": name, "order": at, "step": point.step, "value": found, "low": low, "high": high})
@@ -250,5 +250,11 @@ def _chart(
         dot = base.mark_point(filled=True, size=60).encode(x="value:Q", **axes)
         chart = (rule + dot).properties(width=WIDTH, height=alt.Step(24))
     target = io.StringIO()
-    chart.configure(background="white", font="sans-serif").configure_view(stroke=None).save(target, format="svg")
-    return target.getvalue()
+    (
+        chart.configure(background="white", font="sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
+        .configure_legend(labelFontSize=12)
+        .save(target, format="svg")
+    )
+    return target.getvalue().replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" ', 1)

@@ -35,6 +35,8 @@ BINS = 44
 CHANCE_BINS = 18
 LABEL_CHARACTERS = 34
 """Of all labels of an axis together, where they stand upright."""
+LABEL_FITS = 0.78
+"""Share of a chart's width up to which a threshold's label fits right of its line."""
 OPEN_FROM = 0.05
 """Probability from which, and below one minus which, a sample is drawn: nearly all others stand at the two ends."""
 MARK = re.compile(
@@ -239,12 +241,13 @@ def _bars(
     )
     if mark is not None:
         at = alt.Chart(alt.Data(values=[{"at": mark[0], "label": mark[1]}]))
-        right_half = reach is None or mark[0] > sum(reach) / 2
+        # The label stands right of its line, where bars are fewer, unless it would leave the chart.
+        far_right = reach is None or (mark[0] - reach[0]) / (reach[1] - reach[0]) > LABEL_FITS
         chart = alt.layer(
             chart,
             at.mark_rule(color=STAND_INS["threshold"], strokeWidth=1.5, strokeDash=[4, 3]).encode(x="at:Q"),
             at.mark_text(
-                color=STAND_INS["threshold"], align="right" if right_half else "left", dx=-5 if right_half else 5, dy=2,
+                color=STAND_INS["threshold"], align="right" if far_right else "left", dx=-5 if far_right else 5, dy=2,
                 baseline="top", fontSize=12, fontWeight=600,
             ).encode(x="at:Q", y=alt.value(0), text="label:N"),
         )  # fmt: skip

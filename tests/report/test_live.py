@@ -295,8 +295,9 @@ def test_what_stands_for_another_setting_shows_the_samples_with_that_verdict_und
 
 def test_numbers_of_stability_and_composition_show_their_samples(opened: Any, made: Fabricated) -> None:
     own = dict(zip(made.selection.table.ids.tolist(), made.selection.decision.verdicts.tolist(), strict=True))
-    opened.click('[data-shows="chosen chance 0.9 1"]')
-    assert {own[one] for one in shown_ids(opened)} <= set(CHOSEN)
+    opened.click('[data-shows="out chance 0 0.1"]')
+    assert not {own[one] for one in shown_ids(opened)} & set(CHOSEN)
+    assert all(chance <= 0.1 for _, chance in shown_chances(opened))
     opened.click('[data-shows="- against 0.5 1"]')
     assert all((chance < 0.5) == (own[one] in CHOSEN) for one, chance in shown_chances(opened))
     opened.locator("#composition ~ .divisions a.after-count").first.click()
