@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,13 +193,16 @@ def _new() -> Plugins:
 
 
 _plugins: Plugins | None = None
+_making = threading.RLock()
 
 
 def get_plugins() -> Plugins:
     """The process's plugin manager, loaded on first use."""
     global _plugins
     if _plugins is None:
-        _plugins = _new()
+        with _making:  # two threads that come first at once get the same one
+            if _plugins is None:
+                _plugins = _new()
     return _plugins
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rap_plugin import hookimpl
+from rap_plugin import plugins as plugins_module
 from rap_plugin.errors import RapError
 from rap_plugin.plugins import KINDS, get_plugins, load_plugin_files
 
@@ -106,3 +110,22 @@ def test_plugins_can_be_modules() -> None:
         assert manager.registry().owners["scorers"]["zero"] == "a_module"
     finally:
         manager.unregister(module)
+
+
+def test_threads_that_come_first_together_get_the_same_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins_module, "_plugins", None)
+    together, made = threading.Barrier(8), plugins_module._new
+
+    def slowly() -> plugins_module.Plugins:
+        found = made()
+        time.sleep(0.05)  # the others come in the meantime
+        return found
+
+    monkeypatch.setattr(plugins_module, "_new", slowly)
+
+    def first(_: int) -> plugins_module.Plugins:
+        together.wait(120)
+        return get_plugins()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len({id(found) for found in threads.map(first, range(8))}) == 1

@@ -47,4 +47,4 @@ def bounded_client(timeout_s: float, most_bytes: int = MOST_BYTES) -> Any:
             headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in UNPACKED]
             return http.Response(response.status_code, headers=headers, content=b"".join(parts), request=request)
 
-    return BoundedClient(timeout=timeout_s)
+    return BoundedClient(timeout=2 * timeout_s)

@@ -226,8 +226,11 @@ class OpenAIEngine:
         from openai import AsyncOpenAI
 
         key, seconds = next(iter(api_keys()), "none"), timeout_s or self._timeout
+        # The time for a single read is longer than that for the whole, which is the one that is told.
         http = bounded_client(seconds)
-        return AsyncOpenAI(base_url=self._address, api_key=key, max_retries=retries, timeout=seconds, http_client=http)
+        return AsyncOpenAI(
+            base_url=self._address, api_key=key, max_retries=retries, timeout=2 * seconds, http_client=http
+        )
 
     def _require_no_redirect(self, error: APIStatusError) -> None:
         """Raises RapError for an answer that sends us to another address, which is not followed."""

@@ -121,7 +121,9 @@ def test_two_processes_on_one_processor_stand_in_line() -> None:
     spin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
     spinning = [subprocess.Popen([sys.executable, "-c", spin, here]) for _ in range(2)]
     try:
+        until = time.monotonic() + 120
         while not all(processes.stood_in_line(process.pid) > 0.05 for process in spinning):
+            assert time.monotonic() < until
             assert all(process.poll() is None for process in spinning)
             time.sleep(0.01)
     finally:
