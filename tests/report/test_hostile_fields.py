@@ -21,7 +21,6 @@ from rap_plugin.report.view import View, Viewed, open_server
 from rap_plugin.vlm_r3.pages import looking_page, trace_page
 from rap_plugin.vlm_r3.trace import Look, Trace
 from tests.fabricate import fabricate, finished, write_pool
-from tests.report.browser import started
 
 MARK = "window.hacked=(window.hacked||0)+1;fetch('http://127.0.0.1:9/stolen')"
 ATTACKS = [
@@ -84,12 +83,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewed]:
         made.selection.decision.notes.append(EVERY)
         write_report(made.run, made.selection, made.pool, store)
         yield Viewed(made.run, made.selection, made.pool, store)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started() as found:
-        yield found
 
 
 def require_harmless(browser: Any, address: str) -> str:

@@ -18,7 +18,6 @@ from rap_plugin.report.sensitivity import NEEDED
 from rap_plugin.selectors.base import Selection
 from rap_plugin.selectors.curtailed import decide
 from rap_plugin.selectors.rap import select_rap
-from tests.report.browser import started
 from tests.tables import make_table
 
 SETTINGS = 40
@@ -91,14 +90,14 @@ def flags_of(setting: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def rule() -> Iterator[Any]:
+def rule(browser: Any) -> Iterator[Any]:
     """The page's rule, in a browser: counts of (table, settings)."""
-    with started() as browser:
-        page = browser.new_page()
-        source = (TEMPLATES / "rule.js").read_text(encoding="utf-8")
-        yield lambda data, settings: page.evaluate(
-            "([data, settings]) => {" + source + "; return settings.map((s) => decide(data, s)) }", [data, settings]
-        )
+    page = browser.new_page()
+    source = (TEMPLATES / "rule.js").read_text(encoding="utf-8")
+    yield lambda data, settings: page.evaluate(
+        "([data, settings]) => {" + source + "; return settings.map((s) => decide(data, s)) }", [data, settings]
+    )
+    page.close()
 
 
 @pytest.mark.parametrize(

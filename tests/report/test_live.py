@@ -23,7 +23,6 @@ from rap_plugin.run_dir import tables
 from rap_plugin.run_dir.about import config_of, read_run
 from rap_plugin.selectors.base import CHOSEN
 from tests.fabricate import Fabricated
-from tests.report.browser import started
 
 AS_OPENED = """() => {
   document.querySelector("#what-if button.reset").click();
@@ -35,12 +34,6 @@ AS_OPENED = """() => {
   scrollTo(0, 0);
 }"""
 NARROW, WIDE = {"width": 400, "height": 850}, {"width": 1280, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

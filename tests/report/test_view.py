@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -23,7 +24,6 @@ from rap_plugin.errors import RapError
 from rap_plugin.pipeline.selection import load_selection
 from rap_plugin.report.view import Asked, View, Viewed, open_server
 from tests.fabricate import Fabricated
-from tests.report.browser import started
 from tests.report.conftest import HOSTILE
 
 
@@ -154,20 +154,20 @@ def test_a_port_that_is_taken_is_named(address: str, two: list[Viewed]) -> None:
         open_server(View(two[:1]), port=int(address.rsplit(":", 1)[1]))
 
 
-def test_a_browser_searches_and_opens_the_report(address: str) -> None:
-    with started() as browser:
-        tab = browser.new_page()
-        complaints: list[str] = []
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.goto(address)
-        tab.fill("input[name=text]", "number 3")
-        tab.click("button[type=submit]")
-        assert all("number 3" in text for text in tab.locator("article").all_inner_texts())
-        tab.click("nav a")
-        tab.fill("#lambda-c-text", "0.3")
-        tab.press("#lambda-c-text", "Enter")
-        assert tab.inner_text("#change") != "as decided"
-        assert [text for text in complaints if "favicon" not in text and "404" not in text] == []
+def test_a_browser_searches_and_opens_the_report(address: str, browser: Any) -> None:
+    tab = browser.new_page()
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.goto(address)
+    tab.fill("input[name=text]", "number 3")
+    tab.click("button[type=submit]")
+    assert all("number 3" in text for text in tab.locator("article").all_inner_texts())
+    tab.click("nav a")
+    tab.fill("#lambda-c-text", "0.3")
+    tab.press("#lambda-c-text", "Enter")
+    assert tab.inner_text("#change") != "as decided"
+    assert [text for text in complaints if "favicon" not in text and "404" not in text] == []
+    tab.close()
 
 
 def test_only_one_run_or_two_are_shown(two: list[Viewed], tmp_path: Path) -> None:
