@@ -35,7 +35,8 @@ gpu:
 
 cluster: $(VENV)/.hosts
 	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/executors/test_ray_job.py \
-	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py tests/openrlhf_hooks/test_following_command.py
+	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py tests/openrlhf_hooks/test_following_command.py \
+	  tests/trl_hooks/test_following.py
 
 site: $(VENV)/.hosts
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

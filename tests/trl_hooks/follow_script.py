@@ -1,6 +1,8 @@
 """A training that follows, as a script: what the tests start in several processes, kill and resume.
 
 python follow_script.py OUT STEPS RENEW [RESUME]
+
+FOLLOW_ZERO=2 or 3 trains under DeepSpeed's stage of that number.
 """
 
 from __future__ import annotations
@@ -36,6 +38,20 @@ def make_dataset(n: int = 40) -> Any:
     return datasets.Dataset.from_list(rows, features=features)
 
 
+def with_deepspeed() -> dict[str, Any]:
+    """Arguments of the trainer for the stage that FOLLOW_ZERO names; none without it."""
+    stage = os.environ.get("FOLLOW_ZERO")
+    if not stage:
+        return {}
+    import deepspeed
+
+    deepspeed.init_distributed("gloo")
+    counts = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
+    # Its own Adam for CPUs would be compiled first.
+    torch_adam = {"zero_force_ds_cpu_optimizer": False, "zero_allow_untested_optimizer": True}
+    return {"deepspeed": {**dict.fromkeys(counts, "auto"), **torch_adam, "zero_optimization": {"stage": int(stage)}}}
+
+
 def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None:
     import torch
     import trl
@@ -46,6 +62,7 @@ def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None
 
     torch.set_num_threads(1)
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("RANK", "0")
+    zero = with_deepspeed()
     args = trl.GRPOConfig(
         str(out),
         per_device_train_batch_size=16 // world,
@@ -62,6 +79,7 @@ def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None
         report_to="none",
         disable_tqdm=True,
         beta=0.0,
+        **zero,
     )
     followed = follow(make_dataset(), args=args, half_life=4, renew=renew)
     seen: list[list[int]] = []
@@ -77,7 +95,8 @@ def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None
         return [0.0] * len(prompts)
 
     trainer = trl.GRPOTrainer(
-        model=AutoModelForImageTextToText.from_pretrained(str(MODEL_DIR)),
+        # Stage 3 shares the weights out while the trainer loads them.
+        model=str(MODEL_DIR) if zero else AutoModelForImageTextToText.from_pretrained(str(MODEL_DIR)),
         reward_funcs=[followed.watch(accuracy), rows_seen],
         args=args,
         train_dataset=followed.dataset,

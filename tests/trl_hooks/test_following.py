@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,17 @@ def test_two_processes_follow_as_one_and_ask_some_rows_of_each_batch_without_the
     assert [entry["rap/follow/blind_rollouts"] for entry in one["log"]] == [4] * 4
     assert one["blind_asked"] == other["blind_asked"]
     assert 4 < sum(one["blind_asked"]) < 16, "older ones have faded"
+
+
+@pytest.mark.skipif(not os.environ.get("RAP_CLUSTER_TESTS"), reason="DeepSpeed compiles for minutes: make cluster")
+@pytest.mark.parametrize("stage", [2, 3])
+def test_two_processes_of_deepspeed_follow_as_one(stage: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLLOW_ZERO", str(stage))
+    one, other = train(tmp_path / "out", 2, processes=2, renew=0.25)
+    assert one["right"] == other["right"]
+    assert one["blind_asked"] == other["blind_asked"]
+    assert [len(asked) for asked in one["blind"] + other["blind"]] == [2] * 4
+    assert [len(set(mine + theirs)) for mine, theirs in zip(one["rows"], other["rows"], strict=True)] == [4, 4]
 
 
 def arguments(tmp_path: Path, **changed: Any) -> Any:
