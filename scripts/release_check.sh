@@ -47,7 +47,8 @@ else
 fi
 
 [ -n "$tests" ] || exit 0
-"$work/tools/bin/uv" pip compile -q --no-annotate --no-header --resolution lowest-direct \
+# Of versions without a wheel for this Python, some cannot be built any more.
+"$work/tools/bin/uv" pip compile -q --no-annotate --no-header --resolution lowest-direct --only-binary :all: \
   --python "$work/newest/bin/python" pyproject.toml > "$work/lowest.txt"
 "${PYTHON:-python3}" -m venv "$work/lowest"
 "$work/lowest/bin/pip" install -q --disable-pip-version-check -r "$work/lowest.txt" pytest hypothesis

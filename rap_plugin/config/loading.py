@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -87,7 +87,8 @@ def option_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[s
     names: list[str] = []
     for name, info in model.model_fields.items():
         kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        # In Python 3.10 dict[str, Any] is a type as well, and issubclass refuses it.
+        if get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, BaseModel):
             names += option_names(kind, f"{prefix}{name}.")
         else:
             names.append(prefix + name)
