@@ -77,6 +77,7 @@ def test_a_second_run_samples_nothing_and_writes_the_same_bytes(tmp_path: Path, 
 
 
 def test_evidence_on_the_local_disk_gives_the_same_run_and_survives_the_loss_of_it(tmp_path: Path, write_pool) -> None:
+    pytest.importorskip("fsspec", reason="a bucket is reached through fsspec")
     pool, log = write_pool(20), tmp_path / "log"
     place = {"storage__snapshots": f"file://{tmp_path}/bucket", "storage__local_dir": str(tmp_path / "disk")}
     select_run(make_config(pool), tmp_path / "plain", quiet=True)
