@@ -2,7 +2,7 @@
 
     python benchmarks/load.py                                   # 10,000, 100,000 and 1,000,000 samples: two hours on one core
     python benchmarks/load.py --samples 1000 10000              # a look
-    python benchmarks/load.py --only ingest write decide        # some stages (ingest and write are always done)
+    python benchmarks/load.py --only ingest write decide        # some stages (ingest, write and resume are always done: no decision is made while samples lack rollouts)
     python benchmarks/load.py --soak 200                        # many runs in one process: memory, threads, open files
 
 Every stage is a process of its own. `ingest` reads a Parquet pool of N problems, `write` stores their rollouts and grades through
@@ -287,7 +287,7 @@ def load(sizes: list[int], only: list[str], place: str | None) -> None:
         with tempfile.TemporaryDirectory(dir=place) as name:
             folder = Path(name)
             make_pool(folder, samples)
-            for stage in (stage for stage in STAGES if stage in only or stage in ("ingest", "write")):
+            for stage in (stage for stage in STAGES if stage in only or stage in ("ingest", "write", "resume")):
                 seconds, busy, peak, flat, figures = measure(command(stage, folder), folder)
                 slopes = ["", ""]
                 if stage in before:
