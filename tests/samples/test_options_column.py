@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.samples.formats.values import with_options
 
 CHOICES = ["a cat", "a dog"]
@@ -24,15 +26,28 @@ LISTED = "Which?\nA. a cat\nB. a dog"
         ("Which?", "B", {"options": "A. a cat\nB. a dog"}, LISTED),
         ("Which?", "B", {"choices": {"label": ["A", "B"], "text": CHOICES}}, LISTED),
         ("Which?", "B", {"choices": [{"label": "A", "text": "a cat"}, {"label": "B", "text": "a dog"}]}, LISTED),
-        ("Which?", "B", {"options": [{"name": "a cat"}, {"name": "a dog"}]}, "Which?"),
-        ("Which?", "B", {"options": "['a cat', __import__('os')]"}, "Which?"),
-        ("Which?", "B", {"options": "a cat or a dog"}, "Which?"),
         ("Which, a cat or a dog?", "B", {"options": CHOICES}, "Which, a cat or a dog?"),
         ("Which?", "a dog", {"options": CHOICES}, "Which?"),
-        ("Which?", "C", {"options": CHOICES}, "Which?"),
-        ("Which?", "B", {"options": [CHOICES, CHOICES]}, "Which?"),
         ("Which?", "B", {}, "Which?"),
+        ("Which?", "B", {"options": [], "choices": None}, "Which?"),
+        ("Which?", "B", {"options": "a cat or a dog", "choices": CHOICES}, LISTED),
+        ("Which? (A) a cat (B) a dog", "B", {"options": "a cat or a dog"}, "Which? (A) a cat (B) a dog"),
     ],
 )
 def test_options_are_put_below_a_question_that_needs_them(question: str, gold: str, row: Any, shown: str) -> None:
     assert with_options(question, gold, row) == shown
+
+
+@pytest.mark.parametrize(
+    ("gold", "options", "said"),
+    [
+        ("B", [{"name": "a cat"}, {"name": "a dog"}], "the letter B, and column 'options' holds no list of texts"),
+        ("B", "['a cat', __import__('os')]", "no list of texts"),
+        ("B", "a cat or a dog", "no list of texts"),
+        ("B", [CHOICES, CHOICES], "no list of texts"),
+        ("(c)", CHOICES, "the letter C, and column 'options' holds 2 options"),
+    ],
+)
+def test_options_that_do_not_have_the_golds_are_told(gold: str, options: Any, said: str) -> None:
+    with pytest.raises(RowProblem, match=re.escape(said)):
+        with_options("Which?", gold, {"options": options})

@@ -90,20 +90,32 @@ MAX_OPTIONS = 20_000
 def with_options(question: str, gold: str, row: Row) -> str:
     """The question with its options below, "A. .." each, where a column has them, the gold is the letter of one, and the
     question does not show them all: without them nobody could answer.
+
+    Raises RowProblem where a column has options, the gold's is not among them, and the question has no "B." or "(B)" of its own.
     """
     letter = gold.strip("() .").upper()
     if len(letter) != 1 or not "A" <= letter <= "Z":
         return question
+    problem = ""
     for name in OPTIONS:
-        texts = _option_texts(from_json(row.get(name)))
+        found = from_json(row.get(name))
+        if found in (None, "", [], {}, ()):
+            continue
+        texts = _option_texts(found)
         shown = [str(text).strip() for text in texts if isinstance(text, (str, int, float))]
-        if len(shown) != len(texts) or not ord(letter) - ord("A") < len(shown) <= 26:
+        if not shown or len(shown) != len(texts) or len(shown) > 26:
+            problem = problem or f"column {name!r} holds no list of texts"
+            continue
+        if ord(letter) - ord("A") >= len(shown):
+            problem = problem or f"column {name!r} holds {len(shown)} options"
             continue
         if all(text in question for text in shown):
             return question
         marked = all(text[:1] == chr(65 + i) and text[1:2] in ".):" and text[1:2] for i, text in enumerate(shown))
         lines = shown if marked else [f"{chr(65 + i)}. {text}" for i, text in enumerate(shown)]
         return "\n".join([question, *lines])
+    if problem and not re.search(rf"(?<!\w){letter}\s?[.):]", question):
+        raise RowProblem(f"the gold answer is the letter {letter}, and {problem}: nobody can know what {letter} is")
     return question
 
 
