@@ -12,6 +12,7 @@ from rap_plugin.cli.path import PATHS
 from rap_plugin.errors import RapError
 from rap_plugin.modality_gap.contrastive import ContrastiveLoss
 from rap_plugin.verl_hooks.options import contrastive_of, read_options
+from tests.verl_hooks.agents import open_agent
 
 SAID = [70, 71, 72]
 OTHER = [{"role": "user", "content": "<image>Look well. Find x."}]
@@ -20,12 +21,9 @@ OTHER = [{"role": "user", "content": "<image>Look well. Find x."}]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """`run(**row)`: (output of the loop that verl makes from our file, processor); the server always says the same."""
-    import hydra
     from omegaconf import OmegaConf
     from PIL import Image
-    from verl.experimental.agent_loop.agent_loop import DictConfigWrap
     from verl.utils import hf_processor
-    from verl.utils.dataset.rl_dataset import RLHFDataset
     from verl.workers.rollout.replica import TokenOutput
 
     from tests.engines.tiny_models import build
@@ -45,16 +43,7 @@ def run(tmp_path_factory):
 
     def once(**row):
         async def loop():
-            made = hydra.utils.instantiate(
-                {name: value for name, value in entry.items() if name != "name"},
-                trainer_config=DictConfigWrap(config=config),
-                server_manager=Client(),
-                tokenizer=processor.tokenizer,
-                processor=processor,
-                hf_model_type="qwen2_5_vl",
-                dataset_cls=RLHFDataset,
-                data_config=DictConfigWrap(config.data),
-            )
+            made = open_agent(entry, config, Client(), processor)
             return await made.run({"temperature": 0.0}, raw_prompt=asked, **row)
 
         return asyncio.run(loop()), processor

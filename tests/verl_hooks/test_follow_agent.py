@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("verl", reason="verl is not installed")
 
 from rap_plugin.cli.path import PATHS
+from tests.verl_hooks.agents import open_agent
 
 Run = Callable[..., tuple[Any, list[dict[str, Any]], Any]]
 
@@ -21,12 +22,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     The server answers 7 to whoever sees the image, and 5 to who does not.
     """
-    import hydra
     from omegaconf import OmegaConf
     from PIL import Image
-    from verl.experimental.agent_loop.agent_loop import DictConfigWrap
     from verl.utils import hf_processor
-    from verl.utils.dataset.rl_dataset import RLHFDataset
     from verl.workers.rollout.replica import TokenOutput
 
     from tests.engines.tiny_models import build
@@ -56,16 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 return TokenOutput(token_ids=processor.tokenizer(said)["input_ids"], log_probs=None)
 
         async def loop() -> Any:
-            made = hydra.utils.instantiate(
-                {name: value for name, value in entry.items() if name != "name"},
-                trainer_config=DictConfigWrap(config=config),
-                server_manager=Client(),
-                tokenizer=processor.tokenizer,
-                processor=processor,
-                hf_model_type="qwen2_5_vl",
-                dataset_cls=RLHFDataset,
-                data_config=DictConfigWrap(config.data),
-            )
+            made = open_agent(entry, config, Client(), processor)
             given = {"data_source": "digits", "reward_model": {"ground_truth": "5"}, "extra_info": {}, "session_id": 0}
             return await made.run({"temperature": 0.0}, raw_prompt=asked, **{**given, **row})
 

@@ -12,18 +12,16 @@ pytest.importorskip("verl", reason="verl is not installed")
 
 from rap_plugin.cli.path import PATHS
 from tests.looker_model import looker_folder
+from tests.verl_hooks.agents import open_agent
 from tests.vlm_r3 import looker as script
 
 
 @pytest.fixture
 def answered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
     """The output for question 2, sampled greedily by the real model behind verl's client interface."""
-    import hydra
     import torch
     from omegaconf import OmegaConf
     from transformers import AutoModelForImageTextToText, AutoProcessor
-    from verl.experimental.agent_loop.agent_loop import DictConfigWrap
-    from verl.utils.dataset.rl_dataset import RLHFDataset
     from verl.workers.rollout.replica import TokenOutput
 
     folder = looker_folder(tmp_path_factory)
@@ -66,16 +64,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     content = [{"type": "image", "image": script.picture(2)}, {"type": "text", "text": script.question(2)}]
 
     async def run():
-        loop = hydra.utils.instantiate(
-            {name: value for name, value in entry.items() if name != "name"},
-            trainer_config=DictConfigWrap(config=config),
-            server_manager=Client(),
-            tokenizer=processor.tokenizer,
-            processor=processor,
-            hf_model_type="qwen2_5_vl",
-            dataset_cls=RLHFDataset,
-            data_config=DictConfigWrap(config.data),
-        )
+        loop = open_agent(entry, config, Client(), processor)
         row = {"raw_prompt": [{"role": "user", "content": content}], "reward_model": {"ground_truth": "C"}}
         return await loop.run({"temperature": 0.0}, **row)
 
