@@ -29,6 +29,7 @@ LISTED = "Which?\nA. a cat\nB. a dog"
         ("Which, a cat or a dog?", "B", {"options": CHOICES}, "Which, a cat or a dog?"),
         ("Which?", "a dog", {"options": CHOICES}, "Which?"),
         ("Which?", "B", {}, "Which?"),
+        ("Which letter?", "M", {"choices": ["K", "M"]}, "Which letter?"),
         ("Which?", "B", {"options": [], "choices": None}, "Which?"),
         ("Which?", "B", {"options": "a cat or a dog", "choices": CHOICES}, LISTED),
         ("Which? (A) a cat (B) a dog", "B", {"options": "a cat or a dog"}, "Which? (A) a cat (B) a dog"),

@@ -107,6 +107,8 @@ def with_options(question: str, gold: str, row: Row) -> str:
             problem = problem or f"column {name!r} holds no list of texts"
             continue
         if ord(letter) - ord("A") >= len(shown):
+            if letter in (text.upper() for text in shown):
+                return question  # "M" among "K" and "M" is the answer itself
             problem = problem or f"column {name!r} holds {len(shown)} options"
             continue
         if all(text in question for text in shown):
