@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +17,44 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rap_plugin.errors import RapError, one_line
+from rap_plugin.evidence.table import Numbers
+from rap_plugin.posterior.attention import PSI_OPTIONS, AttentionTest
 from rap_plugin.posterior.following import (
     Beliefs,
     FollowOptions,
     begin,
     choose,
     instalment,
+    measurements,
     observe,
+    observe_attention,
     observe_blind,
     renewals,
     step_metrics,
     with_evidence,
 )
 from rap_plugin.run_dir import files
+from rap_plugin.run_dir.about import config_of, read_run
 from rap_plugin.run_dir.files import replacing
 
 STATE = "rap_follow.parquet"
 """The state's file, in a trainer's checkpoint."""
 
 COLUMNS = ("group", "right", "asked", "blind_right", "blind_asked", "seen")
+"""What every state has."""
 
+LATER = ("biased", "measured")
+"""What states from before attention was renewed lack: nothing was measured."""
 
 Rewards = Mapping[int, Sequence[float]]
-"""By row, 1 for a right response and 0 for a wrong one."""
+"""By row, 1 for a right response and 0 for a wrong one; of attention, 1 for a biased one and 0 for another."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """The rewards of one batch, summed by row; those without the image as well, where there was an instalment of them."""
+    """The rewards of one batch, summed by row; those without the image as well, and what was measured, where there was an
+    instalment of it.
+    """
 
     rows: list[int]
     right: list[float]
@@ -52,11 +62,14 @@ class Told:
     blind_rows: list[int] = field(default_factory=list)
     blind_right: list[float] = field(default_factory=list)
     blind_asked: list[float] = field(default_factory=list)
+    measured_rows: list[int] = field(default_factory=list)
+    biased: list[float] = field(default_factory=list)
+    measured: list[float] = field(default_factory=list)
 
     @staticmethod
-    def of(rewards: Rewards, blind: Rewards) -> Told:
+    def of(rewards: Rewards, blind: Rewards, attention: Rewards) -> Told:
         """Sums them."""
-        return Told(*_summed(rewards), *_summed(blind))
+        return Told(*_summed(rewards), *_summed(blind), *_summed(attention))
 
 
 class Follower:
@@ -93,12 +106,26 @@ class Follower:
             return []
         return renewals(self.beliefs(max(0, batch - self.lag + 1)), self.options, self.rows_of(batch), rollouts)
 
-    def tell(self, rewards: Rewards, blind: Rewards | None = None) -> dict[str, float]:
-        """The rewards of the next batch, and those of its rows that were asked without their image; returns the step's metrics."""
-        told = Told.of(rewards, blind or {})
+    def measurements_of(self, batch: int) -> list[int]:
+        """The rows of a batch whose attention is measured, each named as often as responses of it are."""
+        if not self.options.renew_attention:
+            return []
+        return measurements(self.beliefs(max(0, batch - self.lag + 1)), self.options, self.rows_of(batch), batch)
+
+    def tell(
+        self, rewards: Rewards, blind: Rewards | None = None, attention: Rewards | None = None
+    ) -> dict[str, float]:
+        """The rewards of the next batch, those of its rows that were asked without their image, and what was measured of
+        its responses' attention; returns the step's metrics.
+        """
+        told = Told.of(rewards, blind or {}, attention or {})
         metrics = step_metrics(self.beliefs(self.batches), self.options, told.rows, told.right, told.asked)
         if self.options.renew:
             metrics["rap/follow/blind_rollouts"] = sum(told.blind_asked)
+        if self.options.renew_attention:
+            measured = metrics["rap/follow/attention_measured"] = sum(told.measured)
+            if measured:
+                metrics["rap/follow/attention_biased"] = sum(told.biased) / measured
         self._told.append(told)
         # A batch that is read again after a checkpoint follows from what was known so far back.
         while len(self._told) > self.lag + 1:
@@ -121,7 +148,7 @@ class Follower:
 
     def dumps(self) -> bytes:
         """The same as bytes, for a trainer that keeps a checkpoint's parts itself."""
-        columns = {name: pa.array(getattr(self._base, name)) for name in COLUMNS}
+        columns = {name: pa.array(getattr(self._base, name)) for name in (*COLUMNS, *LATER)}
         about = {
             "step": self._base.step,
             "told": [asdict(told) for told in self._told],
@@ -147,6 +174,7 @@ class Follower:
             table = pq.read_table(pa.BufferReader(content))
             about: dict[str, Any] = json.loads((table.schema.metadata or {})[b"rap_follow"])
             columns = {name: table.column(name).to_numpy() for name in COLUMNS}
+            columns |= {name: table.column(name).to_numpy() for name in LATER if name in table.column_names}
             told = [Told(**one) for one in about["told"]]
             step, size = int(about["step"]), int(about["size"])
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
@@ -156,13 +184,15 @@ class Follower:
             raise RapError(
                 f"{where}: followed {len(table)} rows in batches of {size}; this training has another pool or batch"
             )
-        self._base, self._told = Beliefs(**columns, step=step), told
+        self._base, self._told = replace(begin(columns["group"]), **columns, step=step), told
 
     def _after(self, beliefs: Beliefs, told: Told) -> Beliefs:
         after = observe(beliefs, self.options, told.rows, told.right, told.asked)
-        if not self.options.renew:
-            return after
-        return observe_blind(after, self.options, told.blind_rows, told.blind_right, told.blind_asked)
+        if self.options.renew:
+            after = observe_blind(after, self.options, told.blind_rows, told.blind_right, told.blind_asked)
+        if self.options.renew_attention:
+            after = observe_attention(after, self.options, told.measured_rows, told.biased, told.measured)
+        return after
 
 
 def _summed(rewards: Rewards) -> tuple[list[int], list[float], list[float]]:
@@ -170,8 +200,11 @@ def _summed(rewards: Rewards) -> tuple[list[int], list[float], list[float]]:
     return rows, [float(sum(rewards[row])) for row in rows], [float(len(rewards[row])) for row in rows]
 
 
-def beliefs_of_run(run: Path, groups: Sequence[int]) -> Beliefs:
-    """Beliefs from the evidence of a finished `rap select` over the same rows. Raises RapError where there is none."""
+def beliefs_of_run(run: Path, groups: Sequence[int], test: AttentionTest | None = None) -> Beliefs:
+    """Beliefs from the evidence of a finished `rap select` over the same rows. Raises RapError where there is none.
+
+    With a `test`, the psi of a sample counts as one measured response.
+    """
     names = ["rap_row", *(f"rap_{what}_{arm}" for arm in ("image", "blind") for what in ("right", "rollouts"))]
     try:
         scores = pq.read_table(run / files.SCORES, columns=names)
@@ -182,4 +215,22 @@ def beliefs_of_run(run: Path, groups: Sequence[int]) -> Beliefs:
     if len(rows) and rows.max() >= len(groups):
         raise RapError(f"{run}: holds row {rows.max()} of another pool; this one has {len(groups)} rows")
     arms = [(columns[f"rap_right_{arm}"], columns[f"rap_rollouts_{arm}"]) for arm in ("image", "blind")]
-    return with_evidence(begin(groups), rows.tolist(), arms[0], arms[1])
+    attention = None if test is None else _attention_of_run(run, test)
+    return with_evidence(begin(groups), rows.tolist(), arms[0], arms[1], attention)
+
+
+def _attention_of_run(run: Path, test: AttentionTest) -> tuple[Numbers, Numbers] | None:
+    """(biased, measured) of each row of a run's scores, of which psi was measured or not; None where it never is."""
+    if "rap_log_psi" not in pq.read_schema(run / files.SCORES).names:
+        return None
+    log_psi = pq.read_table(run / files.SCORES, columns=["rap_log_psi"]).column(0).to_numpy(zero_copy_only=False)
+    log_psi = log_psi.astype(float)
+    measured = ~np.isnan(log_psi)
+    if not measured.any():
+        return None
+    theirs = config_of(read_run(run), run).ace
+    unlike = [name for name in PSI_OPTIONS if getattr(theirs, name) != getattr(test.ace, name)]
+    if unlike:
+        said = ", ".join(f"{name!r}: {getattr(theirs, name)!r}" for name in unlike)
+        raise RapError(f"{run}: its psi is another one; give ace={{{said}}}, or decide the run again")
+    return (log_psi > test.log_lambda_a).astype(float), measured.astype(float)

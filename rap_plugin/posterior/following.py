@@ -4,15 +4,18 @@ Per sample a Beta posterior of its success with the image. Counts fade with age,
 what was solved or never solved rests, and is asked again when its counts have faded. What a sample lacks of its own
 comes from samples like it (one group: a source, a type, a wording), and those from the whole pool. A batch is a draw from
 the posteriors (Thompson sampling, as MoPPS, arXiv 2507.04632, and VADE, arXiv 2511.18902, do on success alone): it takes the samples
-whose group of responses would most probably differ, less those that are answered without the image as well.
+whose group of responses would most probably differ, less those that are answered without the image as well and, where that is asked for,
+those whose responses are attention-biased.
 
 All functions are pure: beliefs go in, beliefs or numbers come out, and what is drawn depends on the seed and the step alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +45,10 @@ class FollowOptions:
     seed: int = 0
     renew: float = 0.0
     """Rollouts without the image that a batch adds, as a share of its own; 0: the evidence stays as it was brought."""
+    renew_attention: float = 0.0
+    """Share of a batch's own responses whose attention is measured; 0: the evidence stays as it was brought."""
+    attention_weight: float = 0.0
+    """How much of a sample's worth is lost where all of its responses are attention-biased; 0: psi has no part in it."""
 
     def __post_init__(self) -> None:
         for name, fits, said in (
@@ -50,6 +57,8 @@ class FollowOptions:
             ("explore", 0 <= self.explore <= 1, "a share from 0 to 1"),
             ("image_weight", 0 <= self.image_weight <= 1, "a share from 0 to 1"),
             ("renew", 0 <= self.renew < float("inf"), "a share of a batch's own rollouts, or 0 for none"),
+            ("renew_attention", 0 <= self.renew_attention <= 1, "a share from 0 to 1"),
+            ("attention_weight", 0 <= self.attention_weight <= 1, "a share from 0 to 1"),
         ):
             if not fits:
                 raise RapError(f"following with {name}={getattr(self, name)}: give {said}")
@@ -68,6 +77,10 @@ class Beliefs:
     blind_right: Numbers
     """(N,) right rollouts without the image; 0 where there is no evidence of it. They fade where they are renewed."""
     blind_asked: Numbers
+    biased: Numbers
+    """(N,) responses with the image whose psi exceeds lambda_a; 0 where nothing was measured. They fade where they are renewed."""
+    measured: Numbers
+    """(N,) all responses whose psi was measured."""
     seen: Counts
     """(N,) the last step that asked a sample; NEVER before the first."""
     step: int = 0
@@ -80,7 +93,8 @@ def begin(groups: Sequence[int]) -> Beliefs:
     """Beliefs from nothing, for samples of these groups."""
     n = len(groups)
     none = np.zeros(n)
-    return Beliefs(np.asarray(groups, dtype=np.int64), none, none, none, none, np.full(n, NEVER, dtype=np.int64))
+    seen = np.full(n, NEVER, dtype=np.int64)
+    return Beliefs(np.asarray(groups, dtype=np.int64), none, none, none, none, none, none, seen)
 
 
 def group_numbers(labels: Sequence[object]) -> list[int]:
@@ -94,13 +108,24 @@ def wording_of(question: str) -> str:
     return " ".join("".join(" " if letter.isdigit() else letter for letter in question.lower()).split())
 
 
+IMAGE, BLIND, ATTENTION = ("right", "asked"), ("blind_right", "blind_asked"), ("biased", "measured")
+"""What is counted: those that count, and all of them."""
+
+
 def with_evidence(
-    beliefs: Beliefs, rows: Sequence[int], image: tuple[Numbers, Numbers], blind: tuple[Numbers, Numbers]
+    beliefs: Beliefs,
+    rows: Sequence[int],
+    image: tuple[Numbers, Numbers],
+    blind: tuple[Numbers, Numbers],
+    attention: tuple[Numbers, Numbers] | None = None,
 ) -> Beliefs:
-    """Beliefs with (right, graded) rollouts of a selection's evidence for these samples, in each arm."""
+    """Beliefs with (right, graded) rollouts of a selection's evidence for these samples, in each arm; and (biased, measured) ones."""
     at = np.asarray(rows, dtype=np.int64)
+    given = {**dict(zip(IMAGE, image, strict=True)), **dict(zip(BLIND, blind, strict=True))}
+    if attention is not None:
+        given |= dict(zip(ATTENTION, attention, strict=True))
     columns = {}
-    for name, values in zip(("right", "asked", "blind_right", "blind_asked"), (*image, *blind), strict=True):
+    for name, values in given.items():
         changed = getattr(beliefs, name).copy()
         changed[at] = values
         columns[name] = changed
@@ -114,25 +139,41 @@ def observe(
 
     A row may be there more than once.
     """
-    fade = 0.5 ** (1.0 / options.half_life)
-    at = np.asarray(rows, dtype=np.int64)
-    new_right, new_asked, seen = beliefs.right * fade, beliefs.asked * fade, beliefs.seen.copy()
-    np.add.at(new_right, at, np.asarray(right, dtype=float))
-    np.add.at(new_asked, at, np.asarray(asked, dtype=float))
-    seen[at] = beliefs.step + 1
-    return replace(beliefs, right=new_right, asked=new_asked, seen=seen, step=beliefs.step + 1)
+    seen = beliefs.seen.copy()
+    seen[np.asarray(rows, dtype=np.int64)] = beliefs.step + 1
+    counts = _counted(beliefs, options, IMAGE, rows, (right, asked))
+    return replace(beliefs, **counts, seen=seen, step=beliefs.step + 1)
 
 
 def observe_blind(
     beliefs: Beliefs, options: FollowOptions, rows: Sequence[int], right: Sequence[float], asked: Sequence[float]
 ) -> Beliefs:
     """The same for an instalment without the image: older counts of that arm have faded by one step. `step` stays."""
+    return replace(beliefs, **_counted(beliefs, options, BLIND, rows, (right, asked)))
+
+
+def observe_attention(
+    beliefs: Beliefs, options: FollowOptions, rows: Sequence[int], biased: Sequence[float], measured: Sequence[float]
+) -> Beliefs:
+    """The same for an instalment of measured responses: so many of a row, so many of them attention-biased."""
+    return replace(beliefs, **_counted(beliefs, options, ATTENTION, rows, (biased, measured)))
+
+
+def _counted(
+    beliefs: Beliefs,
+    options: FollowOptions,
+    names: tuple[str, str],
+    rows: Sequence[int],
+    counts: tuple[Sequence[float], Sequence[float]],
+) -> dict[str, Any]:
+    """Two columns one step later: faded, and with the counts of these rows."""
     fade = 0.5 ** (1.0 / options.half_life)
     at = np.asarray(rows, dtype=np.int64)
-    new_right, new_asked = beliefs.blind_right * fade, beliefs.blind_asked * fade
-    np.add.at(new_right, at, np.asarray(right, dtype=float))
-    np.add.at(new_asked, at, np.asarray(asked, dtype=float))
-    return replace(beliefs, blind_right=new_right, blind_asked=new_asked)
+    columns = {}
+    for name, added in zip(names, counts, strict=True):
+        columns[name] = getattr(beliefs, name) * fade
+        np.add.at(columns[name], at, np.asarray(added, dtype=float))
+    return columns
 
 
 def posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numbers, Numbers]:
@@ -145,6 +186,11 @@ def blind_posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numbers,
     return shared_posteriors(beliefs.group, beliefs.blind_right, beliefs.blind_asked, options.strength)
 
 
+def attention_posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numbers, Numbers]:
+    """(N,) the same of a response being attention-biased."""
+    return shared_posteriors(beliefs.group, beliefs.biased, beliefs.measured, options.strength)
+
+
 def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Generator | None = None) -> Numbers:
     """(N,) what asking each sample is worth: in expectation, or under one draw of all posteriors."""
     alpha, beta = posteriors(beliefs, options)
@@ -152,9 +198,16 @@ def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Genera
     weight = options.image_weight if beliefs.blind_asked.any() else 0.0
     if random is None:
         needs = 1 - weight * blind_alpha / (blind_alpha + blind_beta)
-        return informative(alpha, beta, options.responses) * needs
-    success, blind = random.beta(alpha, beta), random.beta(blind_alpha, blind_beta)
-    return worth_of(success, blind, options.responses, weight)
+        worth = informative(alpha, beta, options.responses) * needs
+    else:
+        success, blind = random.beta(alpha, beta), random.beta(blind_alpha, blind_beta)
+        worth = worth_of(success, blind, options.responses, weight)
+    if not (options.attention_weight and beliefs.measured.any()):
+        return worth
+    alpha, beta = attention_posteriors(beliefs, options)
+    biased = alpha / (alpha + beta) if random is None else random.beta(alpha, beta)
+    found: Numbers = worth * (1 - options.attention_weight * biased)
+    return found
 
 
 def choose(beliefs: Beliefs, options: FollowOptions, size: int, step: int) -> NDArray[np.int64]:
@@ -175,12 +228,15 @@ def choose(beliefs: Beliefs, options: FollowOptions, size: int, step: int) -> ND
 
 
 def instalment(options: FollowOptions, size: int, step: int, multiple: int = 1) -> int:
-    """Rollouts without the image that the batch of a step adds: after any step all of them are what the budget states, rounded
-    down to `multiple` (of processes that sample together).
-    """
+    """Rollouts without the image that the batch of a step adds, a `multiple` (of processes that sample together)."""
+    return _instalment(options.renew * size * options.responses, step, multiple)
+
+
+def _instalment(of_step: float, step: int, multiple: int = 1) -> int:
+    """What a step does of a budget: after any step all of them have done what it states, rounded down to `multiple`."""
 
     def until(steps: int) -> int:
-        return int(options.renew * size * options.responses * steps / multiple + 1e-9) * multiple
+        return int(of_step * steps / multiple + 1e-9) * multiple
 
     return until(step + 1) - until(step)
 
@@ -188,16 +244,40 @@ def instalment(options: FollowOptions, size: int, step: int, multiple: int = 1) 
 def renewals(beliefs: Beliefs, options: FollowOptions, rows: Sequence[int], rollouts: int) -> list[int]:
     """Which rows of a batch are asked without their image, once for every time that they are named.
 
-    First those of which that says most: by the deviation of the blind success's posterior, times the chance that
-    their groups teach anything.
+    First those of which that says most, see `_least_known`.
     """
-    alpha, beta = blind_posteriors(beliefs, options)
+    best = _least_known(beliefs, options, rows, blind_posteriors)
+    return np.resize(best, rollouts).tolist() if len(best) else []
+
+
+def measurements(beliefs: Beliefs, options: FollowOptions, rows: Sequence[int], step: int) -> list[int]:
+    """Rows of the batch of a step whose attention is measured, each named as often as responses of it are.
+
+    The batch gives every row in `rows` G responses; none is measured twice.
+    """
+    wanted = _instalment(options.renew_attention * len(rows) * options.responses, step)
+    best = _least_known(beliefs, options, rows, attention_posteriors).tolist()
+    there = {row: count * options.responses for row, count in Counter(rows).items()}
+    rounds = range(max(there.values(), default=0))
+    return [row for round_ in rounds for row in best if round_ < there[row]][:wanted]
+
+
+def _least_known(
+    beliefs: Beliefs,
+    options: FollowOptions,
+    rows: Sequence[int],
+    arm: Callable[[Beliefs, FollowOptions], tuple[Numbers, Numbers]],
+) -> Counts:
+    """The different ones of `rows`, first those of which a look says most: by the deviation of the arm's posterior, times
+    the chance that their groups teach anything.
+    """
+    alpha, beta = arm(beliefs, options)
     total = alpha + beta
     deviation = np.sqrt(alpha * beta / (total**2 * (total + 1)))
     worth = informative(*posteriors(beliefs, options), options.responses) * deviation
     at = np.unique(np.asarray(rows, dtype=np.int64))
-    best = at[np.lexsort((at, -worth[at]))]
-    return np.resize(best, rollouts).tolist() if len(best) else []
+    best: Counts = at[np.lexsort((at, -worth[at]))]
+    return best
 
 
 def step_metrics(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rap_plugin.config import RunConfig
+from rap_plugin.config import AceConfig, RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import EvidenceTable, Numbers
 from rap_plugin.evidence.variants import SIGMA, Variant
@@ -21,15 +21,23 @@ def log_psi(table: EvidenceTable, config: RunConfig) -> Numbers:
     reduction's columns differ in length, so there another sigma would need another measurement.
     """
     ace = config.ace
-    variant = Variant(ace.reduction, ace.heads, ace.window)
-    values = table.statistic(variant.column, ace.over_rollouts)
+    return table.statistic(variant_of(ace).column, ace.over_rollouts) + sigma_shift(ace)
+
+
+def variant_of(ace: AceConfig) -> Variant:
+    """The statistic that these options look up."""
+    return Variant(ace.reduction, ace.heads, ace.window)
+
+
+def sigma_shift(ace: AceConfig) -> float:
+    """What their sigma adds to the stored logarithm. Raises RapError where that is no constant."""
     if ace.sigma == SIGMA:
-        return values
+        return 0.0
     if ace.reduction == "suffix":
         raise RapError(
             f"ace.sigma={ace.sigma}: evidence of the suffix reduction holds for sigma={SIGMA} only; use ace.reduction=window"
         )
-    return values + ace.window * math.log(ace.sigma / SIGMA)
+    return ace.window * math.log(ace.sigma / SIGMA)
 
 
 @scorer("attention_entropy", arms=("image",))

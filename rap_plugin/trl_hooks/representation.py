@@ -37,7 +37,8 @@ def prompt_groups(
     prompts.rows = {str(row): row for row in range(len(dataset))}
     whole = Sampling(max_prompt_tokens=sys.maxsize)
     found: dict[int, Any] = {}
-    with open_engine(model, SelectionSettings(processing_class, args, None, False, True, {})) as engine:
+    settings = SelectionSettings(processing_class, args, None, False, True, {})
+    with open_engine(model, settings, hashed=False) as engine:
         engine.prepare_prompt = prompts.prepare
         for start in range(0, len(dataset), CHUNK):
             rows = range(start, min(start + CHUNK, len(dataset)))

@@ -124,8 +124,11 @@ def select_rows(
 
 
 @contextmanager
-def open_engine(model: Any, settings: SelectionSettings) -> Iterator[HFEngine]:
-    """Engine `hf` over a folder, a hub id, or a model in memory, which is sampled in eval mode and left as it was."""
+def open_engine(model: Any, settings: SelectionSettings, *, hashed: bool = True) -> Iterator[HFEngine]:
+    """Engine `hf` over a folder, a hub id, or a model in memory, which is sampled in eval mode and left as it was.
+
+    Where no evidence is kept, the weights of a model in memory need not be `hashed`.
+    """
     from rap_plugin.engines import open_hf
 
     if isinstance(model, (str, Path)):
@@ -152,7 +155,8 @@ def open_engine(model: Any, settings: SelectionSettings) -> Iterator[HFEngine]:
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with closing(LoadedEngine(network, settings.processing_class, name, configured.model.batch_size)) as loaded:
+        batch_size = configured.model.batch_size
+        with closing(LoadedEngine(network, settings.processing_class, name, batch_size, hashed=hashed)) as loaded:
             yield loaded
     finally:
         for module, training in modes.items():

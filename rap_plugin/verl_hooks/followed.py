@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,8 @@ class FollowedRows:
                 "start with a new trainer.default_local_dir"
             )
         beliefs = dict(state["beliefs"])
-        self.beliefs = Beliefs(**{**beliefs, "step": int(beliefs["step"])})
+        # From nothing, for what a checkpoint of an earlier version does not hold.
+        self.beliefs = replace(begin(beliefs["group"]), **{**beliefs, "step": int(beliefs["step"])})
         self._batches, self.learned = int(state["batches"]), bool(state["learned"])
         self._left, self._told = list(state["left"]), dict(state["told"])
         # Not there in a checkpoint from before there were any.

@@ -335,12 +335,14 @@ class LoadedEngine(HFEngine):
     """The same over a network in memory that belongs to the caller, who may go on training it after `close`.
 
     The network is sampled as it is: in eval mode if the caller has put it there, with its own weights at this moment,
-    which `identity` is a hash of.
+    which `identity` is a hash of. Who keeps no evidence of it leaves that out (`hashed`): all weights are read for it.
     """
 
-    def __init__(self, network: Any, processor: Any, name: str, batch_size: int | None = None) -> None:
+    def __init__(
+        self, network: Any, processor: Any, name: str, batch_size: int | None = None, *, hashed: bool = True
+    ) -> None:
         self._network, self._processor, self._device = network, processor, network.device
-        self.identity = loading.identify_loaded(name, network)
+        self.identity = loading.identify_loaded(name, network, hashed=hashed)
         self._start(batch_size)
 
     def _watched(self) -> AbstractContextManager[None]:
