@@ -131,8 +131,8 @@ class Followed:
         """
         from accelerate.utils import gather_object  # type: ignore[import-untyped]
 
-        count, index = (self._trainer.args.world_size, self._trainer.args.process_index) if self._trainer else (1, 0)
-        told = gather_object(list(zip(places, rows, values, [index] * len(rows), strict=True)))
+        count, process = (self._trainer.args.world_size, self._trainer.args.process_index) if self._trainer else (1, 0)
+        told = gather_object(list(zip(places, rows, values, [process] * len(rows), strict=True)))
         number = self.follower.batches
         batches = {place // self.follower.size for place, *_ in told}
         if batches != {number}:
@@ -142,13 +142,13 @@ class Followed:
             )
         rewards = self._counted((row, value) for _, row, value, _ in told)
         # Every process samples as many of them, since all have a part in each forward pass where weights are shared out.
-        mine = self.follower.renewals_of(number, count)[index::count]
+        mine = self.follower.renewals_of(number, count)[process::count]
         blind = gather_object(list(zip(mine, ask_blind(mine), strict=True))) if mine else []
         attention: list[tuple[int, float | None]] = []
         if self.follower.options.renew_attention:
             # Each process those of its own.
             chosen = _first_of(self.follower.measurements_of(number), [row for _, row, *_ in told])
-            own = [at for at, (*_, process) in enumerate(told) if process == index]
+            own = [at for at, (*_, of) in enumerate(told) if of == process]
             attention = gather_object(measure([at for at, place in enumerate(own) if place in chosen]))
         biased: dict[int, list[float]] = {}
         for row, value in attention:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rap_plugin.engines.base import require_attention
 from rap_plugin.errors import RapError
 from rap_plugin.posterior.attention import PSI_OPTIONS, AttentionTest
 from rap_plugin.rollout import Attention, Prompt, Sampling
 from rap_plugin.trl_hooks.options import read_options
+from rap_plugin.trl_hooks.renewing import require_plain_responses
 from rap_plugin.trl_hooks.select import SelectionSettings, open_engine
 
 if TYPE_CHECKING:
@@ -41,20 +41,16 @@ def attention_test(options: Mapping[str, Any] | None) -> AttentionTest:
 
 def require_measurable(trainer: Any) -> None:
     """Raises RapError where the attention of a trainer's responses cannot be measured in its own processes."""
-    if trainer.tools or getattr(trainer, "environment_factories", None) or getattr(trainer, "rollout_func", None):
+    require_plain_responses(trainer, "renew_attention")
+    deepspeed = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
+    shares = [(trainer.is_fsdp_enabled, "FSDP"), (getattr(deepspeed, "zero_stage", 0) == 3, "DeepSpeed's stage 3")]
+    if sharing := [name for at_work, name in shares if at_work]:
         raise RapError(
-            "renew_attention: psi is of a plain response; tools, environments and rollout_func need renew_attention=0"
-        )
-    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
-    shared = (
-        "FSDP" if trainer.is_fsdp_enabled else "DeepSpeed's stage 3" if getattr(plugin, "zero_stage", 0) == 3 else ""
-    )
-    if shared:
-        raise RapError(
-            f"renew_attention: every process reads the whole model, whose weights {shared} shares out; set renew_attention=0"
+            f"renew_attention reads the whole model in each process, and {sharing[0]} shares its weights out; set renew_attention=0"
         )
     with _opened(trainer) as engine:
-        require_attention(engine, WHOLE)
+        if problem := engine.attention_problem(WHOLE):
+            raise RapError(f"renew_attention: {problem}; set renew_attention=0")
 
 
 def measure_attention(

@@ -23,12 +23,17 @@ def require_sampler(trainer: Any) -> None:
     missing = [name for name in SAMPLER if not callable(getattr(trainer, name, None))]
     if missing:
         raise RapError(f"renew: this TRL's {type(trainer).__name__} has no {missing[0]} (tested: 1.16); set renew=0")
-    if trainer.tools or getattr(trainer, "environment_factories", None) or getattr(trainer, "rollout_func", None):
-        raise RapError("renew: the blind arm is a plain response; tools, environments and rollout_func need renew=0")
+    require_plain_responses(trainer, "renew")
     if trainer.use_vllm and not _names_its_responses(trainer):
         raise RapError(
             f"renew: {type(trainer).__name__} asks vLLM for whole groups only; take GRPOTrainer, or set renew=0"
         )
+
+
+def require_plain_responses(trainer: Any, option: str) -> None:
+    """Raises RapError, naming the option, where a response is more than what the model says to its prompt."""
+    if any(getattr(trainer, name, None) for name in ("tools", "environment_factories", "rollout_func")):
+        raise RapError(f"{option} is about plain responses; tools, environments and rollout_func need {option}=0")
 
 
 def sample_blind(
@@ -39,7 +44,9 @@ def sample_blind(
     prompts = [without_images(row["prompt"]) for row in asked]
     ids, images, fields = trainer._tokenize_prompts(prompts)
     alone = {"num_generations": 1} if _names_its_responses(trainer) else {}
-    tokens, *_ = trainer._generate_single_turn(ids, images, fields, **alone)
+    made = trainer._generate_single_turn(ids, images, fields, **alone)
+    # GRPOTrainer gives log probabilities beside the tokens, RLOOTrainer none.
+    tokens = made[0] if isinstance(made, tuple) else made
     given = {name: [row[name] for row in asked] for name in dataset.column_names if name != "prompt"}
     # Not its logs: what a reward logs is of the responses that are trained on.
     given |= {name: columns[name] for name in NOT_COLUMNS if name in columns and not name.startswith("log_")}

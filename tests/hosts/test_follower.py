@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rap_plugin.config import AceConfig, RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.hosts.follower import Follower, beliefs_of_run
+from rap_plugin.posterior.attention import AttentionTest
 from rap_plugin.posterior.following import FollowOptions, begin
 
 
@@ -91,6 +94,64 @@ def test_a_state_without_renewals_is_still_read(tmp_path: Path) -> None:
     assert again.batches == 1
 
 
+def test_measured_attention_is_believed_and_goes_on_after_a_checkpoint(tmp_path: Path) -> None:
+    def measuring() -> Follower:
+        options = FollowOptions(4, seed=7, renew_attention=0.2, attention_weight=1.0)
+        return Follower(begin([i % 3 for i in range(30)]), options, 4, 2)
+
+    def step(follower: Follower, batch: int) -> dict[str, float]:
+        rewards = {row: [float((row + k) % 3 == 0) for k in range(4)] for row in follower.rows_of(batch)}
+        attention: dict[int, list[float]] = {}
+        for row in follower.measurements_of(batch):
+            attention.setdefault(row, []).append(float(row % 2))
+        return follower.tell(rewards, attention=attention)
+
+    whole = measuring()
+    steps = [step(whole, batch) for batch in range(6)]
+    assert [one["rap/follow/attention_measured"] for one in steps] == [3, 3, 3, 3, 4, 3]
+    assert all(0 <= one["rap/follow/attention_biased"] <= 1 for one in steps)
+    assert not any("rap/follow/blind_rollouts" in one for one in steps)
+    whole.save(tmp_path / "state.parquet")
+    again = measuring()
+    again.load(tmp_path / "state.parquet")
+    for batch in range(6, 9):
+        assert set(whole.measurements_of(batch)) <= set(whole.rows_of(batch))
+        assert again.measurements_of(batch) == whole.measurements_of(batch)
+        assert step(again, batch) == step(whole, batch)
+    beliefs = whole.beliefs(9)
+    np.testing.assert_array_equal(again.beliefs(9).measured, beliefs.measured)
+    odd = np.arange(30) % 2 == 1
+    assert beliefs.biased[odd].sum() == beliefs.measured[odd].sum() > 0
+    assert beliefs.biased[~odd].sum() == 0 < beliefs.measured[~odd].sum()
+    assert 20 < beliefs.measured.sum() < 28, "older ones have faded"
+
+
+def test_a_step_in_which_no_attention_could_be_measured_names_no_share() -> None:
+    follower = Follower(begin([0] * 9), FollowOptions(4, renew_attention=0.2), 4)
+    metrics = follower.tell({0: [1.0]}, attention={})
+    assert metrics["rap/follow/attention_measured"] == 0
+    assert "rap/follow/attention_biased" not in metrics
+
+
+def test_a_state_without_attention_is_still_read(tmp_path: Path) -> None:
+    whole = make()
+    for batch in range(5):
+        tell(whole, batch)
+    whole.save(tmp_path / "state.parquet")
+    table = pq.read_table(tmp_path / "state.parquet")
+    about = json.loads(table.schema.metadata[b"rap_follow"])
+    for name in ("measured_rows", "biased", "measured"):
+        for told in about["told"]:
+            del told[name]
+    older = table.drop_columns(["biased", "measured"]).replace_schema_metadata({"rap_follow": json.dumps(about)})
+    pq.write_table(older, tmp_path / "old.parquet")
+    again = make()
+    again.load(tmp_path / "old.parquet")
+    assert again.beliefs(5).measured.tolist() == again.beliefs(5).biased.tolist() == [0] * 30
+    np.testing.assert_array_equal(again.beliefs(5).right, whole.beliefs(5).right)
+    assert again.rows_of(5) == whole.rows_of(5)
+
+
 @pytest.mark.parametrize("other", [make(n=31), make(size=5)])
 def test_a_state_of_another_training_is_refused(other: Follower, tmp_path: Path) -> None:
     make().save(tmp_path / "state.parquet")
@@ -118,3 +179,21 @@ def test_evidence_of_a_run_is_what_following_begins_with(tmp_path: Path) -> None
     assert beliefs.blind_asked.tolist() == [5, 0, 0]
     with pytest.raises(RapError, match="another pool"):
         beliefs_of_run(tmp_path, [0])
+
+
+def test_the_psi_of_a_run_counts_as_one_measured_response_of_each_sample(tmp_path: Path) -> None:
+    counts = {f"rap_{what}_{arm}": [2, 2, 2] for what in ("right", "rollouts") for arm in ("image", "blind")}
+    psi = {"rap_log_psi": [math.log(0.2), None, math.log(0.05)]}
+    pq.write_table(pa.table({"rap_row": [3, 0, 2], **counts, **psi}), tmp_path / "scores.parquet")
+    model = {"name": "m", "revision": "1"}
+    config = RunConfig.model_validate({"pool": {"path": "p"}, "model": {"id": "m"}, "ace": {"window": 5}})
+    about = {"config": config.model_dump(mode="json"), "model": model}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    beliefs = beliefs_of_run(tmp_path, [0] * 4, AttentionTest(AceConfig(window=5)))
+    assert beliefs.measured.tolist() == [0, 0, 1, 1]
+    assert beliefs.biased.tolist() == [0, 0, 0, 1]
+    assert beliefs_of_run(tmp_path, [0] * 4).measured.tolist() == [0] * 4
+    with pytest.raises(RapError, match=r"give ace=\{'window': 5\}"):
+        beliefs_of_run(tmp_path, [0] * 4, AttentionTest())
+    pq.write_table(pa.table({"rap_row": [3, 0, 2], **counts}), tmp_path / "scores.parquet")
+    assert beliefs_of_run(tmp_path, [0] * 4, AttentionTest()).measured.tolist() == [0] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +16,16 @@ from rap_plugin.posterior.following import (
     NEVER,
     Beliefs,
     FollowOptions,
+    attention_posteriors,
     begin,
     blind_posteriors,
     choose,
     group_numbers,
     informative,
     instalment,
+    measurements,
     observe,
+    observe_attention,
     observe_blind,
     posteriors,
     renewals,
@@ -213,6 +217,62 @@ def test_the_blind_arm_is_renewed_where_little_is_known_of_it_and_something_can_
     assert renewals(beliefs, options, [], 3) == []
 
 
+@given(share=st.floats(0, 1), size=st.integers(1, 12), n=st.integers(1, 12), steps=st.integers(1, 60))
+@settings(max_examples=60, deadline=None)
+def test_measured_responses_add_up_to_the_budget_and_none_is_measured_twice(
+    share: float, size: int, n: int, steps: int
+) -> None:
+    options = FollowOptions(G, renew_attention=share)
+    beliefs, total = begin(list(range(n))), 0
+    for step in range(steps):
+        rows = choose(beliefs, options, size, step).tolist()
+        named = Counter(measurements(beliefs, options, rows, step))
+        assert all(count <= G * rows.count(row) for row, count in named.items())
+        total += named.total()
+    assert share * size * G * steps - 1 < total <= share * size * G * steps + 1e-6
+
+
+def test_attention_is_measured_where_little_is_known_of_it_and_something_can_be_learned() -> None:
+    options = FollowOptions(G, renew_attention=0.2)
+    beliefs = observe(begin(list(range(5))), options, [0, 1, 2, 3], [G, 30, 30, 30], [G, 60, 60, 60])
+    for _ in range(9):
+        beliefs = observe(beliefs, options, [0], [G], [G])
+    beliefs = observe_attention(beliefs, options, [1, 2], [20, 1], [40, 2])
+    assert measurements(beliefs, options, [0, 1, 2, 3], 0) == [3, 2, 1, 0]
+    assert measurements(beliefs, options, [0, 3], 0) == [3, 0]
+    assert measurements(beliefs, replace(options, renew_attention=1), [3, 0, 3], 0) == [3, 0] * G + [3] * G
+    assert measurements(beliefs, FollowOptions(G), [0, 1], 0) == []
+
+
+def test_the_attention_posterior_with_discount_and_shared_strength_is_that_of_enumeration() -> None:
+    options = FollowOptions(3, half_life=2.0, strength=3.0)
+    random = np.random.default_rng(5)
+    beliefs, history = begin([0, 0, 1, 1]), []
+    for step in range(5):
+        row, biased = int(random.integers(4)), int(random.integers(3))
+        history += [(step, row, int(k < biased)) for k in range(2)]
+        beliefs = observe_attention(beliefs, options, [row], [biased], [2])
+    alpha, beta = attention_posteriors(beliefs, options)
+    np.testing.assert_allclose(alpha / (alpha + beta), enumerated(history, 4, 2.0, 3.0), atol=2e-4)
+    assert beliefs.step == 0
+
+
+def test_attention_takes_its_weight_of_a_samples_worth_and_nothing_where_none_was_measured() -> None:
+    beliefs = observe(begin([0, 1, 2]), FollowOptions(G), [0, 1, 2], [3, 3, 3], [6, 6, 6])
+    told, untold = FollowOptions(G, attention_weight=0.8, explore=0.0), FollowOptions(G, explore=0.0)
+    np.testing.assert_array_equal(utilities(beliefs, told), utilities(beliefs, untold))
+    for step in range(20):
+        np.testing.assert_array_equal(choose(beliefs, told, 2, step), choose(beliefs, untold, 2, step))
+    # Strength 2 about a group's rate: of the pool, 5 + 1 of 8 + 2, where a sample is alone in its group.
+    beliefs = observe_attention(beliefs, told, [0, 1], [4, 1], [4, 4])
+    biased = np.array([1.2 + 4, 1.2 + 1, 1.2]) / np.array([6, 6, 2])
+    np.testing.assert_allclose(utilities(beliefs, told), utilities(beliefs, untold) * (1 - 0.8 * biased))
+    taken = np.bincount([choose(beliefs, told, 1, step)[0] for step in range(300)], minlength=3)
+    assert taken[1] > 2 * taken[0]
+    without = np.bincount([choose(beliefs, untold, 1, step)[0] for step in range(300)], minlength=3)
+    assert without.min() > 70
+
+
 def test_an_instalment_makes_older_evidence_of_the_blind_arm_fade_and_a_sample_come_back() -> None:
     options = FollowOptions(G, half_life=5, renew=0.1, explore=0.0)
     n = 4
@@ -242,7 +302,16 @@ def test_a_step_says_what_it_did() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"half_life": 0}, {"strength": -1}, {"explore": 1.5}, {"image_weight": float("nan")}, {"renew": -0.1}]
+    "wrong",
+    [
+        {"half_life": 0},
+        {"strength": -1},
+        {"explore": 1.5},
+        {"image_weight": float("nan")},
+        {"renew": -0.1},
+        {"renew_attention": 1.1},
+        {"attention_weight": -0.5},
+    ],
 )
 def test_options_that_mean_nothing_are_refused_by_name(wrong: dict[str, float]) -> None:
     with pytest.raises(RapError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):

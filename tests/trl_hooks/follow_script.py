@@ -1,6 +1,6 @@
 """A training that follows, as a script: what the tests start in several processes, kill and resume.
 
-python follow_script.py OUT STEPS RENEW [RESUME]
+python follow_script.py OUT STEPS RENEW RENEW_ATTENTION [RESUME]
 
 FOLLOW_ZERO=2 or 3 trains under DeepSpeed's stage of that number.
 """
@@ -52,7 +52,7 @@ def with_deepspeed() -> dict[str, Any]:
     return {"deepspeed": {**dict.fromkeys(counts, "auto"), **torch_adam, "zero_optimization": {"stage": int(stage)}}}
 
 
-def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None:
+def main(out: Path, steps: int, renew: float, renew_attention: float, resume: str | None = None) -> None:
     import torch
     import trl
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -81,7 +81,7 @@ def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None
         beta=0.0,
         **zero,
     )
-    followed = follow(make_dataset(), args=args, half_life=4, renew=renew)
+    followed = follow(make_dataset(), args=args, half_life=4, renew=renew, renew_attention=renew_attention)
     seen: list[list[int]] = []
     blind: list[list[str]] = []
 
@@ -110,10 +110,11 @@ def main(out: Path, steps: int, renew: float, resume: str | None = None) -> None
         "blind": blind,
         "right": beliefs.right.tolist(),
         "blind_asked": beliefs.blind_asked.tolist(),
+        "measured": beliefs.measured.tolist(),
         "log": [entry for entry in trainer.state.log_history if "rap/follow/informative" in entry],
     }
     (out / f"seen-{rank}.json").write_text(json.dumps(content))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])
+    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), *sys.argv[5:])
