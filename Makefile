@@ -5,6 +5,7 @@
 # make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
 # make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
 # make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job, and following: about half an hour
+# make long   three tests of a minute or more each: the GPU check's small mode, tensor parallel ranks, OpenRLHF with and without the package
 # make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
 # make site   the documentation site, into site/
 # make snippets   the snippets that train or sample (minutes); all others run with make test
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo trl r3 test lint gpu families generated cluster release faults fuzz site snippets clean
+.PHONY: demo trl r3 test lint gpu families generated cluster long release faults fuzz site snippets clean
 
 demo: $(VENV)/.core
 	$(BIN)/rap demo --out $(OUT)
@@ -37,6 +38,10 @@ cluster: $(VENV)/.hosts
 	RAP_CLUSTER_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s tests/executors/test_ray_job.py \
 	  tests/openrlhf_hooks/test_modes.py tests/openrlhf_hooks/test_cluster.py tests/openrlhf_hooks/test_following_command.py \
 	  tests/trl_hooks/test_following.py
+
+long: $(VENV)/.hosts
+	RAP_LONG_TESTS=1 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -v tests/scripts/test_gpu_check.py tests/engines/vllm/test_engine.py \
+	  tests/openrlhf_hooks/test_command.py -k "small_mode or tensor_parallel or without_the_flag"
 
 site: $(VENV)/.hosts
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

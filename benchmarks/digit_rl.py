@@ -22,7 +22,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -96,6 +96,11 @@ def exercises(problems: Sequence[Problem], model: loading.LoadedModel, processor
     return out
 
 
+def without_image(problem: Problem, model: loading.LoadedModel, processor: Any) -> Exercise:
+    """The same problem as the blind arm asks it."""
+    return Exercise(problem, prepare(Prompt(problem.id, "blind", problem.question, ()), processor, model.network))
+
+
 def reward(text: str, problem: Problem) -> float:
     """1 where the last \\boxed{} holds the answer: digits only, so equality of strings is equality of numbers."""
     return float(extract_boxed(text) == problem.answer)
@@ -138,20 +143,24 @@ def text_of(row: decoding.SampledResponse, processor: Any) -> str:
     return processor.tokenizer.decode(said, skip_special_tokens=True)
 
 
-def accuracy(
-    model: loading.LoadedModel, processor: Any, given: Sequence[Exercise], seed: int, temperature: float = 1.0
-) -> list[bool]:
-    """Whether one sampled response to each exercise is right."""
-    right: list[bool] = []
+def count_right(
+    model: loading.LoadedModel,
+    processor: Any,
+    given: Sequence[Exercise],
+    seed: int,
+    temperature: float = 1.0,
+    responses: int = 1,
+) -> list[int]:
+    """How many of so many sampled responses to each exercise are right. The first response is the same whatever their number."""
     by_length = sorted(range(len(given)), key=lambda at: given[at].prompt.length)
-    found: dict[int, bool] = {}
-    for start in range(0, len(given), 250):
-        chosen = by_length[start : start + 250]
-        rows = respond(model, [given[at] for at in chosen], [[seed * 1_000_003 + at] for at in chosen], temperature)
-        for at, (row,) in zip(chosen, rows, strict=True):
-            found[at] = bool(reward(text_of(row, processor), given[at].problem))
-    right += [found[at] for at in range(len(given))]
-    return right
+    found = [0] * len(given)
+    size = max(1, 250 // responses)
+    for start in range(0, len(given), size):
+        chosen = by_length[start : start + size]
+        seeds = [[(seed + 1000 * again) * 1_000_003 + at for again in range(responses)] for at in chosen]
+        for at, rows in zip(chosen, respond(model, [given[at] for at in chosen], seeds, temperature), strict=True):
+            found[at] = sum(bool(reward(text_of(row, processor), given[at].problem)) for row in rows)
+    return found
 
 
 def policy_loss(
@@ -202,17 +211,16 @@ class Group:
 def sample_groups(
     model: loading.LoadedModel,
     processor: Any,
-    pool: Sequence[Exercise],
     rows: Sequence[int],
+    asked: Sequence[Exercise],
     seeds: Sequence[Sequence[int]],
     work: Work,
 ) -> list[Group]:
-    """Responses to these rows of the pool, graded; adds what that took to `work`."""
+    """Responses to the exercises of these rows of the pool, graded; adds what that took to `work`."""
     began = time.process_time()
-    drawn = respond(model, [pool[at] for at in rows], seeds)
     groups = [
-        Group(at, pool[at], said, [reward(text_of(row, processor), pool[at].problem) for row in said])
-        for at, said in zip(rows, drawn, strict=True)
+        Group(at, one, said, [reward(text_of(row, processor), one.problem) for row in said])
+        for at, one, said in zip(rows, asked, respond(model, asked, seeds), strict=True)
     ]
     work.responses += sum(len(group.responses) for group in groups)
     work.prompt_tokens += sum(group.exercise.prompt.length for group in groups)
@@ -255,8 +263,13 @@ def learn(
     work.learning_seconds += time.process_time() - began
 
 
-Sampler = Callable[[Sequence[int], int], list[Group]]
-"""Samples so many responses to each of these rows of the pool."""
+class Sampler(Protocol):
+    """Samples for one step; whatever it samples is counted."""
+
+    def __call__(self, rows: Sequence[int], responses: int, blind: bool = False) -> list[Group]:
+        """So many responses to each of these rows of the pool, with their images or without."""
+
+
 Rule = Callable[[int, Sampler], list[Group]]
 """Makes the groups that a step learns from, with as many calls of the sampler as it wants."""
 
@@ -288,9 +301,10 @@ def train(
     seeds = itertools.count((seed * 1_000_003 + 1) * prompts * rollouts)
     for step in range(1, max_steps + 1):
 
-        def sample(rows: Sequence[int], responses: int) -> list[Group]:
+        def sample(rows: Sequence[int], responses: int, blind: bool = False) -> list[Group]:
             wanted = [[next(seeds) for _ in range(responses)] for _ in rows]
-            return sample_groups(model, processor, pool, rows, wanted, work)
+            asked = [without_image(pool[at].problem, model, processor) if blind else pool[at] for at in rows]
+            return sample_groups(model, processor, rows, asked, wanted, work)
 
         learn(model, rule(step, sample), optimiser, algorithm, work)
         if after_step(step, work):

@@ -25,7 +25,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from pays_for_itself_arms import ARMS, MAIN, NEEDED, SECOND, SETTINGS, SHARE, Arm, Evidence, Setting
+from pays_for_itself_arms import ARMS, MAIN, NEEDED, SECOND, SETTINGS, SHARE, WHOLE, Arm, Evidence, Setting
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def choose(setting: Setting, out: Path, arm: Arm, seed: int) -> tuple[list[int],
     wanted = round(setting.pool * SHARE)
     lots = random.Random(f"{arm.name} {seed}")
     if arm.evidence is None:
-        rows = range(setting.pool) if arm.name == "full" or arm.rule else lots.sample(range(setting.pool), wanted)
+        rows = range(setting.pool) if arm.name in WHOLE or arm.rule else lots.sample(range(setting.pool), wanted)
         return sorted(rows), free
     from rap_plugin.pipeline.selection import load_selection
     from rap_plugin.run_dir.about import config_of, read_run
@@ -202,6 +203,16 @@ def choose(setting: Setting, out: Path, arm: Arm, seed: int) -> tuple[list[int],
 # -- training -----------------------------------------------------------------------------------------------------
 
 
+def in_batches(setting: Setting, share: float) -> Setting:
+    """The setting with this share of its prompts a step, and as many more steps."""
+    return replace(
+        setting,
+        prompts=round(setting.prompts * share),
+        max_steps=round(setting.max_steps / share),
+        validate_every=round(setting.validate_every / share),
+    )
+
+
 def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     """One run from the base model to a tested one; writes OUT/runs/NAME.json and returns it."""
     import torch
@@ -213,6 +224,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     if path.exists():
         return json.loads(path.read_text())
     arm = ARMS[run.arm]
+    setting = in_batches(setting, arm.batch)
     rows, selection = choose(setting, out, arm, run.seed)
     model, processor = rl.load_policy(str(base_model(setting)))
     pool = problems(setting, "pool")
@@ -226,18 +238,19 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
 
         limit = budget_of(out, Run("full", run.algorithm, run.seed).name, setting.cost_share)
 
-    def validate() -> float:
-        right = rl.accuracy(model, processor, validation, seed=0)
-        return sum(right) / len(right)
+    def validate() -> dict[str, float]:
+        right = rl.count_right(model, processor, validation, seed=0)
+        seen = [one for one, exercise in zip(right, validation, strict=True) if exercise.problem.needs_image]
+        return {"accuracy": sum(right) / len(right), "needs_image": sum(seen) / len(seen)}
 
-    curve = [{"step": 0, "accuracy": validate(), **_spent(rl.Work())}]
+    curve = [{"step": 0, **validate(), **_spent(rl.Work())}]
     best = {"step": 0, "weights": None, "spent": rl.Work()}
 
     def after_step(step: int, work: rl.Work) -> bool:
         over = limit is not None and limit.reached(selection, _spent(work))
         if step % setting.validate_every and not over:
             return False
-        curve.append({"step": step, "accuracy": validate(), **_spent(work)})
+        curve.append({"step": step, **validate(), **_spent(work)})
         if curve[-1]["accuracy"] > max(point["accuracy"] for point in curve[:-1]):
             best.update(step=step, weights=copy.deepcopy(model.network.state_dict()), spent=copy.deepcopy(work))
         return over or step >= best["step"] + setting.patience * setting.validate_every
@@ -250,6 +263,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     )  # fmt: skip
     if best["weights"] is not None:
         model.network.load_state_dict(best["weights"])
+    answered = partial(rl.count_right, model, processor)
     kinds: dict[str, dict[str, int]] = {}
     for row in rows:
         kind = kinds.setdefault(pool[row].kind, {"rows": 0})
@@ -265,10 +279,10 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
         "informative": work.informative,
         "curve": curve,
         "test": {
-            "sampled": _by_kind(test, rl.accuracy(model, processor, test, seed=1)),
-            "greedy": _by_kind(test, rl.accuracy(model, processor, test, seed=1, temperature=1e-3)),
+            "sampled": _by_kind(test, answered(test, seed=1, responses=setting.responses), setting.responses),
+            "greedy": _by_kind(test, answered(test, seed=1, temperature=1e-3)),
         },
-        "shift": _by_kind(shift, rl.accuracy(model, processor, shift, seed=2)),
+        "shift": _by_kind(shift, answered(shift, seed=2, responses=setting.responses), setting.responses),
     }
     _write_json(path, result)
     return result
@@ -296,13 +310,13 @@ def _spent(work: Any) -> dict[str, float]:
     return {"step": content.pop("steps"), **content, "seconds": work.seconds}
 
 
-def _by_kind(given: Sequence[Any], right: Sequence[bool]) -> dict[str, list[int]]:
+def _by_kind(given: Sequence[Any], right: Sequence[int], responses: int = 1) -> dict[str, list[int]]:
     """Per kind (right, asked)."""
     table: dict[str, list[int]] = {}
     for exercise, good in zip(given, right, strict=True):
         entry = table.setdefault(exercise.problem.kind, [0, 0])
         entry[0] += good
-        entry[1] += 1
+        entry[1] += responses
     return dict(sorted(table.items()))
 
 

@@ -29,6 +29,8 @@ class Setting:
     """Added to the seeds that draw pool, validation and test problems: another number, other problems."""
     shift: int = 0
     """Further test problems, none of which gives its answer away in the text."""
+    responses: int = 1
+    """Sampled to each test problem at temperature 1."""
     cost_share: float | None = None
     """Every arm but `full` ends when its counted cost, scoring included, is this share of the full pool's of the same seed."""
 
@@ -36,8 +38,10 @@ class Setting:
 SETTINGS = {
     "published": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 160, 20, 4),
     "long": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 480, 20, 6, draw=10),
-    "goal": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 480, 20, 6, draw=10, shift=600, cost_share=0.57),
-    "diagrams": Setting(1000, 200, 400, 5, 5e-5, 16, 5, 120, 20, 6, pool_kind="diagrams", shift=400, cost_share=0.57),
+    "goal": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 480, 20, 6, draw=10, shift=600, responses=4, cost_share=0.57),
+    "diagrams": Setting(
+        1000, 200, 400, 5, 5e-5, 16, 5, 120, 20, 6, pool_kind="diagrams", shift=400, responses=4, cost_share=0.57
+    ),
     "small": Setting(120, 24, 24, 1, 1e-4, 4, 4, 4, 2, 4),
 }
 NEEDED = 0.19
@@ -68,6 +72,8 @@ class Arm:
     evidence: Evidence | None = None
     rule: str | None = None
     """Name of the rule that chooses batches from the whole pool while training goes on."""
+    batch: float = 1.0
+    """Prompts of a step, as a share of the setting's. Validation, patience and the most steps stay the same in prompts."""
 
 
 def _rap(name: str, says: str, evidence: Evidence | None = None, **options: Any) -> Arm:
@@ -117,8 +123,19 @@ ARMS: dict[str, Arm] = {
             evidence=Evidence(budget=0.05),
             rule="follow",
         ),
+        Arm("half_full", "the whole pool, half of the prompts a step", batch=0.5),
+        Arm("half_mopps", "mopps, half of the prompts a step", rule="mopps", batch=0.5),
+        Arm("half_follow_success", "follow_success, half of the prompts a step", rule="follow_success", batch=0.5),
+        Arm(
+            "half_follow",
+            "following, half of the prompts a step; blind evidence from 5 % more responses while it trains",
+            rule="follow_renewed",
+            batch=0.5,
+        ),
     )
 }
+WHOLE = ("full", "half_full")
+"""Arms that train on the whole pool without a rule."""
 MAIN = ("full", "random", "rap_paper", "no_ace", "ace_core", "half_scored", "quarter_scored")
 SECOND = ("full", "random", "no_ace")
 """Arms that RLOO trains too."""

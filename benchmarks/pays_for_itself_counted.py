@@ -44,6 +44,8 @@ Prices = Mapping[str, float]
 REPEATS = 3
 ROLLOUTS = 5
 """Responses of a group, the same in every setting that is counted."""
+FOLLOWING = ("half_follow", "follow")
+"""The arm that the others are held against: the first of these that has run."""
 FILTERS = ("dapo", "greso", "speed")
 """Rules that throw away groups without advantage: nobody back-propagates those."""
 
@@ -142,11 +144,11 @@ def cost_until(
     return None if reached is None else counted_selection(result["selection"], prices) + train(reached, prices)
 
 
-def area(result: Mapping[str, Any], budget: float, prices: Prices) -> float:
-    """Mean validation accuracy over cost from 0 to `budget`, scoring included: the best so far counts on."""
+def area(result: Mapping[str, Any], budget: float, prices: Prices, of: str = "accuracy") -> float:
+    """Mean validation accuracy over cost from 0 to `budget`, scoring included: the best so far counts on. `of` names the curve."""
     base = counted_selection(result["selection"], prices)
     costs = np.array([base + counted(point, prices) for point in result["curve"]])
-    best = np.maximum.accumulate([point["accuracy"] for point in result["curve"]])
+    best = np.maximum.accumulate([point[of] for point in result["curve"]])
     grid = np.linspace(0, budget, 400)
     at = np.searchsorted(costs, grid, side="right") - 1
     return float(np.where(at < 0, best[0], best[np.maximum(at, 0)]).mean())
@@ -164,20 +166,28 @@ def accuracy_at(result: Mapping[str, Any], budget: float, prices: Prices) -> flo
     return float(max(paid, default=result["curve"][0]["accuracy"]))
 
 
-def goal_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices, arm: str = "follow") -> list[str]:
-    """Markdown lines of the goal: every arm against the full pool's end, and `arm` against every other at equal cost.
+def goal_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> list[str]:
+    """Markdown lines of the goal: every arm against the full pool's end, and following against every other at equal cost.
 
     Paired by seed, over the seeds that both have; runs without a budget are compared by validation where they had spent it.
     """
+    arm = next((name for name in FOLLOWING if name in runs), FOLLOWING[0])
     whole = {result["seed"]: counted(result["stopped"], prices) for result in runs["full"]}
+
+    def on_the_way(result: Mapping[str, Any]) -> float:
+        return area(result, COST_GOAL * whole[result["seed"]], prices, "needs_image")
+
+    def seen(name: str) -> list[dict[str, Any]]:
+        """Runs whose validation tells apart what needs the image."""
+        return [r for r in runs.get(name, []) if r["seed"] in whole and "needs_image" in r["curve"][0]]
 
     def at_goal(result: Mapping[str, Any]) -> float:
         return accuracy_at(result, COST_GOAL * whole[result["seed"]], prices)
 
     lines = [
         "| arm | seeds | counted cost, of the full pool's | test, % | test - full's end, points | validation at 57 % of the full pool's cost - full's end, points | "
-        f"needs the image, % | harder shift, % | `{arm}` - this arm where the image is needed, points |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"needs the image, % | harder shift, % | `{arm}` - this arm where the image is needed, points | the same on the way: validation, mean over all costs up to 57 %, points |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, results in runs.items():
         results = [result for result in results if result["seed"] in whole]
@@ -193,10 +203,11 @@ def goal_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices, arm: st
         leads = interval([at_goal(result) - ends[result["seed"]] for result in results])
         shifted = [shift_accuracy(result) for result in results if result.get("shift")]
         ahead = "" if name == arm else with_p(*on_image_problems(runs.get(arm, []), results))
+        before = "" if name == arm else with_p(*paired(seen(arm), seen(name), on_the_way))
         lines.append(
             f"| `{name}` | {len(results)} | {percent(spent)} | {with_width(*interval([accuracy(r) for r in results]))} | {gain} | "
             f"{with_width(*leads)} | {with_width(*interval([needs_image(r) for r in results]))} | "
-            f"{with_width(*interval(shifted)) if shifted else '-'} | {ahead} |"
+            f"{with_width(*interval(shifted)) if shifted else '-'} | {ahead} | {before} |"
         )
     return lines
 

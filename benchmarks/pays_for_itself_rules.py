@@ -18,10 +18,17 @@ from rap_plugin.posterior.following import (
     begin,
     choose,
     group_numbers,
+    instalment,
     observe,
+    observe_blind,
+    renewals,
     with_evidence,
     wording_of,
 )
+from rap_plugin.scorers.success import IMAGE_WEIGHT
+
+RENEWED = 0.05
+"""Responses without the image that `follow_renewed` adds, as a share of a batch's own."""
 
 MOST_ROUNDS = 8
 """Batches that a filter samples for one step before it learns from what it has."""
@@ -105,9 +112,14 @@ def follow(beliefs: Beliefs, options: FollowOptions, prompts: int) -> Rule:
 
     def rule(step: int, sample: Sampler) -> list[Group]:
         nonlocal beliefs
-        groups = sample(choose(beliefs, options, prompts, step).tolist(), options.responses)
+        before = beliefs
+        groups = sample(choose(before, options, prompts, step).tolist(), options.responses)
         rows, right = [group.at for group in groups], [sum(group.rewards) for group in groups]
-        beliefs = observe(beliefs, options, rows, right, [options.responses] * len(rows))
+        beliefs = observe(before, options, rows, right, [options.responses] * len(rows))
+        if rollouts := instalment(options, prompts, step - 1):
+            blind = sample(renewals(before, options, rows, rollouts), 1, blind=True)
+            right = [group.rewards[0] for group in blind]
+            beliefs = observe_blind(beliefs, options, [group.at for group in blind], right, [1] * len(blind))
         return groups
 
     return rule
@@ -129,7 +141,8 @@ def make_rule(
         options = FollowOptions(rollouts, half_life=200, explore=0, image_weight=0, seed=seed)
         return follow(begin(range(n)), options, prompts)
     beliefs = begin(group_numbers([wording_of(problem.question) for problem in problems]))
-    options = FollowOptions(rollouts, seed=seed, image_weight=0.5 if name == "follow" else 0.0)
+    image_weight = 0.0 if name == "follow_success" else IMAGE_WEIGHT
+    options = FollowOptions(rollouts, seed=seed, image_weight=image_weight, renew=RENEWED * (name == "follow_renewed"))
     if name == "follow" and blind:
         rows = sorted(blind)
         none = np.zeros(len(rows))

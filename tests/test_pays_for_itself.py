@@ -82,6 +82,30 @@ def test_the_loss_of_a_padded_batch_is_the_sum_over_its_responses_read_alone(pol
     model.network.zero_grad(set_to_none=True)
 
 
+def test_the_first_response_is_the_same_however_many_are_counted(policy):
+    import digit_rl
+    from digit_problems import make_problems
+
+    model, processor = policy
+    given = digit_rl.exercises(make_problems(12, "held_out", 5), model, processor)
+    one, three = (digit_rl.count_right(model, processor, given, seed=1, responses=n) for n in (1, 3))
+    assert all(0 <= more - first <= 2 for first, more in zip(one, three, strict=True))
+    assert sum(three) > sum(one)
+
+
+def test_half_of_the_prompts_a_step_is_twice_the_steps():
+    import pays_for_itself as proof
+
+    setting = proof.SETTINGS["goal"]
+    half = proof.in_batches(setting, 0.5)
+    assert half.prompts * half.max_steps == setting.prompts * setting.max_steps
+    assert (
+        half.prompts * half.validate_every * half.patience
+        == setting.prompts * setting.validate_every * setting.patience
+    )
+    assert proof.in_batches(setting, 1.0) == setting
+
+
 def test_batches_show_every_row_once_an_epoch():
     import random
 

@@ -31,12 +31,13 @@ class Model:
     """Right half of the time on every fourth problem, always on the others; counts what is sampled of it."""
 
     def __init__(self) -> None:
-        self.random, self.sampled = random.Random(0), 0
+        self.random, self.sampled, self.blind = random.Random(0), 0, 0
 
-    def __call__(self, rows: Any, responses: int) -> list[Any]:
+    def __call__(self, rows: Any, responses: int, blind: bool = False) -> list[Any]:
         from digit_rl import Group
 
         self.sampled += len(rows) * responses
+        self.blind += len(rows) * responses * blind
         chance = [0.5 if row % 4 == 0 else 1.0 for row in rows]
         return [
             Group(row, None, [None] * responses, [float(self.random.random() < p) for _ in range(responses)])  # type: ignore[arg-type, list-item]
@@ -79,6 +80,15 @@ def test_following_samples_one_batch_a_step_and_finds_what_can_be_learned(name: 
     assert sum(late) / len(late) > 0.5
 
 
+def test_a_renewed_blind_arm_costs_the_share_that_its_budget_states_and_is_not_learned_from() -> None:
+    from pays_for_itself_rules import RENEWED
+
+    batches, model = steps("follow_renewed", 60)
+    assert model.blind == RENEWED * 60 * PROMPTS * ROLLOUTS
+    assert model.sampled == 60 * PROMPTS * ROLLOUTS + model.blind
+    assert all(len(batch) == PROMPTS and len(group.rewards) == ROLLOUTS for batch in batches for group in batch)
+
+
 def test_counted_work_is_tokens_times_prices() -> None:
     import pays_for_itself_counted as counted
 
@@ -95,5 +105,8 @@ def test_counted_work_is_tokens_times_prices() -> None:
     assert counted.cost_until(result, 0.7, prices) == 25 + 111
     assert counted.cost_until(result, 0.9, prices) is None
     assert [counted.accuracy_at(result, budget, prices) for budget in (0, 135, 136, 999)] == [0.5, 0.5, 0.7, 0.7]
+    for at, share in zip(result["curve"], (0.1, 0.1, 0.3), strict=True):
+        at["needs_image"] = share
+    assert counted.area(result, 494, prices, "needs_image") == pytest.approx(0.2, abs=0.002)
     # 0.5 until the first 136 seconds are paid, 0.7 from there on: the later, worse point changes nothing.
     assert counted.area(result, 272, prices) == pytest.approx(0.6, abs=0.002)

@@ -318,6 +318,7 @@ def test_a_step_that_was_not_seen_gives_a_reason_and_never_a_number(ways):
     assert count > 15 * len(STATISTIC_COLUMNS)
 
 
+@pytest.mark.skipif(not os.environ.get("RAP_LONG_TESTS"), reason="a minute or more: make long")
 @needs_vllm
 @pytest.mark.slow
 def test_tensor_parallel_ranks_measure_what_one_rank_measures_and_a_process_that_hangs_or_dies_is_one_line(
