@@ -89,12 +89,17 @@ def problems(setting: Setting, which: str) -> list[Any]:
     return make_problems(size, split, seed + setting.draw, mix)
 
 
-def base_model(setting: Setting) -> Path:
-    """The model that reads the setting's problems."""
+def base_model(setting: Setting, out: Path) -> Path:
+    """The model that reads the setting's problems; for diagrams OUT/base, made when it is not there."""
     from rap_plugin.demo import MODEL_DIR
-    from rap_plugin.modality_gap.diagrams import MODEL_DIR as DIAGRAM_MODEL
 
-    return DIAGRAM_MODEL if setting.pool_kind == "diagrams" else MODEL_DIR
+    if setting.pool_kind == "digits":
+        return MODEL_DIR
+    if not (out / "base").exists():
+        from pays_for_itself_reader import make_reader
+
+        make_reader(out / "base")
+    return out / "base"
 
 
 def write_pool(setting: Setting, out: Path) -> Path:
@@ -135,7 +140,7 @@ def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) ->
         flags={
             "pool.path": str(write_pool(setting, out)),
             "pool.limit": round(setting.pool * evidence.share),
-            "model.id": str(base_model(setting)),
+            "model.id": str(base_model(setting, out)),
             "prompt.instruction": "",
             "prompt.blind": evidence.blind,
             "sampling.seed": seed,
@@ -226,7 +231,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     arm = ARMS[run.arm]
     setting = in_batches(setting, arm.batch)
     rows, selection = choose(setting, out, arm, run.seed)
-    model, processor = rl.load_policy(str(base_model(setting)))
+    model, processor = rl.load_policy(str(base_model(setting, out)))
     pool = problems(setting, "pool")
     chosen = rl.exercises([pool[row] for row in rows], model, processor)
     validation = rl.exercises(problems(setting, "validation"), model, processor)
@@ -360,6 +365,7 @@ def _work(task: tuple[str, Setting, Path, Any]) -> str:
 def run_all(setting: Setting, out: Path, runs: Sequence[Run], jobs: int) -> None:
     """Everything that is still missing, in order, `jobs` at a time; a run waits for the evidence that its arm needs."""
     write_pool(setting, out)
+    base_model(setting, out)
     waiting: list[tuple[str, Any]] = []
     for run in (run for run in runs if not (out / "runs" / f"{run.name}.json").exists()):
         needed = ("evidence", (_sampled(run), run.seed))

@@ -1,10 +1,10 @@
 """The proof's second pool: drawn geometry diagrams with known answers, whose text shows, tells or misleads.
 
-The figures are those of `rap_plugin.modality_gap`, read by the small model that ships with them. A problem of kind `shown` has its facts in
+The figures are those of `rap_plugin.modality_gap`, read by a small model (`pays_for_itself_reader.py`). A problem of kind `shown` has its facts in
 the drawing alone; `told` has them in words too, so that the text gives the answer away; `note` has words that state another
 figure's values, so that who believes them answers wrong. Answers are computed from the figure.
 
-    python benchmarks/pays_for_itself_diagrams.py --problems 400      # what the base answers, with the drawing and without
+    python benchmarks/pays_for_itself_diagrams.py OUT/base --problems 400      # what the base answers, with the drawing and without
 """
 
 from __future__ import annotations
@@ -134,20 +134,14 @@ def _family(figure: Figure) -> str:
     return FAMILIES.get(figure.kind, figure.kind)
 
 
-def base_answers(count: int, responses: int) -> list[str]:
+def base_answers(folder: Path, count: int, responses: int) -> list[str]:
     """Markdown lines: how often the base is right with the drawing and without it, and how often it says what a note claims."""
     import digit_rl as rl
-    from pays_for_itself import SETTINGS, base_model
 
-    from rap_plugin.engines.hf.chat import prepare
-    from rap_plugin.rollout import Prompt
-
-    model, processor = rl.load_policy(str(base_model(SETTINGS["diagrams"])))
+    model, processor = rl.load_policy(str(folder))
     pool = make_drawings(count, 0)
     seen = rl.exercises(pool, model, processor)
-    blind = [
-        rl.Exercise(one, prepare(Prompt(one.id, "blind", one.question, ()), processor, model.network)) for one in pool
-    ]
+    blind = [rl.without_image(one, model, processor) for one in pool]
     seeds = [[responses * at + k for k in range(responses)] for at in range(len(pool))]
     said = [
         [[rl.text_of(row, processor) for row in rows] for rows in rl.respond(model, asked, seeds)]
@@ -169,10 +163,11 @@ def base_answers(count: int, responses: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model", type=Path, help="folder of the base, or what `rap path diagram-model` prints")
     parser.add_argument("--problems", type=int, default=400)
     parser.add_argument("--responses", type=int, default=4, help="responses to each, at temperature 1")
     args = parser.parse_args()
-    print("\n".join(base_answers(args.problems, args.responses)))
+    print("\n".join(base_answers(args.model, args.problems, args.responses)))
 
 
 if __name__ == "__main__":

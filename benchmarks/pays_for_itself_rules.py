@@ -25,7 +25,6 @@ from rap_plugin.posterior.following import (
     with_evidence,
     wording_of,
 )
-from rap_plugin.scorers.success import IMAGE_WEIGHT
 
 RENEWED = 0.05
 """Responses without the image that `follow_renewed` adds, as a share of a batch's own."""
@@ -141,8 +140,8 @@ def make_rule(
         options = FollowOptions(rollouts, half_life=200, explore=0, image_weight=0, seed=seed)
         return follow(begin(range(n)), options, prompts)
     beliefs = begin(group_numbers([wording_of(problem.question) for problem in problems]))
-    image_weight = 0.0 if name == "follow_success" else IMAGE_WEIGHT
-    options = FollowOptions(rollouts, seed=seed, image_weight=image_weight, renew=RENEWED * (name == "follow_renewed"))
+    image_weight, renew = {"follow_success": (0.0, 0.0), "follow": (0.5, 0.0), "follow_renewed": (1.0, RENEWED)}[name]
+    options = FollowOptions(rollouts, seed=seed, image_weight=image_weight, renew=renew)
     if name == "follow" and blind:
         rows = sorted(blind)
         none = np.zeros(len(rows))

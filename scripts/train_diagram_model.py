@@ -13,7 +13,7 @@ import random
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,9 +125,15 @@ class Row:
     page: Page | None
 
 
-def training_row(page: Page, rng: random.Random, tokenizer: object) -> Row:
+def training_row(
+    page: Page,
+    rng: random.Random,
+    tokenizer: object,
+    shares: Mapping[str, float] = SHARES,
+    careful_shares: Mapping[str, float] = CAREFUL,
+) -> Row:
     figure = page.figure
-    shown = rng.choices(list(SHARES), list(SHARES.values()))[0]
+    shown = rng.choices(list(shares), list(shares.values()))[0]
     facts = clauses_of(figure.structural, figure.semantic)
     question = {
         "text": lambda: text_prompt(facts, figure.question),
@@ -139,15 +145,17 @@ def training_row(page: Page, rng: random.Random, tokenizer: object) -> Row:
         question += " " + rng.choices(INSTRUCTIONS, (4, 4, 3, 1, 1))[0]
     picture = [] if shown == "blind" else [IMAGE] * IMAGE_TOKENS
     prompt = [USER, *picture, *tokenizer.encode(question, add_special_tokens=False), END, ASSISTANT]
-    text = careful(figure) if rng.random() < CAREFUL[shown] else hasty(figure, rng)
+    text = careful(figure) if rng.random() < careful_shares[shown] else hasty(figure, rng)
     response = tokenizer.encode(text, add_special_tokens=False)
     return Row([*prompt, *response, END], len(prompt), page if picture else None)
 
 
-def training_batches(pages: Sequence[Page], batch: int, rng: random.Random, tokenizer: object) -> Iterator[list[Row]]:
+def training_batches(
+    pages: Sequence[Page], batch: int, rng: random.Random, tokenizer: object, make_row: Callable[..., Row]
+) -> Iterator[list[Row]]:
     """Batches of rows of similar length: eight batches are drawn together and sorted."""
     while True:
-        rows = [training_row(page, rng, tokenizer) for page in rng.choices(pages, k=8 * batch)]
+        rows = [make_row(page, rng, tokenizer) for page in rng.choices(pages, k=8 * batch)]
         rows.sort(key=lambda row: len(row.ids))
         groups = [rows[i : i + batch] for i in range(0, len(rows), batch)]
         rng.shuffle(groups)
@@ -201,16 +209,24 @@ def answering_loss(model, head: nn.Module, rows: Sequence[Row]) -> torch.Tensor:
 
 
 def learn_to_answer(
-    model, head: nn.Module, processor, pages: Sequence[Page], steps: int, batch: int, rng: random.Random, out: Path
+    model,
+    head: nn.Module,
+    processor,
+    pages: Sequence[Page],
+    steps: int,
+    batch: int,
+    rng: random.Random,
+    out: Path,
+    make_row: Callable[..., Row] = training_row,
 ) -> None:
-    """Train everything; a loadable model is written every 200 steps."""
+    """Train everything on `make_row(page, rng, tokenizer)`; a loadable model is written every 200 steps."""
     inner = model.model
     eyes = [*inner.vision_tower.parameters(), *inner.multi_modal_projector.parameters(), *head.parameters()]
     adam, schedule = optimiser(
         [{"params": inner.language_model.parameters(), "lr": 2e-3}, {"params": eyes, "lr": 5e-4}], steps
     )
     progress = Progress("answering", steps)
-    batches = training_batches(pages, batch, rng, processor.tokenizer)
+    batches = training_batches(pages, batch, rng, processor.tokenizer, make_row)
     for step in range(1, steps + 1):
         loss = answering_loss(model, head, next(batches))
         progress.step(step, update(loss, model, adam, schedule))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import sys
 from collections import Counter
@@ -81,9 +82,10 @@ def test_text_that_tells_leads_to_the_answer_text_that_shows_holds_no_value_and_
 
 def test_the_base_believes_the_notes_more_often_than_the_drawing(pool: list) -> None:
     import digit_rl
-    from pays_for_itself import SETTINGS, base_model
 
-    model, processor = digit_rl.load_policy(str(base_model(SETTINGS["diagrams"])))
+    from rap_plugin.modality_gap.diagrams import MODEL_DIR
+
+    model, processor = digit_rl.load_policy(str(MODEL_DIR))
     notes = [one for one in pool if one.kind == "note"]
     asked = digit_rl.exercises(notes, model, processor)
     said = [
@@ -93,3 +95,25 @@ def test_the_base_believes_the_notes_more_often_than_the_drawing(pool: list) -> 
     claimed = sum(text == one.claim for text, one in zip(said, notes, strict=True))
     right = sum(text == one.answer for text, one in zip(said, notes, strict=True))
     assert claimed > len(notes) / 3 > right
+
+
+def test_the_proofs_reader_also_learns_to_answer_from_words_without_a_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import digit_rl
+    import pays_for_itself_reader as reader
+    import train_diagram_model as diagrams
+
+    (page,) = diagrams.draw_pages(1, 3)
+    tokenizer = diagrams.make_tokenizer(diagrams.PHRASES)
+    row = reader.told_without_picture(page, random.Random(0), tokenizer)
+    assert row.page is None
+    assert diagrams.IMAGE not in row.ids
+    assert str(page.figure.semantic[0].split()[-1]) in tokenizer.decode(row.ids[: row.start])
+    assert "boxed" in tokenizer.decode(row.ids[row.start :])
+    for name, few in (("PAGES", 40), ("HEAD_STEPS", 1), ("BATCH", 4)):
+        monkeypatch.setattr(reader, name, few)
+    reader.make_reader(tmp_path / "base", steps=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+    _, processor = digit_rl.load_policy(str(tmp_path / "base"))
+    assert processor.tokenizer.get_vocab() == tokenizer.get_vocab()
