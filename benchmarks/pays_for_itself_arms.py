@@ -40,7 +40,7 @@ SETTINGS = {
     "long": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 480, 20, 6, draw=10),
     "goal": Setting(2000, 300, 1200, 5, 3e-5, 16, 5, 480, 20, 6, draw=10, shift=600, responses=4, cost_share=0.57),
     "diagrams": Setting(
-        1000, 200, 400, 5, 5e-5, 16, 5, 120, 10, 12, pool_kind="diagrams", shift=400, responses=4, cost_share=0.57
+        1000, 300, 400, 5, 5e-5, 16, 5, 240, 20, 6, pool_kind="diagrams", shift=400, responses=4, cost_share=0.57
     ),
     "small": Setting(120, 24, 24, 1, 1e-4, 4, 4, 4, 2, 4),
 }

@@ -12,6 +12,7 @@ All functions are pure: beliefs go in, beliefs or numbers come out, and what is 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -103,9 +104,13 @@ def group_numbers(labels: Sequence[object]) -> list[int]:
     return [numbers.setdefault(label, len(numbers)) for label in labels]
 
 
+NAMES = re.compile(r"\d+|\b[A-Z]{1,4}\b")
+"""What one template's questions differ in: numbers, and names of points, lines or options."""
+
+
 def wording_of(question: str) -> str:
-    """A question without its digits: samples of one template share it."""
-    return " ".join("".join(" " if letter.isdigit() else letter for letter in question.lower()).split())
+    """A question without its numbers and short names in capitals: samples of one template share it."""
+    return " ".join(NAMES.sub(" ", question).lower().split())
 
 
 IMAGE, BLIND, ATTENTION = ("right", "asked"), ("blind_right", "blind_asked"), ("biased", "measured")

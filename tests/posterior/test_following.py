@@ -318,6 +318,9 @@ def test_options_that_mean_nothing_are_refused_by_name(wrong: dict[str, float]) 
         FollowOptions(G, **wrong)
 
 
-def test_wordings_are_questions_without_their_numbers() -> None:
+def test_wordings_are_questions_without_their_numbers_and_names() -> None:
     questions = ["What is 3 + 41?", "What is 12 + 7?", "Which digit is larger?"]
     assert group_numbers([wording_of(question) for question in questions]) == [0, 0, 1]
+    drawn = ["AB = 4, angle JOL = 30. Find x.", "PQ = 11, angle ABC = 60. Find x.", "PQ = 11, line ABC. Find x."]
+    assert group_numbers([wording_of(question) for question in drawn]) == [0, 0, 1]
+    assert wording_of("Is the SOLID line longer?") == "is the solid line longer?"
