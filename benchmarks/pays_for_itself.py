@@ -181,6 +181,8 @@ def choose(setting: Setting, out: Path, arm: Arm, seed: int) -> tuple[list[int],
     lots = random.Random(f"{arm.name} {seed}")
     if arm.evidence is None:
         rows = range(setting.pool) if arm.name in WHOLE or arm.rule else lots.sample(range(setting.pool), wanted)
+        if arm.oracle:
+            rows = [row for row, problem in enumerate(problems(setting, "pool")) if problem.needs_image]
         return sorted(rows), free
     from rap_plugin.pipeline.selection import load_selection
     from rap_plugin.run_dir.about import config_of, read_run
@@ -264,7 +266,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     work = rl.train(
         model, processor, chosen, algorithm=run.algorithm, seed=run.seed, learning_rate=setting.learning_rate,
         prompts=setting.prompts, rollouts=setting.rollouts, max_steps=setting.max_steps if rows else 0, after_step=after_step,
-        rule=find_rule(setting, out, arm, run.seed, pool),
+        rule=find_rule(setting, out, arm, run.seed, [pool[row] for row in rows]),
     )  # fmt: skip
     if best["weights"] is not None:
         model.network.load_state_dict(best["weights"])

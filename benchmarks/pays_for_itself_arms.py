@@ -72,6 +72,8 @@ class Arm:
     evidence: Evidence | None = None
     rule: str | None = None
     """Name of the rule that chooses batches from the whole pool while training goes on."""
+    oracle: bool = False
+    """Only over the rows that need the image, which a real pool does not say: what an image term can reach at most."""
     batch: float = 1.0
     """Prompts of a step, as a share of the setting's. Validation, patience and the most steps stay the same in prompts."""
 
@@ -130,6 +132,13 @@ ARMS: dict[str, Arm] = {
             "half_follow",
             "following, half of the prompts a step; blind evidence from 5 % more responses while it trains",
             rule="follow_renewed",
+            batch=0.5,
+        ),
+        Arm(
+            "half_oracle",
+            "half_follow_success over the rows that need the image",
+            rule="follow_success",
+            oracle=True,
             batch=0.5,
         ),
     )
