@@ -112,6 +112,10 @@ PYTHON_COSTLY = {
                  "max_steps=1, num_generations=2, per_device_train_batch_size=2, max_completion_length=48, use_cpu=True"},
     ),
     ("following.md", 2): Snippet(
+        before=MODEL + TRAINING + "from rap_plugin.trl_hooks import follow\n",
+        after="assert followed.follower.options.renew_attention == 0.05",
+    ),
+    ("following.md", 3): Snippet(
         before=MODEL + TRAINING + "from rap_plugin.trl_hooks import follow, prompt_groups\n",
         after="assert len(followed.follower.beliefs(0)) == 24",
     ),
