@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,16 +169,20 @@ def enumerated(history: list[tuple[int, int, int]], rows: int, half_life: float,
     return np.array(means)
 
 
-def test_the_posterior_with_discount_and_shared_strength_is_that_of_enumeration() -> None:
+@pytest.mark.parametrize(
+    ("tell", "read"), [(observe, posteriors), (observe_attention, attention_posteriors)], ids=["success", "attention"]
+)
+def test_the_posterior_with_discount_and_shared_strength_is_that_of_enumeration(tell: Any, read: Any) -> None:
     options = FollowOptions(3, half_life=2.0, strength=3.0)
     random = np.random.default_rng(4)
     beliefs, history = begin([0, 0, 1, 1]), []
     for step in range(5):
         row, right = int(random.integers(4)), int(random.integers(4))
         history += [(step, row, int(k < right)) for k in range(3)]
-        beliefs = observe(beliefs, options, [row], [right], [3])
-    alpha, beta = posteriors(beliefs, options)
+        beliefs = tell(beliefs, options, [row], [right], [3])
+    alpha, beta = read(beliefs, options)
     np.testing.assert_allclose(alpha / (alpha + beta), enumerated(history, 4, 2.0, 3.0), atol=2e-4)
+    assert beliefs.step == (5 if tell is observe else 0)
 
 
 def test_a_draw_asks_each_row_as_often_as_enumeration_over_two_posteriors_says() -> None:
@@ -206,12 +211,17 @@ def test_instalments_add_up_to_the_budget(renew: float, size: int, multiple: int
     assert renew * size * G * steps - multiple < sum(parts) <= renew * size * G * steps + 1e-6
 
 
-def test_the_blind_arm_is_renewed_where_little_is_known_of_it_and_something_can_be_learned() -> None:
-    options = FollowOptions(G, renew=0.1)
+def solved_open_and_unseen(options: FollowOptions) -> Beliefs:
+    """Row 0 is always right, 1 to 3 half of the time, 4 was never asked."""
     beliefs = observe(begin(list(range(5))), options, [0, 1, 2, 3], [G, 30, 30, 30], [G, 60, 60, 60])
     for _ in range(9):
         beliefs = observe(beliefs, options, [0], [G], [G])
-    beliefs = observe_blind(beliefs, options, [1, 2], [20, 1], [40, 2])
+    return beliefs
+
+
+def test_the_blind_arm_is_renewed_where_little_is_known_of_it_and_something_can_be_learned() -> None:
+    options = FollowOptions(G, renew=0.1)
+    beliefs = observe_blind(solved_open_and_unseen(options), options, [1, 2], [20, 1], [40, 2])
     assert renewals(beliefs, options, [0, 1, 2, 3, 3], 2) == [3, 2]
     assert renewals(beliefs, options, [0, 3], 3) == [3, 0, 3]
     assert renewals(beliefs, options, [], 3) == []
@@ -234,27 +244,11 @@ def test_measured_responses_add_up_to_the_budget_and_none_is_measured_twice(
 
 def test_attention_is_measured_where_little_is_known_of_it_and_something_can_be_learned() -> None:
     options = FollowOptions(G, renew_attention=0.2)
-    beliefs = observe(begin(list(range(5))), options, [0, 1, 2, 3], [G, 30, 30, 30], [G, 60, 60, 60])
-    for _ in range(9):
-        beliefs = observe(beliefs, options, [0], [G], [G])
-    beliefs = observe_attention(beliefs, options, [1, 2], [20, 1], [40, 2])
+    beliefs = observe_attention(solved_open_and_unseen(options), options, [1, 2], [20, 1], [40, 2])
     assert measurements(beliefs, options, [0, 1, 2, 3], 0) == [3, 2, 1, 0]
     assert measurements(beliefs, options, [0, 3], 0) == [3, 0]
     assert measurements(beliefs, replace(options, renew_attention=1), [3, 0, 3], 0) == [3, 0] * G + [3] * G
     assert measurements(beliefs, FollowOptions(G), [0, 1], 0) == []
-
-
-def test_the_attention_posterior_with_discount_and_shared_strength_is_that_of_enumeration() -> None:
-    options = FollowOptions(3, half_life=2.0, strength=3.0)
-    random = np.random.default_rng(5)
-    beliefs, history = begin([0, 0, 1, 1]), []
-    for step in range(5):
-        row, biased = int(random.integers(4)), int(random.integers(3))
-        history += [(step, row, int(k < biased)) for k in range(2)]
-        beliefs = observe_attention(beliefs, options, [row], [biased], [2])
-    alpha, beta = attention_posteriors(beliefs, options)
-    np.testing.assert_allclose(alpha / (alpha + beta), enumerated(history, 4, 2.0, 3.0), atol=2e-4)
-    assert beliefs.step == 0
 
 
 def test_attention_takes_its_weight_of_a_samples_worth_and_nothing_where_none_was_measured() -> None:
