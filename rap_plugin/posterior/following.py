@@ -104,13 +104,18 @@ def group_numbers(labels: Sequence[object]) -> list[int]:
     return [numbers.setdefault(label, len(numbers)) for label in labels]
 
 
+NUMBERS = re.compile(r"\d+")
 NAMES = re.compile(r"\d+|\b[A-Z]{1,4}\b")
 """What one template's questions differ in: numbers, and names of points, lines or options."""
 
 
 def wording_of(question: str) -> str:
-    """A question without its numbers and short names in capitals: samples of one template share it."""
-    return " ".join(NAMES.sub(" ", question).lower().split())
+    """A question without its numbers and short names in capitals: samples of one template share it.
+
+    Where all is in capitals they name nothing, and numbers alone are taken out.
+    """
+    named = any(letter.isalpha() and not letter.isupper() for letter in question)
+    return " ".join((NAMES if named else NUMBERS).sub(" ", question).lower().split())
 
 
 IMAGE, BLIND, ATTENTION = ("right", "asked"), ("blind_right", "blind_asked"), ("biased", "measured")

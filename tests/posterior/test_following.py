@@ -318,3 +318,5 @@ def test_wordings_are_questions_without_their_numbers_and_names() -> None:
     drawn = ["AB = 4, angle JOL = 30. Find x.", "PQ = 11, angle ABC = 60. Find x.", "PQ = 11, line ABC. Find x."]
     assert group_numbers([wording_of(question) for question in drawn]) == [0, 0, 1]
     assert wording_of("Is the SOLID line longer?") == "is the solid line longer?"
+    assert wording_of("FIND X IN 12 ABCD") == "find x in abcd"
+    assert wording_of("已知 AB=3, 求 x") == "已知 = , 求 x"
