@@ -3,9 +3,9 @@
 Per sample a Beta posterior of its success with the image. Counts fade with age, so that it follows a model that changes:
 what was solved or never solved rests, and is asked again when its counts have faded. What a sample lacks of its own
 comes from samples like it (one group: a source, a type, a wording), and those from the whole pool. A batch is a draw from
-the posteriors (Thompson sampling, as MoPPS, arXiv 2507.04632, and VADE, arXiv 2511.18902, do on success alone): it takes the samples
-whose group of responses would most probably differ, less those that are answered without the image as well and, where that is asked for,
-those whose responses are attention-biased.
+these posteriors (Thompson sampling, as MoPPS, arXiv 2507.04632, and VADE, arXiv 2511.18902, do): it takes the samples whose group of
+responses would most probably differ, less those that are right without the image as often and, where that is asked for, those whose
+responses are attention-biased.
 
 All functions are pure: beliefs go in, beliefs or numbers come out, and what is drawn depends on the seed and the step alone.
 """
@@ -42,7 +42,7 @@ class FollowOptions:
     explore: float = 0.1
     """Share of a batch that goes to those that were not asked for longest."""
     image_weight: float = IMAGE_WEIGHT
-    """How much of a sample's worth is lost where it is always right without its image; 0: success alone."""
+    """How much of a sample's worth is lost where it is right as often without its image; 0: success alone."""
     seed: int = 0
     renew: float = 0.0
     """Rollouts without the image that a batch adds, as a share of its own; 0: the evidence stays as it was brought."""
@@ -201,22 +201,23 @@ def attention_posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numb
     return shared_posteriors(beliefs.group, beliefs.biased, beliefs.measured, options.strength)
 
 
-def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Generator | None = None) -> Numbers:
-    """(N,) what asking each sample is worth: in expectation, or under one draw of all posteriors."""
-    alpha, beta = posteriors(beliefs, options)
-    blind_alpha, blind_beta = blind_posteriors(beliefs, options)
+def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Generator) -> Numbers:
+    """(N,) what asking each sample is worth under one draw of its success with the image.
+
+    Blind arm and attention enter by their posteriors' means: instalments look where little is known of them, and a lucky draw
+    would bring back what is known to need no image (with draws of all three a pool with 30 % guesses asks two to four times as many).
+    """
+    success = random.beta(*posteriors(beliefs, options))
     weight = options.image_weight if beliefs.blind_asked.any() else 0.0
-    if random is None:
-        needs = 1 - weight * blind_alpha / (blind_alpha + blind_beta)
-        worth = informative(alpha, beta, options.responses) * needs
-    else:
-        success, blind = random.beta(alpha, beta), random.beta(blind_alpha, blind_beta)
-        worth = worth_of(success, blind, options.responses, weight)
-    if not (options.attention_weight and beliefs.measured.any()):
-        return worth
-    alpha, beta = attention_posteriors(beliefs, options)
-    biased = alpha / (alpha + beta) if random is None else random.beta(alpha, beta)
-    found: Numbers = worth * (1 - options.attention_weight * biased)
+    worth = worth_of(success, _mean(blind_posteriors(beliefs, options)), options.responses, weight)
+    if options.attention_weight and beliefs.measured.any():
+        worth = worth * (1 - options.attention_weight * _mean(attention_posteriors(beliefs, options)))
+    return worth
+
+
+def _mean(posterior: tuple[Numbers, Numbers]) -> Numbers:
+    alpha, beta = posterior
+    found: Numbers = alpha / (alpha + beta)
     return found
 
 

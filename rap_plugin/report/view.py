@@ -201,10 +201,32 @@ class View:
         return list(find_examples(run.store, run.selection, run.pool, formats, wanted, chance=chance))
 
 
+MOST_CONNECTIONS = 64
+"""Connections at a time: a browser opens six."""
+
+
 class ViewServer(ThreadingHTTPServer):
     """Clients that hang up, or send what is no request, end alone and in silence."""
 
     request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for each connection, as long as there are not too many; the others are closed."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.close_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """One connection, to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]

@@ -13,7 +13,7 @@ STRENGTH = 2.0
 """Rollouts that a group's rate counts for in a sample's posterior, and the pool's in a group's."""
 
 IMAGE_WEIGHT = 0.5
-"""Share of its worth that a sample loses which is always right without its image."""
+"""Share of its worth that a sample loses which is right without its image as often as with it."""
 
 
 def shared_posteriors(group: Counts, right: Numbers, asked: Numbers, strength: float) -> tuple[Numbers, Numbers]:
@@ -37,6 +37,11 @@ def informative(alpha: Numbers, beta: Numbers, responses: int) -> Numbers:
 
 
 def worth_of(success: Numbers, blind: Numbers, responses: int, image_weight: float) -> Numbers:
-    """(N,) the chance that G responses differ at this success, less `image_weight` times the success without the image."""
-    found: Numbers = (1 - success**responses - (1 - success) ** responses) * (1 - image_weight * blind)
+    """(N,) the chance that G responses differ at this success p, less `image_weight` times the share of it that needs no image.
+
+    That share is b / p, at most 1, with b the success without the image: 1 - D / p in terms of RAP's discrepancy D = p - b. It is 1 as
+    well for what is guessed, half right in both arms, of which b alone would keep half. D / p is epidemiology's attributable fraction.
+    """
+    share = np.minimum(1.0, blind / np.maximum(success, np.finfo(float).tiny))
+    found: Numbers = (1 - success**responses - (1 - success) ** responses) * (1 - image_weight * share)
     return found

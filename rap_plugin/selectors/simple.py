@@ -85,21 +85,20 @@ def _steady(alignment: Numbers) -> Numbers:
 
 
 def select_follow(table: EvidenceTable, scores: Scores, config: RunConfig) -> Decision:
-    """What following would ask first: the highest worth in one draw from both arms' posteriors (docs/following.md).
+    """What following would ask first: the highest worth in one draw from the posteriors (docs/following.md).
 
     A group has as many responses as scoring; the whole pool shares strength, since the table knows no wording.
     """
     order = np.argsort(table.ids)  # so that a draw does not depend on the order of rows
     random = np.random.Generator(np.random.Philox(key=[config.selection.seed, 0]))
-    drawn = []
-    for arm in ARMS:
-        counts = table.arms[arm]
-        right, graded = counts.right.astype(float), counts.graded.astype(float)
-        alpha, beta = shared_posteriors(np.zeros(len(table), dtype=np.int64), right, graded, STRENGTH)
-        success = np.empty(len(table))
-        success[order] = random.beta(alpha[order], beta[order])
-        drawn.append(success)
-    worth = worth_of(drawn[0], drawn[1], table.rollouts, IMAGE_WEIGHT)
+    everyone_alike = np.zeros(len(table), dtype=np.int64)
+    image, blind = (
+        shared_posteriors(everyone_alike, counts.right.astype(float), counts.graded.astype(float), STRENGTH)
+        for counts in (table.arms[arm] for arm in ARMS)
+    )
+    success = np.empty(len(table))
+    success[order] = random.beta(image[0][order], image[1][order])
+    worth = worth_of(success, blind[0] / (blind[0] + blind[1]), table.rollouts, IMAGE_WEIGHT)
     wanted = budget(config.selection.keep, table, DEFAULT_KEEP)
     everyone = np.ones(len(table), bool)
     yes, no = "drawn by the posterior of both arms", "not drawn"

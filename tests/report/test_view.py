@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import shutil
 import socket
@@ -22,7 +23,7 @@ import pytest
 from rap_plugin.config import load_config
 from rap_plugin.errors import RapError
 from rap_plugin.pipeline.selection import load_selection
-from rap_plugin.report.view import Asked, View, Viewed, open_server
+from rap_plugin.report.view import MOST_CONNECTIONS, Asked, View, Viewed, open_server
 from tests.fabricate import Fabricated
 from tests.report.conftest import HOSTILE
 
@@ -212,3 +213,21 @@ def test_slow_broken_and_many_clients_leave_the_page_to_others(address: str) -> 
             client.close()
     with urllib.request.urlopen(f"{address}/", timeout=120) as answer:
         assert len(ids(answer.read().decode())) == 20
+
+
+def test_no_more_connections_are_served_than_fit_and_a_place_that_gets_free_is_taken(address: str) -> None:
+    place = ("127.0.0.1", int(address.rsplit(":", 1)[1]))
+    held = [socket.create_connection(place, timeout=120) for _ in range(MOST_CONNECTIONS)]
+    try:
+        with socket.create_connection(place, timeout=120) as further:
+            assert further.recv(1) == b""
+    finally:
+        for client in held:
+            client.close()
+    while True:  # the server sees a closed connection when its thread reads it
+        try:
+            with urllib.request.urlopen(f"{address}/", timeout=120) as answer:
+                assert answer.status == 200
+            break
+        except (urllib.error.URLError, ConnectionError, http.client.HTTPException):
+            time.sleep(0.01)

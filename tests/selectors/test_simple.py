@@ -75,15 +75,16 @@ def test_follow_draws_what_teaches_and_needs_its_image_by_seed_and_evidence_what
 
 
 def test_follow_takes_each_sample_as_often_as_its_posterior_says() -> None:
-    """Two samples, one place: by enumeration over both posteriors of the image arm (the blind arms are alike)."""
-    table = make_table([4, 1], [0, 0], rollouts=5)
+    """Two samples, one place: by enumeration over both posteriors of the image arm; the blind arm counts by its mean."""
+    table = make_table([4, 1], [2, 0], rollouts=5)
     alpha, beta = shared_posteriors(np.zeros(2, np.int64), np.array([4.0, 1.0]), np.array([5.0, 5.0]), STRENGTH)
-    blind = shared_posteriors(np.zeros(2, np.int64), np.zeros(2), np.array([5.0, 5.0]), STRENGTH)
-    cells = (np.arange(100) + 0.5) / 100
-    p = [stats.beta(alpha[i], beta[i]).ppf(cells) for i in (0, 1)]
-    b = stats.beta(blind[0][0], blind[1][0]).ppf(cells)
-    # The worth of each in 100 x 100 equally probable cells; then how often one is above the other.
-    worth = [np.sort(worth_of(q[:, None], b[None], 5, 0.5).ravel()) for q in p]
+    blind = shared_posteriors(np.zeros(2, np.int64), np.array([2.0, 0.0]), np.array([5.0, 5.0]), STRENGTH)
+    cells = (np.arange(10_000) + 0.5) / 10_000
+    # The worth of each in 10,000 equally probable cells; then how often one is above the other.
+    worth = [
+        np.sort(worth_of(stats.beta(alpha[i], beta[i]).ppf(cells), blind[0][i] / (blind[0][i] + blind[1][i]), 5, 0.5))
+        for i in (0, 1)
+    ]
     exact = np.searchsorted(worth[1], worth[0]).mean() / worth[1].size
     scores, taken = scores_of(table), []
     for seed in range(1_500):
