@@ -46,7 +46,7 @@ DRAWN_LEVELS = (0.50, 0.53, 0.56, 0.59)
 """Validation accuracies whose cost is asked for on the pool of diagrams."""
 ROLLOUTS = 5
 """Responses of a group, the same in every setting that is counted."""
-FOLLOWING = ("half_follow", "follow")
+FOLLOWING = ("half_follow_success", "follow")
 """The arm that the others are held against: the first of these that has run."""
 FILTERS = ("dapo", "greso", "speed")
 """Rules that throw away groups without advantage: nobody back-propagates those."""
@@ -340,14 +340,19 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of pays_for_itself.py")
     parser.add_argument("--calibrate", action="store_true", help="measure the prices again")
     parser.add_argument("--algorithm", choices=("grpo", "rloo"), default="grpo")
+    parser.add_argument("--seeds", help="only these seeds, separated by commas; not with --docs")
     parser.add_argument("--docs", type=Path, help="fill the counted part of pays_for_itself.md in this folder")
     parser.add_argument("--name", default="published", help="name of that part")
     args = parser.parse_args()
+    if args.docs and args.seeds:
+        parser.error("--docs takes all seeds")
     if args.calibrate:
         (args.out / "prices.json").unlink(missing_ok=True)
     prices = prices_of(args.out)
     print(", ".join(f"{name} token {1e6 * price:.0f} us" for name, price in prices.items()))
     results = read_runs(args.out)
+    if args.seeds:
+        results = [result for result in results if str(result["seed"]) in args.seeds.split(",")]
     if "full" not in group(results, args.algorithm):
         raise SystemExit(f"{args.out}: no run of the arm full, which the others are held against")
     print(tables(results, prices, args.algorithm))
