@@ -5,7 +5,7 @@
 # make gpu    the check of a machine with one GPU (WHEELS=folder gives it what is missing); writes docs/gpu.md
 # make generated   200,000 generated responses through every reader and grader, in two halves (an hour); FILES="A.jsonl B.jsonl" adds answers to mutate
 # make cluster    OpenRLHF's command in every mode on a Ray of two nodes, and as a Ray job, and following: about half an hour
-# make long   three tests of a minute or more each: the GPU check's small mode, tensor parallel ranks, OpenRLHF with and without the package
+# make long   what takes half a minute or more: the GPU check's small mode, vLLM's ways of running and its ranks, Ray and TRL under faults, OpenRLHF with and without the package
 # make release   two equal builds, SBOM, audit, and the core's tests on the lowest versions; into dist/
 # make site   the documentation site, into site/
 # make snippets   the snippets that train or sample (minutes); all others run with make test
@@ -40,8 +40,7 @@ cluster: $(VENV)/.hosts
 	  tests/trl_hooks/test_following.py
 
 long: $(VENV)/.hosts
-	RAP_LONG_TESTS=1 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -v tests/scripts/test_gpu_check.py tests/engines/vllm/test_engine.py \
-	  tests/openrlhf_hooks/test_command.py -k "small_mode or tensor_parallel or without_the_flag"
+	RAP_LONG_TESTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m long
 
 site: $(VENV)/.hosts
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

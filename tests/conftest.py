@@ -38,6 +38,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` has a time to keep: what is marked `long` is a target of its own."""
+    if os.environ.get("RAP_LONG_TESTS"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="half a minute or more: make long"))
+
+
 @pytest.fixture(autouse=True)
 def _one_environment() -> Iterator[None]:
     """`datasets` puts a copy into `os.environ` after work in several processes; rich and others keep the first one."""

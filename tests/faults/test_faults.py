@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.faults.kinds import FAULTS
 from tests.faults.world import ROOT, Fault, Skipped, World, make_world
@@ -17,8 +18,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(tmp_path_factory.mktemp("faults") / "world")
 
 
+def case(fault: Fault) -> ParameterSet:
+    """A fault by its name; those of a Ray cluster or a trainer take half a minute or more."""
+    marks = [pytest.mark.long] if fault.name.startswith("Ray ") or "TRL" in fault.name else []
+    return pytest.param(fault, id=re.sub(r"\W+", "-", fault.name).strip("-"), marks=marks)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: re.sub(r"\W+", "-", fault.name).strip("-"))
+@pytest.mark.parametrize("fault", [case(fault) for fault in FAULTS])
 def test_after_a_fault_what_is_promised_holds(fault: Fault, world: World, tmp_path: Path) -> None:
     try:
         fault.do(world, tmp_path, random.Random(fault.name))

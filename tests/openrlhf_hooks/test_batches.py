@@ -117,6 +117,7 @@ def train_as_openrlhf_does(rank, cases, folder):
         dist.destroy_process_group()
 
 
+@pytest.mark.long
 def test_two_ranks_of_openrlhfs_gradient_accumulation_end_on_a_size_that_fits_and_stop_on_one_that_does_not(tmp_path):
     batch = RolloutBatch(rows=64, samples=5, rollout_micro=4, train_micro=4, train_batch=32, ranks=2)
     fits = batch.row_counts().above(10)

@@ -332,7 +332,7 @@ def test_a_dataset_without_images_ends_the_command_before_ray(launch, world, tin
     assert done.text.rstrip().endswith(done.ours[0])
 
 
-@pytest.mark.skipif(not os.environ.get("RAP_LONG_TESTS"), reason="a minute or more: make long")
+@pytest.mark.long
 def test_without_the_flag_the_trainer_is_the_one_of_an_environment_without_the_package(
     launch, world, tiny_model, tmp_path_factory
 ):

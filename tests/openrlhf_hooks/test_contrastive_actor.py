@@ -229,6 +229,7 @@ def train_a_share(rank, tiny_model, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 def test_two_gloo_ranks_make_the_gradient_of_one(actor, processor, experience, monkeypatch, tiny_model, tmp_path):
     torch.multiprocessing.spawn(train_a_share, (tiny_model, tmp_path), nprocs=2)
     _, whole = trained(actor, processor, experience, monkeypatch)

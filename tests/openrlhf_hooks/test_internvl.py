@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -22,7 +22,7 @@ def in_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "scripts"))))
 
 
-@pytest.mark.skipif(not os.environ.get("RAP_LONG_TESTS"), reason="a minute or more: make long")
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_small_mode_runs_whole_on_a_cpu_and_leaves_the_page_in_docs_alone(tmp_path: Path) -> None:
     before = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")

@@ -27,6 +27,7 @@ CHANGES = (*SMALL, "start_step=1")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_curriculum_goes_on_to_the_same_weights_and_every_kept_state_is_measured_once(tmp_path: Path) -> None:
     pairs, model, out = write_pairs(tmp_path / "train.parquet"), build_model(tmp_path / "model"), tmp_path / "out"
     line = ["modality-gap", "train", "curriculum", "--data", str(pairs), "--model", str(model), "--out", str(out)]

@@ -253,6 +253,7 @@ def ways(tmp_path_factory):
     return folder, rows, dict(zip(["plain", *WAYS, "pixels"], found, strict=True))
 
 
+@pytest.mark.long
 @needs_vllm
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
@@ -270,6 +271,7 @@ def test_attention_does_not_depend_on_how_vllm_runs(ways, way):
         assert set(other["missed"]) == ({NO_ROOM} if "attention_gb" in WAYS[way] else set())
 
 
+@pytest.mark.long
 @needs_vllm
 @pytest.mark.slow
 def test_no_more_is_held_than_the_option_allows_and_nothing_at_the_end(ways):
@@ -278,6 +280,7 @@ def test_no_more_is_held_than_the_option_allows_and_nothing_at_the_end(ways):
     assert held["rows"] == 0
 
 
+@pytest.mark.long
 @needs_vllm
 @pytest.mark.slow
 def test_images_have_the_configured_pixels_and_as_many_tokens_as_in_engine_hf(ways):
@@ -288,6 +291,7 @@ def test_images_have_the_configured_pixels_and_as_many_tokens_as_in_engine_hf(wa
     assert "model.max_pixels" in found["overlong"]["error"] or "max_prompt_tokens" in found["overlong"]["error"]
 
 
+@pytest.mark.long
 @needs_vllm
 @pytest.mark.slow
 def test_template_options_reach_the_chat_template_as_in_engine_hf(ways):
@@ -297,6 +301,7 @@ def test_template_options_reach_the_chat_template_as_in_engine_hf(ways):
     assert added == [len("<think></think>")] * 2  # one token a character
 
 
+@pytest.mark.long
 @needs_vllm
 @pytest.mark.slow
 def test_the_number_format_of_the_evidence_is_the_one_that_vllm_uses(ways):
@@ -304,6 +309,7 @@ def test_the_number_format_of_the_evidence_is_the_one_that_vllm_uses(ways):
     assert f"torch.{known}" == used
 
 
+@pytest.mark.long
 @needs_vllm
 @pytest.mark.slow
 def test_a_step_that_was_not_seen_gives_a_reason_and_never_a_number(ways):
@@ -318,7 +324,7 @@ def test_a_step_that_was_not_seen_gives_a_reason_and_never_a_number(ways):
     assert count > 15 * len(STATISTIC_COLUMNS)
 
 
-@pytest.mark.skipif(not os.environ.get("RAP_LONG_TESTS"), reason="a minute or more: make long")
+@pytest.mark.long
 @needs_vllm
 @pytest.mark.slow
 def test_tensor_parallel_ranks_measure_what_one_rank_measures_and_a_process_that_hangs_or_dies_is_one_line(
@@ -341,6 +347,7 @@ def test_tensor_parallel_ranks_measure_what_one_rank_measures_and_a_process_that
 
 @needs_vllm
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_architecture_that_it_cannot_read_is_known_before_sampling_and_a_second_copy_is_a_choice(tmp_path):
     from tests.engines.vllm.models import build_for_vllm
 
