@@ -204,8 +204,8 @@ def attention_posteriors(beliefs: Beliefs, options: FollowOptions) -> tuple[Numb
 def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Generator) -> Numbers:
     """(N,) what asking each sample is worth under one draw of its success with the image.
 
-    Blind arm and attention enter by their posteriors' means: instalments look where little is known of them, and a lucky draw
-    would bring back what is known to need no image (with draws of all three a pool with 30 % guesses asks two to four times as many).
+    Blind arm and attention enter by their posteriors' means: instalments look where little is known of them, and the best of many
+    lucky draws would be what is known to need no image (docs/following.md has what either asks of the demo pool).
     """
     success = random.beta(*posteriors(beliefs, options))
     weight = options.image_weight if beliefs.blind_asked.any() else 0.0
