@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -46,3 +47,19 @@ def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_what_make_starts_caches_compiled_files_where_the_machine_forbids_it(tmp_path: Path) -> None:
+    recipe = tmp_path / "show.mk"
+    recipe.write_text(
+        f"include {ROOT / 'Makefile'}\nshow:\n\t@{sys.executable} -c 'import sys; print(sys.dont_write_bytecode)'\n"
+    )
+    done = subprocess.run(
+        ["make", "-s", "-f", str(recipe), "show"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "False", done.stderr

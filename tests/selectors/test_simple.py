@@ -74,11 +74,17 @@ def test_follow_draws_what_teaches_and_needs_its_image_by_seed_and_evidence_what
     assert "--rap.follow in OpenRLHF" in decision.notes[-1]
 
 
-def test_follow_takes_each_sample_as_often_as_its_posterior_says() -> None:
-    """Two samples, one place: by enumeration over both posteriors of the image arm; the blind arm counts by its mean."""
-    table = make_table([4, 1], [2, 0], rollouts=5)
-    alpha, beta = shared_posteriors(np.zeros(2, np.int64), np.array([4.0, 1.0]), np.array([5.0, 5.0]), STRENGTH)
-    blind = shared_posteriors(np.zeros(2, np.int64), np.array([2.0, 0.0]), np.array([5.0, 5.0]), STRENGTH)
+@pytest.mark.parametrize(("right", "right_blind"), [((4, 1), (2, 0)), ((3, 2), (1, 2))])
+def test_follow_takes_each_sample_as_often_as_its_posterior_says(
+    right: tuple[int, int], right_blind: tuple[int, int]
+) -> None:
+    """Two samples, one place: by enumeration over both posteriors of the image arm; the blind arm counts by its mean.
+
+    In the second pool the first sample would be taken in 68 % of the draws instead of 80 % if the blind arm were drawn too.
+    """
+    table = make_table(list(right), list(right_blind), rollouts=5)
+    alpha, beta = shared_posteriors(np.zeros(2, np.int64), np.array(right, float), np.array([5.0, 5.0]), STRENGTH)
+    blind = shared_posteriors(np.zeros(2, np.int64), np.array(right_blind, float), np.array([5.0, 5.0]), STRENGTH)
     cells = (np.arange(10_000) + 0.5) / 10_000
     # The worth of each in 10,000 equally probable cells; then how often one is above the other.
     worth = [
