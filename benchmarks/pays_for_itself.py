@@ -86,14 +86,19 @@ def problems(setting: Setting, which: str) -> list[Any]:
         "test": ("held_out", 3, setting.test, POOL_MIX),
         "shift": ("held_out", 4, setting.shift, mix_needing(1)),
     }[which]
-    return make_problems(size, split, seed + setting.draw, mix)
+    made = make_problems(size, split, seed + setting.draw, mix)
+    if which == "pool" and setting.pool_kind == "texts":
+        from pays_for_itself_texts import with_open_texts
+
+        return with_open_texts(made)
+    return made
 
 
 def base_model(setting: Setting, out: Path) -> Path:
     """The model that reads the setting's problems; for diagrams OUT/base, made when it is not there."""
     from rap_plugin.demo import MODEL_DIR
 
-    if setting.pool_kind == "digits":
+    if setting.pool_kind != "diagrams":
         return MODEL_DIR
     if not (out / "base").exists():
         from pays_for_itself_reader import make_reader
@@ -386,6 +391,18 @@ def run_all(setting: Setting, out: Path, runs: Sequence[Run], jobs: int) -> None
                 print(f"{time.strftime('%H:%M:%S')} {future.result()}", flush=True)
 
 
+def start_from(raw: Path, out: Path) -> None:
+    """Puts the runs of a file of raw numbers, and the prices beside it, where OUT has none: they count as finished."""
+    for line in raw.read_text(encoding="utf-8").splitlines():
+        result = json.loads(line)
+        path = out / "runs" / f"{Run(result['arm'], result['algorithm'], result['seed']).name}.json"
+        if not path.exists():
+            _write_json(path, result)
+    prices = raw.with_name("prices.json")
+    if prices.exists() and not (out / "prices.json").exists():
+        _write_json(out / "prices.json", json.loads(prices.read_text(encoding="utf-8")))
+
+
 def _sampled(run: Run) -> Evidence | None:
     """The evidence behind a run, whatever is read of it."""
     found = ARMS[run.arm].evidence
@@ -406,6 +423,11 @@ def main() -> None:
     parser.add_argument("--arms", help="only these arms, separated by commas")
     parser.add_argument("--algorithm", choices=("grpo", "rloo"), help="only this one; default: both")
     parser.add_argument("--seeds", type=int, help="fewer or more seeds than the setting has")
+    parser.add_argument(
+        "--known",
+        type=Path,
+        help="raw numbers of finished runs (docs/pays_for_itself/counted/*.jsonl), not to be repeated",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, one thread each")
     parser.add_argument(
         "--docs", type=Path, help="fill pays_for_itself.md in this folder, and write figure and raw numbers beside it"
@@ -417,6 +439,8 @@ def main() -> None:
         parser.error(f"--arms: unknown {', '.join(unknown)}; known: {', '.join(ARMS)}")
     runs = [run for run in plan(args.seeds or setting.seeds) if run.arm in arms]
     runs = [run for run in runs if args.algorithm in (None, run.algorithm)]
+    if args.known:
+        start_from(args.known, args.out)
     run_all(setting, args.out, runs, args.jobs)
     if args.docs:
         from pays_for_itself_tables import write_docs

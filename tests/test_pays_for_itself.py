@@ -217,6 +217,23 @@ def test_the_page_says_what_its_raw_numbers_say(name):
     assert tables.measured(raw, name) in (docs / "pays_for_itself.md").read_text()
 
 
+def test_runs_of_published_raw_numbers_count_as_finished_and_none_is_overwritten(tmp_path):
+    from pays_for_itself import start_from
+    from pays_for_itself_tables import read_runs
+
+    raw = ROOT / "docs" / "pays_for_itself" / "counted" / "goal.jsonl"
+    own = tmp_path / "runs" / "grpo-full-0.json"
+    own.parent.mkdir()
+    own.write_text('{"arm": "full", "algorithm": "grpo", "seed": 0}')
+    start_from(raw, tmp_path)
+    assert json.loads(own.read_text()) == {"arm": "full", "algorithm": "grpo", "seed": 0}
+    own.unlink()
+    start_from(raw, tmp_path)
+    key = lambda run: (run["arm"], run["seed"])  # noqa: E731
+    assert sorted(read_runs(tmp_path), key=key) == sorted(read_runs(raw), key=key)
+    assert json.loads((tmp_path / "prices.json").read_text()) == json.loads(raw.with_name("prices.json").read_text())
+
+
 @pytest.mark.parametrize(
     "name", sorted(path.stem for path in (ROOT / "docs" / "pays_for_itself" / "counted").glob("*.jsonl"))
 )
