@@ -229,8 +229,8 @@ def test_runs_of_published_raw_numbers_count_as_finished_and_none_is_overwritten
     assert json.loads(own.read_text()) == {"arm": "full", "algorithm": "grpo", "seed": 0}
     own.unlink()
     start_from(raw, tmp_path)
-    key = lambda run: (run["arm"], run["seed"])  # noqa: E731
-    assert sorted(read_runs(tmp_path), key=key) == sorted(read_runs(raw), key=key)
+    found, published = ({(run["arm"], run["seed"]): run for run in read_runs(where)} for where in (tmp_path, raw))
+    assert found == published
     assert json.loads((tmp_path / "prices.json").read_text()) == json.loads(raw.with_name("prices.json").read_text())
 
 
