@@ -36,6 +36,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pays_for_itself_arms import ARMS, MAIN, NEEDED, SECOND, SETTINGS, SHARE, WHOLE, Arm, Evidence, Setting
 
+READER = Path(__file__).with_name("diagram_reader")
+"""The base of the diagrams, as `pays_for_itself_reader.py` made it: made again on another machine it is another model."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -94,17 +97,11 @@ def problems(setting: Setting, which: str) -> list[Any]:
     return made
 
 
-def base_model(setting: Setting, out: Path) -> Path:
-    """The model that reads the setting's problems; for diagrams OUT/base, made when it is not there."""
+def base_model(setting: Setting) -> Path:
+    """The model that reads the setting's problems."""
     from rap_plugin.demo import MODEL_DIR
 
-    if setting.pool_kind != "diagrams":
-        return MODEL_DIR
-    if not (out / "base").exists():
-        from pays_for_itself_reader import make_reader
-
-        make_reader(out / "base")
-    return out / "base"
+    return READER if setting.pool_kind == "diagrams" else MODEL_DIR
 
 
 def write_pool(setting: Setting, out: Path) -> Path:
@@ -145,7 +142,7 @@ def make_evidence(setting: Setting, out: Path, evidence: Evidence, seed: int) ->
         flags={
             "pool.path": str(write_pool(setting, out)),
             "pool.limit": round(setting.pool * evidence.share),
-            "model.id": str(base_model(setting, out)),
+            "model.id": str(base_model(setting)),
             "prompt.instruction": "",
             "prompt.blind": evidence.blind,
             "sampling.seed": seed,
@@ -238,7 +235,7 @@ def train_run(setting: Setting, out: Path, run: Run) -> dict[str, Any]:
     arm = ARMS[run.arm]
     setting = in_batches(setting, arm.batch)
     rows, selection = choose(setting, out, arm, run.seed)
-    model, processor = rl.load_policy(str(base_model(setting, out)))
+    model, processor = rl.load_policy(str(base_model(setting)))
     pool = problems(setting, "pool")
     chosen = rl.exercises([pool[row] for row in rows], model, processor)
     validation = rl.exercises(problems(setting, "validation"), model, processor)
@@ -372,7 +369,6 @@ def _work(task: tuple[str, Setting, Path, Any]) -> str:
 def run_all(setting: Setting, out: Path, runs: Sequence[Run], jobs: int) -> None:
     """Everything that is still missing, in order, `jobs` at a time; a run waits for the evidence that its arm needs."""
     write_pool(setting, out)
-    base_model(setting, out)
     waiting: list[tuple[str, Any]] = []
     for run in (run for run in runs if not (out / "runs" / f"{run.name}.json").exists()):
         needed = ("evidence", (_sampled(run), run.seed))

@@ -4,7 +4,7 @@ The figures are those of `rap_plugin.modality_gap`, read by a small model (`pays
 the drawing alone; `told` has them in words too, so that the text gives the answer away; `note` has words that state another
 figure's values, so that who believes them answers wrong. Answers are computed from the figure.
 
-    python benchmarks/pays_for_itself_diagrams.py OUT/base --problems 400      # what the base answers, with the drawing and without
+    python benchmarks/pays_for_itself_diagrams.py benchmarks/diagram_reader --problems 400      # what the base answers, with the drawing and without
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The base of the proof's second pool: the shipped reader of diagrams, supervised for longer.
 
-    python benchmarks/pays_for_itself_reader.py OUT/base      # about 15 minutes on one core
+    python benchmarks/pays_for_itself_reader.py reader      # about 15 minutes on one core
+
+`diagram_reader` beside this file is what it wrote once, so that every seed of the proof starts from one model.
 
 The shipped model believes words and reads one drawing in six, and without a picture it does not understand the facts in words: nothing of that is
 a base on which to ask whether rows that need the image are worth more. This one reads a third of the drawings at temperature 1, and what words give away
@@ -83,6 +85,7 @@ def make_reader(out: Path, steps: int = STEPS) -> None:
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     diagrams.learn_to_answer(model, head, processor, pages, steps, BATCH, random.Random("reader"), draft, make_row)
     diagrams.save(model, processor, draft)
+    diagrams.halve(draft, torch.float16)
     os.replace(draft, out)
 
 

@@ -275,10 +275,10 @@ def accuracies(model, processor, count: int, rollouts: int = 4) -> dict[str, dic
     return table
 
 
-def halve(out: Path) -> None:
-    """Weights as bfloat16, half the size; the configuration still asks for float32, into which they are read."""
+def halve(out: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Weights in two bytes each; the configuration still asks for float32, into which they are read."""
     weights = out / "model.safetensors"
-    tensors = {name: tensor.to(torch.bfloat16) for name, tensor in load(weights.read_bytes()).items()}
+    tensors = {name: tensor.to(dtype) for name, tensor in load(weights.read_bytes()).items()}
     weights.write_bytes(dump(tensors, metadata={"format": "pt"}))
 
 

@@ -82,6 +82,7 @@ def test_text_that_tells_leads_to_the_answer_text_that_shows_holds_no_value_and_
 
 def test_the_base_believes_the_notes_more_often_than_the_drawing(pool: list) -> None:
     import digit_rl
+    import pays_for_itself as proof
 
     from rap_plugin.modality_gap.diagrams import MODEL_DIR
 
@@ -101,6 +102,7 @@ def test_the_proofs_reader_also_learns_to_answer_from_words_without_a_picture(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import digit_rl
+    import pays_for_itself as proof
     import pays_for_itself_reader as reader
     import train_diagram_model as diagrams
 
@@ -115,5 +117,6 @@ def test_the_proofs_reader_also_learns_to_answer_from_words_without_a_picture(
         monkeypatch.setattr(reader, name, few)
     reader.make_reader(tmp_path / "base", steps=1)
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
-    _, processor = digit_rl.load_policy(str(tmp_path / "base"))
-    assert processor.tokenizer.get_vocab() == tokenizer.get_vocab()
+    for folder in (tmp_path / "base", proof.READER):
+        _, processor = digit_rl.load_policy(str(folder))
+        assert processor.tokenizer.get_vocab() == tokenizer.get_vocab()

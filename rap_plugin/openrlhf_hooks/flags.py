@@ -35,6 +35,7 @@ FOLLOW = {
     "strength": ("ROLLOUTS", "rollouts that a group's rate counts for in a sample's posterior [2]"),
     "explore": ("SHARE", "share of a batch for the rows not asked for longest [0.1]"),
     "image_weight": ("SHARE", "what a row loses that is right as often without its image [0.5]"),
+    "headroom": ("EXPONENT", "how much more a row is asked where more is left to learn: of 1 - its success [0]"),
     "renew": ("SHARE", "responses without the image that a batch adds, as a share of its own [0]"),
     "right_at": ("SCORE", "score from which a response counts as right [0.5]"),
 }

@@ -4,7 +4,7 @@ Per sample a Beta posterior of its success with the image. Counts fade with age,
 what was solved or never solved rests, and is asked again when its counts have faded. What a sample lacks of its own
 comes from samples like it (one group: a source, a type, a wording), and those from the whole pool. A batch is a draw from
 these posteriors (Thompson sampling, as MoPPS, arXiv 2507.04632, and VADE, arXiv 2511.18902, do): it takes the samples whose group of
-responses would most probably differ, less those that are right without the image as often and, where that is asked for, those whose
+responses would most probably differ, the harder ones first where `headroom` says so, less those that are right without the image as often and, where that is asked for, those whose
 responses are attention-biased.
 
 All functions are pure: beliefs go in, beliefs or numbers come out, and what is drawn depends on the seed and the step alone.
@@ -43,6 +43,8 @@ class FollowOptions:
     """Share of a batch that goes to those that were not asked for longest."""
     image_weight: float = IMAGE_WEIGHT
     """How much of a sample's worth is lost where it is right as often without its image; 0: success alone."""
+    headroom: float = 0.0
+    """Exponent of 1 - p in a sample's worth: how much more it is asked where more is left to learn; 0: the chance that its group differs."""
     seed: int = 0
     renew: float = 0.0
     """Rollouts without the image that a batch adds, as a share of its own; 0: the evidence stays as it was brought."""
@@ -57,6 +59,7 @@ class FollowOptions:
             ("strength", self.strength > 0, "a number of rollouts above 0"),
             ("explore", 0 <= self.explore <= 1, "a share from 0 to 1"),
             ("image_weight", 0 <= self.image_weight <= 1, "a share from 0 to 1"),
+            ("headroom", 0 <= self.headroom < float("inf"), "an exponent from 0"),
             ("renew", 0 <= self.renew < float("inf"), "a share of a batch's own rollouts, or 0 for none"),
             ("renew_attention", 0 <= self.renew_attention <= 1, "a share from 0 to 1"),
             ("attention_weight", 0 <= self.attention_weight <= 1, "a share from 0 to 1"),
@@ -210,6 +213,7 @@ def utilities(beliefs: Beliefs, options: FollowOptions, random: np.random.Genera
     success = random.beta(*posteriors(beliefs, options))
     weight = options.image_weight if beliefs.blind_asked.any() else 0.0
     worth = worth_of(success, _mean(blind_posteriors(beliefs, options)), options.responses, weight)
+    worth = worth * (1 - success) ** options.headroom
     if options.attention_weight and beliefs.measured.any():
         worth = worth * (1 - options.attention_weight * _mean(attention_posteriors(beliefs, options)))
     return worth

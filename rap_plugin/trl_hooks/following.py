@@ -39,6 +39,7 @@ def follow(
     strength: float = 2.0,
     explore: float = 0.1,
     image_weight: float = 0.5,
+    headroom: float = 0.0,
     renew: float = 0.0,
     renew_attention: float = 0.0,
     attention_weight: float = 0.0,
@@ -69,7 +70,7 @@ def follow(
     labels = _labels(dataset, groups)
     numbers = group_numbers(labels)
     seed = args.seed if seed is None else seed
-    options = FollowOptions(args.num_generations, half_life, strength, explore, image_weight, seed, renew)
+    options = FollowOptions(args.num_generations, half_life, strength, explore, image_weight, headroom, seed, renew)
     options = replace(options, renew_attention=renew_attention, attention_weight=attention_weight)
     test = attention_test(ace)
     repeats = getattr(args, "num_iterations", 1) * args.steps_per_generation

@@ -126,7 +126,14 @@ class RapDataset(RLHFDataset):  # type: ignore[misc]
         ids = self.dataframe[COLUMN][:]
         labels = [wording_of(_words(prompt)) for prompt in self.dataframe[self.prompt_key][:]]
         options = FollowOptions(
-            rap.responses, rap.half_life, rap.strength, rap.explore, rap.image_weight, self.seed or 0, rap.renew
+            responses=rap.responses,
+            half_life=rap.half_life,
+            strength=rap.strength,
+            explore=rap.explore,
+            image_weight=rap.image_weight,
+            headroom=rap.headroom,
+            seed=self.seed or 0,
+            renew=rap.renew,
         )
         beliefs = beliefs_of_ids(Path(rap.run_dir), ids, labels)
         return FollowedRows(ids, beliefs, options, rows_per_batch(self.config))

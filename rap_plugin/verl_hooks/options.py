@@ -34,6 +34,7 @@ class VerlOptions(Section):
     strength: float = Field(2.0, gt=0, description="rollouts that a group's rate counts for; for follow")
     explore: float = Field(0.1, ge=0, le=1, description="share of a batch for rows not asked for longest; for follow")
     image_weight: float = Field(0.5, ge=0, le=1, description="what a row loses that needs no image; for follow")
+    headroom: float = Field(0.0, ge=0, description="exponent of 1 - success in a row's worth; for follow")
     renew: float = Field(0.0, ge=0, description="rollouts without the image, as a share of the batch's; for follow")
     right_at: float = Field(0.5, description="reward from which a rollout is right, where the reward gives no `acc`")
     size_by: Literal["fill", "repeat"] = Field(

@@ -194,6 +194,21 @@ def enumerated(history: list[tuple[int, int, int]], rows: int, half_life: float,
     return np.array(means)
 
 
+def test_of_two_that_are_as_informative_the_harder_is_asked_where_headroom_counts() -> None:
+    n = 40
+    right = np.where(np.arange(n) % 2, 3.0, 7.0)
+    none = np.zeros(n)
+    beliefs = with_evidence(begin(range(n)), range(n), (right, np.full(n, 10.0)), (none, none))
+    hard = np.arange(n) % 2 == 1
+
+    def share(headroom: float) -> float:
+        options = FollowOptions(G, explore=0, headroom=headroom)
+        return float(np.mean([hard[choose(beliefs, options, 8, step)].mean() for step in range(200)]))
+
+    assert share(0.0) == pytest.approx(0.5, abs=0.06)
+    assert share(1.0) > 0.9
+
+
 @pytest.mark.parametrize(
     ("tell", "read"), [(observe, posteriors), (observe_attention, attention_posteriors)], ids=["success", "attention"]
 )
@@ -210,13 +225,14 @@ def test_the_posterior_with_discount_and_shared_strength_is_that_of_enumeration(
     assert beliefs.step == (5 if tell is observe else 0)
 
 
-def test_a_draw_asks_each_row_as_often_as_enumeration_over_two_posteriors_says() -> None:
+@pytest.mark.parametrize("headroom", [0.0, 1.0, 2.5])
+def test_a_draw_asks_each_row_as_often_as_enumeration_over_two_posteriors_says(headroom: float) -> None:
     beliefs = observe(begin([0, 1]), FollowOptions(G), [0, 1], [5, 2], [6, 6])
-    options = FollowOptions(2, explore=0.0)
+    options = FollowOptions(2, explore=0.0, headroom=headroom)
     alpha, beta = posteriors(beliefs, options)
     grid = (np.arange(2_000) + 0.5) / 2_000
     first, second = (stats.beta(alpha[i], beta[i]).pdf(grid) / 2_000 for i in (0, 1))
-    worth = 1 - grid**2 - (1 - grid) ** 2
+    worth = (1 - grid**2 - (1 - grid) ** 2) * (1 - grid) ** headroom
     exact = (first[:, None] * second[None] * (worth[:, None] > worth[None])).sum()
     taken = np.mean([choose(beliefs, options, 1, step)[0] == 0 for step in range(1_500)])
     assert taken == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 1_500))
@@ -327,6 +343,7 @@ def test_a_step_says_what_it_did() -> None:
         {"strength": -1},
         {"explore": 1.5},
         {"image_weight": float("nan")},
+        {"headroom": -1},
         {"renew": -0.1},
         {"renew_attention": 1.1},
         {"attention_weight": -0.5},
