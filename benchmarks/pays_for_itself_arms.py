@@ -130,6 +130,12 @@ ARMS: dict[str, Arm] = {
         Arm("half_mopps", "mopps, half of the prompts a step", rule="mopps", batch=0.5),
         Arm("half_follow_success", "follow_success, half of the prompts a step", rule="follow_success", batch=0.5),
         Arm(
+            "half_headroom",
+            "half_follow_success that asks the harder ones first, worth times (1 - p)^2",
+            rule="follow_headroom",
+            batch=0.5,
+        ),
+        Arm(
             "half_follow",
             "following, half of the prompts a step; blind evidence from 5 % more responses while it trains",
             rule="follow_renewed",

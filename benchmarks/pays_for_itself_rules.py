@@ -29,6 +29,9 @@ from rap_plugin.posterior.following import (
 RENEWED = 0.05
 """Responses without the image that `follow_renewed` adds, as a share of a batch's own."""
 
+HEADROOM = 2.0
+"""Exponent of 1 - p in `follow_headroom`."""
+
 MOST_ROUNDS = 8
 """Batches that a filter samples for one step before it learns from what it has."""
 
@@ -140,8 +143,13 @@ def make_rule(
         options = FollowOptions(rollouts, half_life=200, explore=0, image_weight=0, seed=seed)
         return follow(begin(range(n)), options, prompts)
     beliefs = begin(group_numbers([wording_of(problem.question) for problem in problems]))
-    image_weight, renew = {"follow_success": (0.0, 0.0), "follow": (0.5, 0.0), "follow_renewed": (1.0, RENEWED)}[name]
-    options = FollowOptions(rollouts, seed=seed, image_weight=image_weight, renew=renew)
+    told: dict[str, dict[str, float]] = {
+        "follow_success": {"image_weight": 0.0},
+        "follow_headroom": {"image_weight": 0.0, "headroom": HEADROOM},
+        "follow": {"image_weight": 0.5},
+        "follow_renewed": {"image_weight": 1.0, "renew": RENEWED},
+    }
+    options = FollowOptions(rollouts, seed=seed, **told[name])
     if name == "follow" and blind:
         rows = sorted(blind)
         none = np.zeros(len(rows))

@@ -82,7 +82,6 @@ def test_text_that_tells_leads_to_the_answer_text_that_shows_holds_no_value_and_
 
 def test_the_base_believes_the_notes_more_often_than_the_drawing(pool: list) -> None:
     import digit_rl
-    import pays_for_itself as proof
 
     from rap_plugin.modality_gap.diagrams import MODEL_DIR
 

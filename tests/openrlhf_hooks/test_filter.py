@@ -93,13 +93,17 @@ def test_following_trains_on_every_row_that_can_be_read_and_starts_from_the_evid
     launched, write_chat_pool, tmp_path
 ):
     from rap_plugin.openrlhf_hooks.additions import from_evidence, require_additions
+    from rap_plugin.posterior.following import FollowOptions
 
     file = write_chat_pool(12)
     (tmp_path / "pictures" / "4.png").write_bytes(b"no image")
-    done = launched(file, "--rap.follow", "--rap.follow_half_life", "30")
+    numbers = {"half_life": 30, "strength": 3, "explore": 0.2, "image_weight": 0.4, "headroom": 2, "renew": 0.1}
+    flags = [word for name, number in numbers.items() for word in (f"--rap.follow_{name}", str(number))]
+    done = launched(file, "--rap.follow", *flags)
     assert trainers_rows(done.args)["source_row"][:] == done.numbers == [n for n in range(12) if n != 4]
     follow = from_evidence(require_additions(done.args, done.given).follow, done.args, done.run, done.numbers)
-    assert (follow.options.half_life, follow.options.responses, follow.length) == (30, 4, 11)
+    assert follow.options == FollowOptions(4, seed=done.args.train.seed, **numbers)
+    assert follow.length == 11
     scores = {row["rap_row"]: row for row in pq.read_table(done.run / "scores.parquet").to_pylist()}
     names = ("rap_right_image", "rap_rollouts_image", "rap_right_blind", "rap_rollouts_blind")
     for values, name in zip(follow.evidence, names, strict=True):

@@ -19,6 +19,7 @@ import trl
 from rap_plugin.config import ModelConfig
 from rap_plugin.engines import open_hf
 from rap_plugin.errors import RapError
+from rap_plugin.posterior.following import FollowOptions
 from rap_plugin.rollout import Prompt, Sampling
 from rap_plugin.trl_hooks import accuracy_reward, follow
 from rap_plugin.trl_hooks.prompting import read_prompts
@@ -138,6 +139,13 @@ def test_what_cannot_be_followed_is_refused_in_one_line(
 ) -> None:
     with pytest.raises(RapError, match=said):
         follow(make_dataset(), args=arguments(tmp_path, **changed), **options)
+
+
+def test_every_option_reaches_what_draws_the_rows(tmp_path: Path) -> None:
+    numbers = {"half_life": 30, "strength": 3, "explore": 0.2, "image_weight": 0.4, "headroom": 2, "renew": 0.1}
+    numbers |= {"renew_attention": 0.2, "attention_weight": 0.3, "seed": 7}
+    followed = follow(make_dataset(), args=arguments(tmp_path), **numbers)
+    assert followed.follower.options == FollowOptions(4, **numbers)
 
 
 @pytest.mark.parametrize(("accumulated", "per_generation", "lag"), [(1, 1, 2), (4, 4, 2), (4, 1, 5), (2, 8, 1)])

@@ -253,13 +253,15 @@ def test_following_asks_the_rows_that_the_posterior_says_of_all_that_were_scored
     from rap_plugin.hosts.follower import beliefs_of_run
     from rap_plugin.posterior.following import FollowOptions, choose, observe
 
-    flags = ["+data.rap.follow=True", "+data.rap.responses=8", "+data.rap.half_life=10"]
+    numbers = {"half_life": 10.0, "strength": 3.0, "explore": 0.2, "image_weight": 0.4, "headroom": 2.0}
+    flags = ["+data.rap.follow=True", "+data.rap.responses=8"]
+    flags += [f"+data.rap.{name}={number}" for name, number in numbers.items()]
     scores = pq.read_table(prepared.run / "scores.parquet").to_pylist()
     dataset = make_dataset(*flags)
     assert set(dataset.dataframe["rap_id"]) == {row["rap_id"] for row in scores}
     assert len(dataset) > len(prepared.ids), "what was not selected may come back"
     loader, ids = loader_of(verl_config(*flags), dataset), list(dataset.dataframe["rap_id"])
-    options, beliefs = FollowOptions(8, half_life=10.0, seed=3), dataset.curriculum.beliefs
+    options, beliefs = FollowOptions(8, seed=3, **numbers), dataset.curriculum.beliefs
     known = beliefs_of_run(prepared.run, [0] * (max(row["rap_row"] for row in scores) + 1))
     assert beliefs.blind_asked.sum() == known.blind_asked.sum() > 0, "it starts from the evidence of both arms"
     for step, batch in enumerate(loader):
