@@ -46,8 +46,8 @@ DRAWN_LEVELS = (0.50, 0.53, 0.56, 0.59)
 """Validation accuracies whose cost is asked for on the pool of diagrams."""
 ROLLOUTS = 5
 """Responses of a group, the same in every setting that is counted."""
-FOLLOWING = ("half_follow_success", "follow")
-"""The arm that the others are held against: the first of these that has run."""
+FOLLOWING = ("half_headroom", "half_follow_success", "follow")
+"""The arm that the others are held against: of these the one with the most seeds, the first of several."""
 FILTERS = ("dapo", "greso", "speed")
 """Rules that throw away groups without advantage: nobody back-propagates those."""
 
@@ -173,7 +173,7 @@ def goal_table(runs: Mapping[str, list[dict[str, Any]]], prices: Prices) -> list
 
     Paired by seed, over the seeds that both have; runs without a budget are compared by validation where they had spent it.
     """
-    arm = next((name for name in FOLLOWING if name in runs), FOLLOWING[0])
+    arm = max(FOLLOWING, key=lambda name: len(runs.get(name, ())))
     whole = {result["seed"]: counted(result["stopped"], prices) for result in runs["full"]}
 
     def on_the_way(result: Mapping[str, Any]) -> float:

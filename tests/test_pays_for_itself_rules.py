@@ -30,6 +30,9 @@ def _benchmarks_on_the_path() -> Iterator[None]:
 class Model:
     """Right half of the time on every fourth problem, always on the others; counts what is sampled of it."""
 
+    chances = (0.5, 1.0, 1.0, 1.0)
+    """Of a right response, by a row's number modulo 4."""
+
     def __init__(self) -> None:
         self.random, self.sampled, self.blind = random.Random(0), 0, 0
 
@@ -38,7 +41,7 @@ class Model:
 
         self.sampled += len(rows) * responses
         self.blind += len(rows) * responses * blind
-        chance = [0.5 if row % 4 == 0 else 1.0 for row in rows]
+        chance = [self.chances[row % 4] for row in rows]
         return [
             Group(row, None, [None] * responses, [float(self.random.random() < p) for _ in range(responses)])  # type: ignore[arg-type, list-item]
             for row, p in zip(rows, chance, strict=True)
@@ -72,12 +75,23 @@ def test_screening_and_skipping_sample_less_than_sampling_again() -> None:
     assert screening < again
 
 
-@pytest.mark.parametrize("name", ["mopps", "follow", "follow_success"])
+@pytest.mark.parametrize("name", ["mopps", "follow", "follow_success", "follow_headroom"])
 def test_following_samples_one_batch_a_step_and_finds_what_can_be_learned(name: str) -> None:
     batches, model = steps(name, 60)
     assert model.sampled == 60 * PROMPTS * ROLLOUTS
     late = [group.at % 4 == 0 for batch in batches[30:] for group in batch]
     assert sum(late) / len(late) > 0.5
+
+
+def test_with_headroom_the_harder_of_two_kinds_that_differ_as_often_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "chances", (0.75, 0.25, 1.0, 1.0))
+
+    def hard(name: str) -> float:
+        batches, _ = steps(name, 60)
+        late = [group.at % 4 for batch in batches[20:] for group in batch]
+        return late.count(1) / (late.count(0) + late.count(1))
+
+    assert hard("follow_success") < 0.7 < hard("follow_headroom")
 
 
 def test_a_renewed_blind_arm_costs_the_share_that_its_budget_states_and_is_not_learned_from() -> None:

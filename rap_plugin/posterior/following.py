@@ -4,8 +4,8 @@ Per sample a Beta posterior of its success with the image. Counts fade with age,
 what was solved or never solved rests, and is asked again when its counts have faded. What a sample lacks of its own
 comes from samples like it (one group: a source, a type, a wording), and those from the whole pool. A batch is a draw from
 these posteriors (Thompson sampling, as MoPPS, arXiv 2507.04632, and VADE, arXiv 2511.18902, do): it takes the samples whose group of
-responses would most probably differ, the harder ones first where `headroom` says so, less those that are right without the image as often and, where that is asked for, those whose
-responses are attention-biased.
+responses would most probably differ, the harder ones first where `headroom` says so, less those that are right without the image as
+often and, where that is asked for, those whose responses are attention-biased.
 
 All functions are pure: beliefs go in, beliefs or numbers come out, and what is drawn depends on the seed and the step alone.
 """
@@ -44,7 +44,7 @@ class FollowOptions:
     image_weight: float = IMAGE_WEIGHT
     """How much of a sample's worth is lost where it is right as often without its image; 0: success alone."""
     headroom: float = 0.0
-    """Exponent of 1 - p in a sample's worth: how much more it is asked where more is left to learn; 0: the chance that its group differs."""
+    """Exponent of 1 - p in a sample's worth, p its success: how much more it is asked where more is left to learn."""
     seed: int = 0
     renew: float = 0.0
     """Rollouts without the image that a batch adds, as a share of its own; 0: the evidence stays as it was brought."""
