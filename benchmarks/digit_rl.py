@@ -40,7 +40,7 @@ from rap_plugin.rollout import Prompt
 
 Algorithm = Literal["grpo", "rloo"]
 MAX_NEW_TOKENS = 48
-SHORT = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+BFLOAT16 = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies bfloat16 itself. One that does not takes 2.6 times as long with it to learn from a batch as in single precision."""
 
 
@@ -180,7 +180,7 @@ def policy_loss(
     pixels = torch.cat([e.prompt.visual["pixel_values"] for e, _, _ in rows])
     # A response may hold the image token itself, which the network would look for a picture for; as a target it stays.
     shown = torch.where((at >= starts) & (inputs == network.config.image_token_id), model.pad_id, inputs)
-    with torch.autocast("cpu", torch.bfloat16, enabled=SHORT):
+    with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
         logits = network(
             input_ids=shown,
             attention_mask=(at < ends).long(),

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 venv=${1:-.venv}
 # The first import compiles a file (the Makefile lets it be kept). After all tests that were 17,413 of 38,668; compiling every one took two minutes of the set-up.
 pip="$venv/bin/python -m pip install -q --disable-pip-version-check --no-compile"
-# uv takes a third of pip's time for the same versions. It does not read pip's configuration: where it reaches no index, pip goes on.
+# uv takes less than half of pip's time for the same versions. It does not read pip's configuration: where it reaches no index, pip goes on.
 install() {
   "$venv/bin/uv" pip install -q --python "$venv/bin/python" "$@" || $pip "$@"
 }
