@@ -141,6 +141,7 @@ STREAM_PLUGIN = str(Path(__file__).parents[1] / "stream_engine.py")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_workers_whose_engines_stream_write_the_same_bytes_when_one_dies_of_a_sample_and_one_hangs(
     cluster: None, tmp_path: Path, write_pool
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_exact_command_ends_with_one_line_for_an_unknown_filter(python_with_
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_explicit_form_has_the_flags_where_the_start_up_hook_is_off(python_with_wheel):
     module = ("-m", "rap_plugin.openrlhf_hooks.train_ppo_ray", "--help")
     done = subprocess.run(

@@ -21,6 +21,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "trl"
 SCRIPT = EXAMPLES / "train_grpo.py"
 
 
+@pytest.mark.long
 def test_the_example_trains_on_a_selection_that_follows_the_model_and_counts_its_cost(tmp_path: Path) -> None:
     size = ["--problems", "80", "--test", "10", "--steps", "2", "--prompts", "2"]
     kind = ["--algorithm", "rloo", "--reselect", "1", "--no-baseline"]

@@ -44,7 +44,7 @@ def run(folder: Path, steps: list, out: Path, environment=IN_PROCESS) -> list:
     return json.loads(out.read_text())
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "llava"])
+@pytest.fixture(scope="module", params=["qwen2_5_vl", pytest.param("llava", marks=pytest.mark.long)])
 def family(request, tmp_path_factory):
     """Both number formats of one family, sampled and measured: {dtype: result}, and the model's folder."""
     from tests.engines.vllm.models import build_for_vllm
