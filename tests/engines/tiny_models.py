@@ -1,6 +1,6 @@
 """Random vision-language models, with processors, small enough to build in a test.
 
-Four families have options (layers, sizes, text configuration); the others are in `family_models`.
+Four families have options (layers, sizes, text configuration); the others are in `families`.
 
 Weights are drawn wide, so that responses differ between prompts and attention is not flat.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from .family_models import BUILDERS
+from .families import BUILDERS
 
 FAMILIES = ("llava", "internvl", "qwen2_5_vl", "qwen3_vl")
 ALL_FAMILIES = (*FAMILIES, *BUILDERS)
