@@ -23,7 +23,8 @@ from rap_plugin.evaluation.prepare import first_on_hub, prepare_from_folder, req
 from rap_plugin.evaluation.prepared_data import content_hash, part_file, read_items, read_manifest
 from rap_plugin.evaluation.scoring import score_response
 from rap_plugin.samples.formats.base import RowProblem
-from tests.evaluation.fabricate import OWNERS, draw, make, wemath
+from tests.evaluation.fabricate import draw, make, wemath
+from tests.evaluation.owners import OWNERS
 
 ROWS = {
     "mathvista": {"test": 5},
