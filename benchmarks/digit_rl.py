@@ -238,15 +238,15 @@ def learn(
     algorithm: Algorithm,
     work: Work,
 ) -> None:
-    """One optimiser step on these groups, all of one size; adds what that took to `work`."""
+    """One optimiser step on these groups, none if nothing differs; adds what that took to `work`."""
     began = time.process_time()
-    rewards = torch.tensor([group.rewards for group in groups])
-    gains = advantages(rewards, algorithm)
     rows = [
-        (group.exercise, row, float(gains[b, g]))
-        for b, group in enumerate(groups)
-        for g, row in enumerate(group.responses)
+        (group.exercise, row, gain)
+        for group in groups
         if group.differs
+        for row, gain in zip(
+            group.responses, advantages(torch.tensor([group.rewards]), algorithm)[0].tolist(), strict=True
+        )
     ]
     every = sum(len(row.token_ids) for group in groups for row in group.responses)
     learned = sum(len(row.token_ids) for _, row, _ in rows)

@@ -68,9 +68,10 @@ def greso_like(n: int, prompts: int, rollouts: int, seed: int) -> Rule:
         for _ in range(MOST_ROUNDS):
             rows: list[int] = []
             skipped = 0
-            while len(rows) < prompts and skipped < 20 * n:
+            while len(rows) < prompts:
                 (row,) = next(ones)
-                if lots.random() < explore ** same[row]:
+                # Where nearly all are skipped, as after many epochs, the batch is filled with what comes.
+                if skipped >= 20 * n or lots.random() < explore ** same[row]:
                     rows.append(row)
                 else:
                     skipped += 1

@@ -82,6 +82,15 @@ def test_the_loss_of_a_padded_batch_is_the_sum_over_its_responses_read_alone(pol
     model.network.zero_grad(set_to_none=True)
 
 
+def test_a_step_without_any_group_changes_nothing_and_is_counted(policy):
+    import digit_rl
+
+    model, _ = policy
+    work = digit_rl.Work()
+    digit_rl.learn(model, [], torch.optim.AdamW(model.network.parameters()), "grpo", work)
+    assert (work.steps, work.learned_tokens, work.informative) == (1, 0, [0.0])
+
+
 def test_the_first_response_is_the_same_however_many_are_counted(policy):
     import digit_rl
     from digit_problems import make_problems

@@ -69,6 +69,22 @@ def test_a_filter_learns_from_groups_that_differ_alone_and_pays_for_the_others(n
     assert model.sampled > learned > 0
 
 
+@pytest.mark.parametrize("name", ["dapo", "greso", "speed"])
+def test_a_filter_goes_on_asking_when_everything_is_solved(name: str) -> None:
+    from pays_for_itself_rules import make_rule
+
+    class Solved(Model):
+        chances = (1.0, 1.0, 1.0, 1.0)
+
+        def __call__(self, rows: Any, responses: int, blind: bool = False) -> list[Any]:
+            assert len(rows) == PROMPTS
+            return super().__call__(rows, responses, blind)
+
+    rule = make_rule(name, problems(), PROMPTS, ROLLOUTS, 3)
+    model = Solved()
+    assert all(rule(step, model) == [] for step in range(1, 40))
+
+
 def test_screening_and_skipping_sample_less_than_sampling_again() -> None:
     again, skipping, screening = (steps(name)[1].sampled for name in ("dapo", "greso", "speed"))
     assert skipping < again
