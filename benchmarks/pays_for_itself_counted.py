@@ -46,7 +46,7 @@ DRAWN_LEVELS = (0.50, 0.53, 0.56, 0.59)
 """Validation accuracies whose cost is asked for on the pool of diagrams."""
 ROLLOUTS = 5
 """Responses of a group, the same in every setting that is counted."""
-FOLLOWING = ("half_headroom", "half_follow_success", "follow")
+FOLLOWING = ("half_headroom", "half_follow_success", "follow_success", "follow")
 """The arm that the others are held against: of these the one with the most seeds, the first of several."""
 FILTERS = ("dapo", "greso", "speed")
 """Rules that throw away groups without advantage: nobody back-propagates those."""
