@@ -31,7 +31,7 @@ r3: $(VENV)/.core
 	$(BIN)/rap r3 ask $$($(BIN)/rap path r3-scene) "Which framed digit is larger?"
 
 test: $(VENV)/.hosts lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 gpu:
 	PYTHON=$(PYTHON) scripts/gpu_check.sh $(if $(WHEELS),--wheels $(WHEELS))

@@ -21,44 +21,25 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Waiting threads of torch sleep instead of spinning: the tests start many processes on few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-STARTS_RAY = ("tests/openrlhf_hooks/", "tests/executors/", "tests/verl_hooks/")
-"""Rooms whose tests share a Ray, and look for their own Ray's processes: each room one after the other."""
-
-LONGEST = (
-    *STARTS_RAY,
-    "tests/faults/",
-    "tests/test_pays_for_itself.py",
-    "tests/trl_hooks/",
-    "tests/test_demo.py",
-    "tests/engines/test_openai.py",
-    "tests/engines/vllm/",
-    "tests/pipeline/",
-    "tests/test_readme.py",
-)
-"""What takes two minutes or more begins first, so that nothing long is left for the end."""
+STARTS_RAY = ("tests/openrlhf_hooks/", "tests/verl_hooks/", "tests/executors/")
+"""Tests that start a Ray of their own, and look for its processes by name: one after the other."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Under `pytest -n 3` a file stays with one worker process, and so does a room that starts Ray."""
+    """Under `pytest -n 2` a file stays with one worker process, and everything that starts Ray with the same one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return next((room for room in STARTS_RAY if file.startswith(room)), file)
+            return "ray" if file.startswith(STARTS_RAY) else file
 
-    config.option.loadscopereorder = False  # by the number of tests; here the order of collection counts
     return ByFile(config, log)
 
 
-def _turn(item: pytest.Item) -> int:
-    return next((at for at, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` has a time to keep: what is marked `long` is a target of its own, and what takes longest begins first."""
-    items.sort(key=_turn)
+    """`make test` has a time to keep: what is marked `long` is a target of its own."""
     if os.environ.get("RAP_LONG_TESTS"):
         return
     for item in items:
