@@ -87,7 +87,9 @@ def test_a_step_without_any_group_changes_nothing_and_is_counted(policy):
 
     model, _ = policy
     work = digit_rl.Work()
+    before = [parameter.detach().clone() for parameter in model.network.parameters()]
     digit_rl.learn(model, [], torch.optim.AdamW(model.network.parameters()), "grpo", work)
+    assert all(torch.equal(one, other) for one, other in zip(before, model.network.parameters(), strict=True))
     assert (work.steps, work.learned_tokens, work.informative) == (1, 0, [0.0])
 
 
