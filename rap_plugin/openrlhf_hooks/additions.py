@@ -17,9 +17,10 @@ from rap_plugin.hosts.follower import beliefs_of_run
 from rap_plugin.modality_gap.contrastive import ContrastiveLoss
 from rap_plugin.openrlhf_hooks import contract, dataset
 from rap_plugin.openrlhf_hooks.batches import fitting_rows
-from rap_plugin.openrlhf_hooks.flags import FOLLOW
+from rap_plugin.openrlhf_hooks.flags import FOLLOW, attention_test
 from rap_plugin.openrlhf_hooks.row_prompts import require_column
-from rap_plugin.posterior.following import FollowOptions
+from rap_plugin.posterior.attention import AttentionTest
+from rap_plugin.posterior.following import ATTENTION, BLIND, IMAGE, FollowOptions
 
 OTHER_PROMPT = "contrastive_prompt"
 """The column of the other prompts, as `rap modality-gap prepare` names it."""
@@ -36,7 +37,9 @@ class Following:
     groups: str | None = None
     """The column whose values share strength; None for the wording of the prompt."""
     evidence: tuple[NDArray[np.float64], ...] | None = None
-    """(rows,) right and graded rollouts with the image, and without, where a selection was made first."""
+    """(rows,) right and graded rollouts with the image, and without, and attention-biased and measured ones, where a selection was made first."""
+    test: AttentionTest | None = None
+    """What makes a response attention-biased, where psi has a part in following."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,23 @@ def _following_of(args: SimpleNamespace, given: Mapping[str, Any]) -> Following 
         )
     right_at = numbers.pop("right_at", 0.5)
     options = FollowOptions(args.rollout.n_samples_per_prompt, seed=args.train.seed, **numbers)
-    return Following(options, _length(args, len(rows)), right_at, groups)
+    test = attention_test(given)
+    if options.renew_attention:
+        _require_plain_responses(args)
+    return Following(options, _length(args, len(rows)), right_at, groups, test=test)
+
+
+def _require_plain_responses(args: SimpleNamespace) -> None:
+    """Raises RapError where a response is more than what one model said in one go."""
+    flag = "--rap.follow_renew_attention"
+    if args.train.agent_func_path:
+        raise RapError(
+            f"{flag}: attention over several turns of --train.agent_func_path has no meaning; leave the flag out"
+        )
+    if args.train.partial_rollout_enable:
+        raise RapError(
+            f"{flag}: responses of --train.partial_rollout_enable are of more than one model; leave one of them out"
+        )
 
 
 def _length(args: SimpleNamespace, rows: int) -> int:
@@ -101,9 +120,9 @@ def _length(args: SimpleNamespace, rows: int) -> int:
 
 def from_evidence(following: Following, args: SimpleNamespace, run: Path, rows: Sequence[int]) -> Following:
     """Following that starts from a run's evidence; `rows` are the numbers in its pool of the rows to train on."""
-    known = beliefs_of_run(run, [0] * (max(rows) + 1))
+    known = beliefs_of_run(run, [0] * (max(rows) + 1), following.test)
     at = np.asarray(rows, dtype=np.int64)
-    evidence = tuple(one[at] for one in (known.right, known.asked, known.blind_right, known.blind_asked))
+    evidence = tuple(getattr(known, name)[at] for name in (*IMAGE, *BLIND, *ATTENTION))
     return replace(following, evidence=evidence, length=_length(args, len(rows)))
 
 

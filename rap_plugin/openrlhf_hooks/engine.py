@@ -105,7 +105,7 @@ class RolloutEngine:
     ) -> list[list[tuple[Response, Attention]]]:
         """`generate`, with attention read from the same forward passes."""
         rows = sample_all(self, requests, sampling, measure=True)
-        return [[(response, seen or _attention(self.unreadable)) for response, seen in row] for row in rows]
+        return [[(response, seen or attention_of(self.unreadable)) for response, seen in row] for row in rows]
 
     def attention(
         self, prompts: Sequence[tuple[Prompt, Sequence[Sequence[int]]]], sampling: Sampling
@@ -113,7 +113,7 @@ class RolloutEngine:
         """Measures stored responses with a prefill each; one list per prompt, one entry per response."""
         self.start()
         if self.unreadable:
-            return [[_attention(self.unreadable) for _ in responses] for _, responses in prompts]
+            return [[attention_of(self.unreadable) for _ in responses] for _, responses in prompts]
         assert self._actors is not None
         references = []
         for at, (prompt, responses) in enumerate(prompts):
@@ -121,7 +121,7 @@ class RolloutEngine:
             given = (text, images, [list(ids) for ids in responses], self._settings.max_len)
             references.append(self._actors[at % self.lanes].rap_attention.remote(*given))
         answers = [self._get(at % self.lanes, reference) for at, reference in enumerate(references)]
-        return [[_attention(found) for found in answer] for answer in answers]
+        return [[attention_of(found) for found in answer] for answer in answers]
 
     def close(self) -> None:
         """Leaves the engines as the trainer expects them: nothing captured, asleep where they are to sleep."""
@@ -150,7 +150,8 @@ class RolloutEngine:
             self._all("wake_up")
         # Once into the object store, not with every prompt: a processor is megabytes.
         self._processor = ray.put(self._prompts.processor)
-        reasons = self._all("rap_begin", self._processor, self._end_ids(), self.measure)
+        ends = end_ids(self.identity.name, self._prompts.processor)
+        reasons = self._all("rap_begin", self._processor, ends, self.measure)
         self.unreadable = next(filter(None, reasons), "")
         if self.unreadable:
             # Those that could measure let their hooks and key mirrors go: what cannot be measured everywhere is not.
@@ -247,17 +248,6 @@ class RolloutEngine:
 
     # -- actors ---------------------------------------------------------------------------------------------------
 
-    def _end_ids(self) -> list[int]:
-        from transformers import GenerationConfig
-
-        try:
-            ends = GenerationConfig.from_pretrained(self.identity.name).eos_token_id
-        except OSError:
-            ends = None
-        tokenizer = getattr(self._prompts.processor, "tokenizer", self._prompts.processor)
-        found = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-        return sorted(token for token in found if token is not None)
-
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         assert self._actors is not None
         references = [getattr(actor, method).remote(*arguments) for actor in self._actors]
@@ -285,12 +275,25 @@ class RolloutEngine:
         )
 
 
+def end_ids(model: str, processor: Any) -> list[int]:
+    """Tokens that end a response, ascending."""
+    from transformers import GenerationConfig
+
+    try:
+        ends = GenerationConfig.from_pretrained(model).eos_token_id
+    except OSError:
+        ends = None
+    tokenizer = getattr(processor, "tokenizer", processor)
+    found = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    return sorted(token for token in found if token is not None)
+
+
 def _paired(answer: Mapping[str, Any], rollout: int, unreadable: str) -> tuple[Response, Attention | None]:
     if "error" in answer:
         text = str(answer["error"])
         overlong = answer.get("overlong") or ("prompt length" in text.lower() and "exceeds" in text)
         response = Response(rollout, status="overlong" if overlong else "engine_error", error=text)
-        return response, _attention(text)
+        return response, attention_of(text)
     response = Response(
         rollout,
         answer["text"],
@@ -299,10 +302,11 @@ def _paired(answer: Mapping[str, Any], rollout: int, unreadable: str) -> tuple[R
         answer["prompt_tokens"],
         reward=answer["reward"],
     )
-    return response, _attention(answer.get("attention", unreadable or "not measured"))
+    return response, attention_of(answer.get("attention", unreadable or "not measured"))
 
 
-def _attention(found: Any) -> Attention:
+def attention_of(found: Any) -> Attention:
+    """What an actor says of a response's attention: statistics by name, or why there are none."""
     if isinstance(found, str):
         return Attention(dict.fromkeys(STATISTIC_COLUMNS), found)
     return Attention({name: found.get(name) for name in STATISTIC_COLUMNS})

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from rap_plugin.config import UNREADABLE, RunConfig, field_of, load_config, option_names
 from rap_plugin.errors import Spelling
 from rap_plugin.hosts.options import short_names, spelled, spelling_of
+from rap_plugin.posterior.attention import NAMES, AttentionTest
 
 PREFIX = "rap."
 
@@ -37,6 +38,8 @@ FOLLOW = {
     "image_weight": ("SHARE", "what a row loses that is right as often without its image [0.5]"),
     "headroom": ("EXPONENT", "how much more a row is asked where more is left to learn: of 1 - its success [0]"),
     "renew": ("SHARE", "responses without the image that a batch adds, as a share of its own [0]"),
+    "renew_attention": ("SHARE", "share of a batch's own responses whose attention is measured [0]"),
+    "attention_weight": ("SHARE", "what a row loses whose responses are all attention-biased [0]"),
     "right_at": ("SCORE", "score from which a response counts as right [0.5]"),
 }
 """Numbers of `--rap.follow`: what help shows for them."""
@@ -46,6 +49,9 @@ OF_TRAINING = (
     *("follow", "follow_groups", *(f"follow_{name}" for name in FOLLOW)),
 )
 """Flags that change the training and not its rows, with a data filter or without."""
+
+OF_ATTENTION = ("follow_renew_attention", "follow_attention_weight")
+"""Flags that following needs psi for. With one of them psi's own options need no data filter."""
 
 LEFT_OUT = {"selection.selector"}
 """The selector is the value of `--data_filter` itself."""
@@ -195,6 +201,22 @@ def read_config(selector: str, given: Mapping[str, Any], defaults: Mapping[str, 
     values["plugins"] = list(given.get("plugin") or [])
     with spelled(spelling()):
         return load_config(flags=values)
+
+
+def psi_flags() -> list[str]:
+    """The flags (without prefix) that say what psi is, and when it is too high."""
+    flags = option_flags()
+    return [flags[name].removeprefix(PREFIX) for name in NAMES]
+
+
+def attention_test(given: Mapping[str, Any]) -> AttentionTest | None:
+    """The test that following puts responses to; None where no flag asks for one. Raises RapError for a value that its option does not take."""
+    if all(given[name] is None for name in OF_ATTENTION):
+        return None
+    named = zip(NAMES, psi_flags(), strict=True)
+    values = {name: _value(given[flag]) for name, flag in named if given[flag] is not None}
+    with spelled(spelling()):
+        return AttentionTest.of(load_config(flags=values))
 
 
 def _value(text: str) -> Any:

@@ -7,6 +7,7 @@ every response passes with its score, so that the rows of a batch follow from al
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from rap_plugin.errors import RapError
 from rap_plugin.hosts.follower import Follower
 from rap_plugin.openrlhf_hooks.additions import Following
 from rap_plugin.openrlhf_hooks.dataset import read_dataset
+from rap_plugin.openrlhf_hooks.measuring import measure_attention
 from rap_plugin.openrlhf_hooks.renewing import renew_blind
 from rap_plugin.openrlhf_hooks.row_prompts import RowPrompt
 from rap_plugin.posterior.following import begin, group_numbers, with_evidence, wording_of
@@ -22,12 +24,15 @@ from rap_plugin.posterior.following import begin, group_numbers, with_evidence, 
 
 def follow(reader: Any, following: Following) -> None:
     """Puts our loader in the place of `reader`'s, a trainer or generator whose prompts know their rows."""
-    args, dataset = reader.args, reader.prompts_dataloader.dataset
-    loader = FollowingLoader(dataset, _follower(args, dataset, following), following.length, following.right_at)
+    args, dataset, rows = reader.args, reader.prompts_dataloader.dataset, read_dataset(reader.args)
+    loader = FollowingLoader(dataset, _follower(args, dataset, rows, following), following.length, following.right_at)
     generator = reader.samples_generator
     reader.prompts_dataloader = generator.prompts_dataloader = loader
     if following.options.renew:
-        renew_blind(generator, loader)
+        renew_blind(generator, loader, rows)
+    if following.options.renew_attention:
+        assert following.test is not None
+        measure_attention(generator, loader, rows, following.test)
     made = generator._process_response_into_experience
 
     def listened(response: dict[str, Any], **options: Any) -> Any:
@@ -40,12 +45,13 @@ def follow(reader: Any, following: Following) -> None:
     reader.max_steps = of_episode * args.train.num_episodes * args.train.max_epochs
 
 
-def _follower(args: SimpleNamespace, dataset: Any, following: Following) -> Follower:
-    labels = read_dataset(args)[following.groups] if following.groups else map(wording_of, dataset.prompts)
+def _follower(args: SimpleNamespace, dataset: Any, rows: Any, following: Following) -> Follower:
+    labels = rows[following.groups] if following.groups else map(wording_of, dataset.prompts)
     beliefs = begin(group_numbers(list(labels)))
     if following.evidence is not None:
-        right, asked, blind_right, blind_asked = following.evidence
-        beliefs = with_evidence(beliefs, range(len(beliefs)), (right, asked), (blind_right, blind_asked))
+        right, asked, blind_right, blind_asked, biased, measured = following.evidence
+        of_arms = (right, asked), (blind_right, blind_asked), (biased, measured)
+        beliefs = with_evidence(beliefs, range(len(beliefs)), *of_arms)
     size = getattr(args.rollout, "vllm_generate_batch_size", None) or args.rollout.batch_size
     return Follower(beliefs, following.options, size)
 
@@ -68,6 +74,12 @@ class FollowingLoader:
         """The same without the image."""
         self._renewed = -1
         """The last batch whose rows were asked without their image."""
+        self._to_measure: Counter[int] = Counter()
+        """How many responses of a row are still to be measured."""
+        self._given: list[tuple[RowPrompt, list[int]]] = []
+        """Responses of them that came, not measured yet."""
+        self._attention: dict[int, list[float]] = {}
+        """Attention-biased ones of those that were measured, as the rewards."""
         self.metrics: dict[str, float] = {}
         """Of the batch that was told last."""
 
@@ -82,6 +94,8 @@ class FollowingLoader:
                 self._batch += 1
                 self._rows = self.follower.rows_of(self._batch)[: self._length - self._position]
                 self._read = 0
+                there = set(self._rows)
+                self._to_measure.update(row for row in self.follower.measurements_of(self._batch) if row in there)
             row = self._rows[self._read]
             self._read += 1
             self._position += 1
@@ -95,6 +109,19 @@ class FollowingLoader:
         prompt, reward = response["prompt"], reward_of(response)
         if isinstance(prompt, RowPrompt) and reward is not None:
             self._rewards.setdefault(prompt.row, []).append(float(reward >= self._right_at))
+        if isinstance(prompt, RowPrompt) and self._to_measure[prompt.row] > 0 and response["action_ranges"]:
+            self._to_measure[prompt.row] -= 1
+            self._given.append((prompt, list(response["observation_tokens"][response["action_ranges"][0][0] :])))
+
+    def to_measure(self) -> list[tuple[RowPrompt, list[int]]]:
+        """Prompt and token ids of the responses whose attention is to be measured now, each given once."""
+        given, self._given = self._given, []
+        return given
+
+    def saw_attention(self, row: int, biased: float | None) -> None:
+        """Whether a response to a row is attention-biased; None, and nothing is counted, where that was not measured."""
+        if biased is not None:
+            self._attention.setdefault(row, []).append(biased)
 
     def renewals(self) -> list[int]:
         """The rows of the batch that is read to ask without their image, once for every time that they are named; each batch's are given once."""
@@ -121,6 +148,8 @@ class FollowingLoader:
             "rewards": {row: list(values) for row, values in self._rewards.items()},
             "blind": {row: list(values) for row, values in self._blind.items()},
             "renewed": self._renewed,
+            "to_measure": dict(self._to_measure),
+            "attention": {row: list(values) for row, values in self._attention.items()},
             "metrics": dict(self.metrics),
         }
 
@@ -134,9 +163,10 @@ class FollowingLoader:
         self._rewards, self.metrics = state["rewards"], state["metrics"]
         # Not there in the checkpoint of a training that renewed nothing.
         self._blind, self._renewed = state.get("blind", {}), state.get("renewed", self._batch)
+        self._to_measure, self._attention = Counter(state.get("to_measure", {})), state.get("attention", {})
 
     def _settle(self) -> None:
         """Tells what was seen of the batch, once; what comes later (dynamic filtering) is told with the next one."""
         if self.follower.batches == self._batch:
-            self.metrics = self.follower.tell(self._rewards, self._blind)
-            self._rewards, self._blind = {}, {}
+            self.metrics = self.follower.tell(self._rewards, self._blind, self._attention)
+            self._rewards, self._blind, self._attention = {}, {}, {}

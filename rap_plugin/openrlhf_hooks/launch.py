@@ -63,7 +63,7 @@ def take_flags(parsed: argparse.Namespace) -> dict[str, Any] | None:
 
     Raises RapError for an unknown selector, and for `--rap.*` flags of a filter without a filter.
     """
-    from rap_plugin.openrlhf_hooks.flags import OF_TRAINING, PREFIX, given_flags
+    from rap_plugin.openrlhf_hooks.flags import OF_ATTENTION, OF_TRAINING, PREFIX, given_flags, psi_flags
     from rap_plugin.plugins import get_plugins, load_plugin_files
 
     values = vars(parsed)
@@ -75,7 +75,8 @@ def take_flags(parsed: argparse.Namespace) -> dict[str, Any] | None:
         # One draw of it would be no following: the training draws for every batch.
         return {**ours, "data_filter": selector, "follow": ours["follow"] or selector == "follow"}
     given = given_flags(values)
-    of_training = [f"--{PREFIX}{name}" for name in OF_TRAINING]
+    psi = psi_flags() if any(ours[name] is not None for name in OF_ATTENTION) else []
+    of_training = [f"--{PREFIX}{name}" for name in (*OF_TRAINING, *psi)]
     if extra := [flag for flag in given if flag not in of_training]:
         raise RapError(f"{extra[0]} needs --data_filter NAME; leave it out to train on the whole dataset")
     if given:
@@ -94,8 +95,8 @@ def wrap_command(command: dict[str, Any], given: dict[str, Any]) -> None:
 
     @functools.wraps(train)
     def filtered_train(args: SimpleNamespace) -> Any:
-        from rap_plugin.openrlhf_hooks import additions
-        from rap_plugin.openrlhf_hooks.filter import Filter
+        from rap_plugin.openrlhf_hooks import additions, measuring
+        from rap_plugin.openrlhf_hooks.filter import Filter, start_actors
 
         with errors_in_one_line():
             added = additions.require_additions(args, given)
@@ -107,7 +108,12 @@ def wrap_command(command: dict[str, Any], given: dict[str, Any]) -> None:
             @functools.wraps(create_engines)
             def filtered_engines(*arguments: Any, **options: Any) -> Any:
                 start = functools.partial(create_engines, *arguments, **options)
+                reading = added.follow is not None and added.follow.options.renew_attention > 0
+                if reading:
+                    start = functools.partial(start_actors, start, measure=True)
                 engines = chosen.run(start) if chosen else start()
+                if reading:
+                    measuring.require_measurable(engines, args)
                 metrics = additions.metrics_for(args, chosen.metrics) if chosen else {}
                 whole = replace(added, metrics=metrics)
                 if chosen and whole.follow:

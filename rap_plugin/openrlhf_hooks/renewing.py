@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rap_plugin.openrlhf_hooks.dataset import read_dataset
 from rap_plugin.openrlhf_hooks.prompting import OpenRLHFPrompts
 from rap_plugin.openrlhf_hooks.row_prompts import RowPrompt
 from rap_plugin.rollout import Prompt
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     from rap_plugin.openrlhf_hooks.following import FollowingLoader
 
 
-def renew_blind(generator: Any, loader: FollowingLoader) -> None:
-    """Has a samples generator ask what `loader` wants to know of the blind arm."""
-    prompts, rows = OpenRLHFPrompts.of(generator.args, generator.tokenizer), read_dataset(generator.args)
+def renew_blind(generator: Any, loader: FollowingLoader, rows: Any) -> None:
+    """Has a samples generator ask what `loader` wants to know of the blind arm; `rows` are the dataset's."""
+    prompts = OpenRLHFPrompts.of(generator.args, generator.tokenizer)
     dispatch, generate = generator._dispatch_prompts_to_vllm, generator._generate_vllm
     asked: list[tuple[int, Any]] = []
 

@@ -6,12 +6,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rap_plugin.config import AceConfig
+from rap_plugin.config import AceConfig, RunConfig
 from rap_plugin.errors import RapError
 from rap_plugin.scorers.attention import sigma_shift, variant_of
 
 PSI_OPTIONS = ("reduction", "heads", "window", "sigma")
 """Options of ACE that make a response's psi another number."""
+
+
+NAMES = (*(f"ace.{name}" for name in PSI_OPTIONS), "selection.lambda_a")
+"""All options of the test, by their dotted names."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,13 @@ class AttentionTest:
         if not self.lambda_a >= 0:
             raise RapError(f"lambda_a={self.lambda_a}: give a psi from 0, above which a response is attention-biased")
         sigma_shift(self.ace)
+
+    @staticmethod
+    def of(config: RunConfig) -> AttentionTest:
+        """The test that a configuration has. Raises RapError where its lambda_a is known of a whole pool alone."""
+        if config.selection.lambda_a == "auto":
+            raise RapError("lambda_a 'auto' is a quantile of a whole pool; a training needs a number")
+        return AttentionTest(config.ace, config.selection.lambda_a)
 
     @property
     def log_lambda_a(self) -> float:

@@ -33,10 +33,7 @@ def attention_test(options: Mapping[str, Any] | None) -> AttentionTest:
     known = (*PSI_OPTIONS, "lambda_a")
     if unknown := sorted(set(given) - set(known)):
         raise RapError(f"ace={{{unknown[0]!r}: ..}} is no option of psi; they are {', '.join(known)}")
-    config = read_options(given, {})
-    if config.selection.lambda_a == "auto":
-        raise RapError("ace={'lambda_a': 'auto'} is a quantile of a whole pool; a training needs a number")
-    return AttentionTest(config.ace, config.selection.lambda_a)
+    return AttentionTest.of(read_options(given, {}))
 
 
 def require_measurable(trainer: Any) -> None:

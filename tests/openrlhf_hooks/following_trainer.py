@@ -17,10 +17,10 @@ import torch
 from rap_plugin.openrlhf_hooks.trainer import RapTrainer, RapTrainingActor
 
 
-def _told_blind(state):
-    """Row -> (right, asked) without the image, of the batch that was told last."""
+def _told(state, rows, counted, of_all):
+    """Row -> (counted, all) of one kind, of the batch that was told last."""
     told = json.loads(pq.read_schema(pa.BufferReader(state)).metadata[b"rap_follow"])["told"][-1]
-    return dict(zip(told["blind_rows"], zip(told["blind_right"], told["blind_asked"], strict=True), strict=True))
+    return dict(zip(told[rows], zip(told[counted], told[of_all], strict=True), strict=True))
 
 
 class _NoWeights:
@@ -46,7 +46,9 @@ class _NoWeights:
         (folder / "draft.pt").replace(folder / "states.pt")
         with (folder / "metrics.jsonl").open("a") as file:
             state = client_states["data_loader_state_dict"]
-            file.write(json.dumps({**state["metrics"], "blind": _told_blind(state["rap_follow"])}) + "\n")
+            blind = _told(state["rap_follow"], "blind_rows", "blind_right", "blind_asked")
+            attention = _told(state["rap_follow"], "measured_rows", "biased", "measured")
+            file.write(json.dumps({**state["metrics"], "blind": blind, "attention": attention}) + "\n")
         killed = folder / "kill_at"
         if killed.exists() and int(killed.read_text()) == global_step:
             killed.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -14,22 +15,45 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 from rap_plugin.errors import RapError
 from rap_plugin.hosts.follower import Follower
 from rap_plugin.openrlhf_hooks.additions import Additions, Following
+from rap_plugin.posterior.attention import AttentionTest
 from rap_plugin.posterior.following import FollowOptions, begin
 
 from .command import arguments, run_command
 
 ROWS, SIZE, RESPONSES, EPISODES = 24, 8, 4, 3
 OPTIONS = FollowOptions(RESPONSES, half_life=20.0, seed=42)
-RENEWING = replace(OPTIONS, renew=0.1)
+RENEWING = replace(OPTIONS, renew=0.1, renew_attention=0.1, attention_weight=0.5)
 
 
 class Answers:
-    """A rollout actor: row n is right in n % 5 of four responses, so a fifth is never and a fifth always right."""
+    """A rollout actor: row n is right in n % 5 of four responses, so a fifth is never and a fifth always right.
+
+    Responses to every fourth row are attention-biased.
+    """
+
+    def __init__(self):
+        self.measuring = False
+
+    def rap_begin(self, processor, end_ids, measure):
+        assert not self.measuring
+        self.measuring = measure
+        return ""
+
+    def rap_end(self, measure):
+        self.measuring = False
+
+    def rap_attention(self, prompt, images, responses, max_length):
+        assert self.measuring
+        assert images
+        assert responses == [[2, 3]], "what was said after the prompt"
+        number = int(re.search(r"number (\d+)", prompt)[1])
+        return [{"psi_window_max_10": 2.0 if number % 4 == 0 else -20.0}]
 
     def get_num_unfinished_requests(self):
         return 0
 
     def generate_responses(self, prompt, label, num_samples, images, **options):
+        assert not self.measuring
         if not hasattr(prompt, "row"):  # the blind arm: right for every third row
             assert images is None
             assert num_samples == 1
@@ -116,11 +140,13 @@ def told(step):
 
 
 def expected_rows(steps):
-    """The rows of every batch as the posterior says, from the rewards that were written down and the engines' rule for the blind arm."""
+    """The rows of every batch as the posterior says, from the rewards that were written down and the engines' rules for blind arm and attention."""
     follower, found = Follower(begin([0] * ROWS), RENEWING, SIZE), []
     for number, step in enumerate(steps):
         found.append(sorted(follower.rows_of(number)))
-        follower.tell(told(step), {row: [float(row % 3 == 0)] for row in follower.renewals_of(number)})
+        blind = {row: [float(row % 3 == 0)] for row in follower.renewals_of(number)}
+        measured = Counter(follower.measurements_of(number))
+        follower.tell(told(step), blind, {row: [float(row % 4 == 0)] * times for row, times in measured.items()})
     return found
 
 
@@ -128,7 +154,7 @@ def expected_rows(steps):
 def test_every_batch_asks_the_rows_that_the_rewards_before_it_say_and_a_killed_training_goes_on_with_them(
     train, strategy_of, engines, tmp_path
 ):
-    additions = Additions(follow=Following(RENEWING, ROWS))
+    additions = Additions(follow=Following(RENEWING, ROWS, test=AttentionTest()))
     whole = train(strategy_of(), engines, additions)
     assert whole.max_steps == ROWS * RESPONSES // 8 * EPISODES, "as OpenRLHF counts them"
     steps = steps_of(tmp_path)
@@ -142,6 +168,7 @@ def test_every_batch_asks_the_rows_that_the_rewards_before_it_say_and_a_killed_t
     metrics = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [one["rap/follow/rollouts"] for one in metrics] == [SIZE * RESPONSES] * len(batches)
     assert [one["rap/follow/blind_rollouts"] for one in metrics] == [3, 3, 3, 3, 4, 3, 3, 3, 3]
+    assert [one["rap/follow/attention_measured"] for one in metrics] == [3, 3, 3, 3, 4, 3, 3, 3, 3]
 
     for name in ("states.pt", "steps.jsonl"):
         (tmp_path / name).unlink()

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
 from rap_plugin.hosts.follower import Follower, beliefs_of_run
-from rap_plugin.posterior.following import FollowOptions, begin, with_evidence
+from rap_plugin.posterior.attention import AttentionTest
+from rap_plugin.posterior.following import ATTENTION, BLIND, IMAGE, FollowOptions, begin, with_evidence
 
 from .command import arguments
 from .test_command import cluster, world  # noqa: F401  # fixtures: a Ray of this module alone, a pool of handwritten digits
@@ -57,6 +59,10 @@ def launch(cluster, world, model):  # noqa: F811
         "--rap.follow",
         "--rap.follow_renew",
         str(RENEW),
+        "--rap.follow_renew_attention",
+        str(RENEW),
+        "--rap.follow_attention_weight",
+        "0.5",
         "--rap.run_dir",
         str(world / "run"),
         "--rap.plugin",
@@ -75,6 +81,11 @@ def launch(cluster, world, model):  # noqa: F811
     )
 
 
+def one_by_one(counts):
+    """1 for each that counts and 0 for the others, by row."""
+    return {row: [1.0] * int(good) + [0.0] * int(of_all - good) for row, (good, of_all) in counts.items()}
+
+
 def test_rows_follow_the_posterior_through_two_episodes_and_a_kill(cluster, world, tiny_model):  # noqa: F811
     folder = world / "ckpt"
     folder.mkdir()
@@ -91,11 +102,15 @@ def test_rows_follow_the_posterior_through_two_episodes_and_a_kill(cluster, worl
 
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
     numbers = [json.loads(line)["source_row"] for line in (world / "train.jsonl").read_text().splitlines()]
-    known = beliefs_of_run(world / "run", [0] * len(numbers))
+    known = beliefs_of_run(world / "run", [0] * len(numbers), AttentionTest())
+    assert known.measured.any(), "the selection before it measured attention too"
     usable = np.flatnonzero(known.asked + known.blind_asked)
-    evidence = [one[usable] for one in (known.right, known.asked, known.blind_right, known.blind_asked)]
-    beliefs = with_evidence(begin([0] * len(usable)), range(len(usable)), tuple(evidence[:2]), tuple(evidence[2:]))
-    follower = Follower(beliefs, FollowOptions(RESPONSES, seed=42, renew=RENEW), SIZE)
+    image, blind_arm, attention = (
+        tuple(getattr(known, name)[usable] for name in names) for names in (IMAGE, BLIND, ATTENTION)
+    )
+    beliefs = with_evidence(begin([0] * len(usable)), range(len(usable)), image, blind_arm, attention)
+    options = FollowOptions(RESPONSES, seed=42, renew=RENEW, renew_attention=RENEW, attention_weight=0.5)
+    follower = Follower(beliefs, options, SIZE)
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     batches = []
     for number, step in enumerate(steps):
@@ -110,8 +125,12 @@ def test_rows_follow_the_posterior_through_two_episodes_and_a_kill(cluster, worl
         asked = follower.renewals_of(number)
         blind = {int(row): counts for row, counts in metrics[number]["blind"].items()}
         assert sorted(asked) == sorted(row for row, (_, all_asked) in blind.items() for _ in range(int(all_asked)))
-        told = {row: [1.0] * int(right) + [0.0] * int(all_asked - right) for row, (right, all_asked) in blind.items()}
-        follower.tell(rewards, told)
+        # Some of the batch's own responses are read again, but for those that end at once.
+        measured = {int(row): counts for row, counts in metrics[number]["attention"].items()}
+        named = Counter(follower.measurements_of(number))
+        assert all(0 < count <= named[row] for row, (_, count) in measured.items())
+        follower.tell(rewards, one_by_one(blind), one_by_one(measured))
+    assert sum(one["rap/follow/attention_measured"] for one in metrics) >= len(steps)
     assert sum(len(one["blind"]) > 0 for one in metrics) == len(steps)
     assert sum(map(len, batches)) == EPISODES * len(usable)
     half = len(batches) // 2

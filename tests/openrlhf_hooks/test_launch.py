@@ -12,7 +12,7 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed")
 
 from rap_plugin.config import option_names
 from rap_plugin.errors import RapError
-from rap_plugin.openrlhf_hooks import contract, flags, launch
+from rap_plugin.openrlhf_hooks import contract, flags, launch, measuring
 
 from .command import arguments, run_command
 
@@ -123,6 +123,9 @@ def test_a_flag_of_the_filter_without_the_filter_is_an_error(capsys):
     assert line == "rap-plugin: --rap.rollouts needs --data_filter NAME; leave it out to train on the whole dataset"
 
 
+FOLLOWING = ["--rap.follow", "--reward.remote_url", "reward.py"]
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -136,6 +139,29 @@ def test_a_flag_of_the_filter_without_the_filter_is_an_error(capsys):
         (
             ["--rap.follow", "--rap.follow_groups", "kind", "--reward.remote_url", "reward.py"],
             "rap-plugin: --rap.follow_groups kind: the dataset has no such column; columns: ",
+        ),
+        (["--rap.window", "5", "--rap.follow"], "rap-plugin: --rap.window needs --data_filter NAME"),
+        (
+            [*FOLLOWING, "--rap.follow_renew_attention", "0.1", "--rap.window", "7"],
+            "rap-plugin: option --rap.window: ",
+        ),
+        (
+            [*FOLLOWING, "--rap.follow_attention_weight", "0.5", "--rap.lambda_a", "auto"],
+            "rap-plugin: lambda_a 'auto' is a quantile of a whole pool; a training needs a number",
+        ),
+        (
+            ["--rap.follow", "--rap.follow_renew_attention", "0.1", "--train.agent_func_path", "agent.py"],
+            "rap-plugin: --rap.follow_renew_attention: attention over several turns of --train.agent_func_path has no meaning",
+        ),
+        (
+            [
+                *FOLLOWING,
+                "--rap.follow_renew_attention",
+                "0.1",
+                "--train.async_enable",
+                "--train.partial_rollout_enable",
+            ],
+            "rap-plugin: --rap.follow_renew_attention: responses of --train.partial_rollout_enable are of more than one model",
         ),
         (["--rap.contrastive_key", "other"], "rap-plugin: --rap.contrastive_key needs --rap.contrastive FORM"),
         (
@@ -184,6 +210,27 @@ def test_the_contrastive_loss_needs_no_filter_and_puts_our_classes_in_place(monk
         "contrastive_prompt",
     )
     assert args.rap_contrastive == {"form": "nll", "coefficient": 0.01, "sampled_by": "teacher"}
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"), [([], "RolloutRayActor"), (["--rap.follow_renew_attention", "0.1"], "MeasuringRolloutActor")]
+)
+def test_a_training_that_measures_gets_actors_that_can_show_their_attention(monkeypatch, write_chat_pool, more, kind):
+    from openrlhf.trainer import ppo_trainer
+
+    actor = f"{contract.ENGINES}:RolloutRayActor"
+    args = with_filter(monkeypatch, arguments("model", write_chat_pool(4), *FOLLOWING, *more))
+    monkeypatch.undo()
+    monkeypatch.setattr(ppo_trainer, "PPOTrainer", ppo_trainer.PPOTrainer)  # put back at the end
+    tried, seen, before = [], [], contract.named(actor)
+    monkeypatch.setattr(measuring, "require_measurable", lambda engines, args: tried.append(engines))
+    command = {"create_vllm_engines": lambda: [contract.plain_class(actor).__name__]}
+    command["train"] = lambda args: seen.append(command["create_vllm_engines"]())
+    launch.wrap_command(command, {**vars(args.rap), "data_filter": None})
+    command["train"](args)
+    assert seen == [[kind]]
+    assert tried == ([[kind]] if more else [])
+    assert contract.named(actor) is before
 
 
 def test_a_users_selector_is_known_by_its_file(monkeypatch, tmp_path):
