@@ -14,6 +14,7 @@ from rap_plugin.grading.graders.math import check_math_gold, compare_math, libra
 from rap_plugin.grading.graders.text import compare_text
 from rap_plugin.grading.reading.answers import find_answer
 from rap_plugin.grading.reading.formulas import is_words
+from rap_plugin.grading.reading.golds import says_all_reals
 from rap_plugin.grading.reading.option_letters import letters_only
 from rap_plugin.grading.reading.option_texts import match_option
 from rap_plugin.grading.reading.question_options import mentions_letters, parse_options
@@ -22,7 +23,7 @@ Route = Literal["choice", "math", "text"]
 
 _UPPER_LETTERS = re.compile(r"[^a-j]*")
 _RUN_TOGETHER = re.compile(r"[A-J]{2}")
-_MATHS = re.compile(r"\d|\\[A-Za-z]|[=<>^√π∞%°]|^[A-Za-z]$|[A-Za-z]\s?[-+*/]\s?[A-Za-z]")
+_MATHS = re.compile(r"\d|\\[A-Za-z]|[=<>^√π∞%°∅]|^[A-Za-z]$|[A-Za-z]\s?[-+*/]\s?[A-Za-z]")
 
 
 def route(gold: str, question: str, options: Mapping[str, str]) -> Route:
@@ -40,6 +41,8 @@ def route(gold: str, question: str, options: Mapping[str, str]) -> Route:
             return "choice"
     elif match_option(text, options):
         return "choice"
+    if says_all_reals(text):
+        return "math"
     if is_words(text) or not _MATHS.search(text) or len(text) > 300:
         return "text"
     return "math"
@@ -62,7 +65,7 @@ def check_routed_gold(gold: str, question: str = "") -> str | None:
 
 @grader(
     "auto",
-    version=6,
+    version=7,
     moved_by=("alternatives", "format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_routed_gold,

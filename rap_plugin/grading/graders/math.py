@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rap_plugin.grading.base import GradeItem, GradingOptions
 from rap_plugin.grading.building import Ask, Opinion, gold_is_empty, grader
 from rap_plugin.grading.reading.answers import Answer, find_answer
+from rap_plugin.grading.reading.bare_numbers import is_time, number_alone, time_of
 from rap_plugin.grading.reading.compound_units import compound_forms
 from rap_plugin.grading.reading.formulas import (
     MAX_ANSWER_CHARS,
@@ -19,20 +20,29 @@ from rap_plugin.grading.reading.formulas import (
     last_sentence,
     nesting,
     quick_compare,
+    same_subscripts,
     same_words,
     split_list,
     split_name,
 )
 from rap_plugin.grading.reading.golds import (
+    is_ratio,
     number_of,
     plain_value,
+    ratio_in,
+    relation_sign,
     rounding_tolerance,
     rounds_to,
 )
+from rap_plugin.grading.reading.item_labels import gives_labels, labels_of_gold
 from rap_plugin.grading.reading.magnitude import too_large
+from rap_plugin.grading.reading.notation import clean_math, squash
 from rap_plugin.grading.reading.numbers import read_number
 from rap_plugin.grading.reading.quantities import read_quantity
 from rap_plugin.grading.workers.processes import Reply
+
+MAX_SIGN_CHARS = 12
+"""A longer gold is no relation sign alone."""
 
 
 def library_versions() -> dict[str, str]:
@@ -81,22 +91,43 @@ def _said(item: GradeItem, answer: Answer, gold: str) -> str:
     return number.text
 
 
+def _value_of(said: str, text: str, gold: str) -> str:
+    """What is compared with the gold: the value that `said` states, or what the text gives of the gold's own kind."""
+    value = compound_forms(said) or plain_value(said)
+    if ":" in gold and is_time(gold):
+        return time_of(text) or value
+    if ":" in gold and is_ratio(gold) and not is_ratio(value):
+        return ratio_in(text) or value
+    if read_quantity(gold) and not read_quantity(split_name(value)[1]):
+        return number_alone(text) or ratio_in(text).replace(":", "/") or value
+    return value
+
+
 def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     """The opinion of the `math` grader, or the comparison that only a worker can decide."""
     answer = find_answer(item.response)
     unusable = check_math_gold(item.gold)
     if unusable:
         return Opinion("ungradable", answer.text, unusable)
+    if len(answer.text) <= MAX_ANSWER_CHARS and (labels := labels_of_gold(item.gold)) is not None:
+        same = gives_labels(answer.text, labels)
+        return Opinion("right" if same else "wrong", answer.text, "" if same else "other items")
     gold = compound_forms(item.gold).split(r" \approx ")[0] or plain_value(item.gold)
     if len(answer.text) > MAX_ANSWER_CHARS:
         return Opinion("wrong", answer.text, f"the answer is {len(answer.text)} characters long")
+    if len(gold) <= MAX_SIGN_CHARS and (sign := relation_sign(gold)) and len(squash(gold)) <= len(sign) + 1:
+        same = relation_sign(answer.text) == sign
+        return Opinion("right" if same else "wrong", answer.text, "" if same else "another relation")
     if is_words(gold):
         same = same_words(gold, answer)
         return Opinion("right" if same else "wrong", answer.text, "" if same else "another text")
     said = _said(item, answer, gold) or (answer.text if plain_value(answer.text) == gold else "")
+    value = _value_of(said, answer.text, gold)
+    said = said or (answer.text if value else "")
     if not said:
         return Opinion("wrong", "", "no answer found")
-    value = compound_forms(said) or plain_value(said)
+    if same_subscripts(gold, value):
+        return Opinion("right", said)
     if nesting(value) > MAX_NESTING:
         return Opinion("wrong", said, "brackets nested too deeply")
     rtol = rtol if item.rtol is None else item.rtol
@@ -107,9 +138,22 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     equal = quick_compare(gold, value, rtol)
     if equal is None:
         # A formula has no unit to compare with the gold's.
-        request = {"gold": number_of(gold) or gold, "said": value, "rtol": rtol}
+        request = {"gold": _for_worker(gold, value), "said": _for_worker(value, gold), "rtol": rtol}
         return Ask(request, said, lambda reply: _opinion_of(reply, said), pure=True)
     return Opinion("right" if equal else "wrong", said, "" if equal else "another value")
+
+
+def _for_worker(text: str, other: str) -> str:
+    """One side without its unit, percents as fractions, degrees in radians where the other side has a multiple of pi."""
+    quantity, parts = read_quantity(text), clean_math(text).split(":")
+    if len(parts) > 2 and all(part.strip() for part in parts):
+        # Read as a division, 1:2:√3 would be 1:√3:2.
+        return "(" + ", ".join(rf"\frac{{{part}}}{{{parts[0]}}}" for part in parts[1:]) + ")"
+    if quantity and quantity.percent:
+        return rf"\frac{{{quantity.value.numerator}}}{{{100 * quantity.value.denominator}}}"
+    if quantity and quantity.unit == "deg" and "\\pi" in clean_math(other) and "°" not in clean_math(other):
+        return rf"\frac{{{quantity.value.numerator}\pi}}{{{180 * quantity.value.denominator}}}"
+    return number_of(text) or text
 
 
 def _opinion_of(reply: Reply, said: str) -> Opinion:
@@ -118,7 +162,7 @@ def _opinion_of(reply: Reply, said: str) -> Opinion:
 
 @grader(
     "math",
-    version=6,
+    version=7,
     moved_by=("format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_math_gold,

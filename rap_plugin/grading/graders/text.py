@@ -7,6 +7,7 @@ import re
 from rap_plugin.grading.base import GradeItem, GradingOptions
 from rap_plugin.grading.building import Opinion, gold_is_empty, grader
 from rap_plugin.grading.reading.answers import Answer, find_answer
+from rap_plugin.grading.reading.item_labels import gives_labels, labels_of_gold
 from rap_plugin.grading.reading.normalised import normalize_text
 
 _YES_NO = re.compile(r"\W*(yes|no)\b(?!\s+(?:or|and)\b)", re.IGNORECASE)
@@ -30,6 +31,10 @@ def compare_text(item: GradeItem, *, alternatives: bool) -> Opinion:
         return Opinion("ungradable", answer.text, empty)
     if not answer.text:
         return Opinion("wrong", "", "no answer found")
+    labels = labels_of_gold(item.gold)
+    if labels is not None:
+        same = gives_labels(answer.text, labels)
+        return Opinion("right" if same else "wrong", answer.text, "" if same else "other items")
     if same_text(answer, item.gold, alternatives=alternatives):
         return Opinion("right", answer.text)
     # An unmarked answer of several lines can be right as a whole (a poem, a list).
@@ -38,7 +43,7 @@ def compare_text(item: GradeItem, *, alternatives: bool) -> Opinion:
     return Opinion("wrong", answer.text, "another text")
 
 
-@grader("text", version=5, moved_by=("format_weight", "alternatives"))
+@grader("text", version=6, moved_by=("format_weight", "alternatives"))
 def text(item: GradeItem, options: GradingOptions) -> Opinion:
     """Normalised string match, for golds that are words."""
     return compare_text(item, alternatives=options.alternatives)

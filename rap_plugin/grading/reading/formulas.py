@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 from rap_plugin.grading.reading.answers import Answer, find_answer, first_sentence, strip_marks
 from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
@@ -11,7 +10,7 @@ from rap_plugin.grading.reading.formula_in_sentence import formula_in
 from rap_plugin.grading.reading.normalised import normalize_text
 from rap_plugin.grading.reading.notation import clean_math, squash
 from rap_plugin.grading.reading.number_in_sentence import COMPUTED
-from rap_plugin.grading.reading.quantities import read_quantity, read_unit, same_quantity
+from rap_plugin.grading.reading.quantities import Quantity, read_quantity, read_unit, same_quantity
 
 MAX_ANSWER_CHARS = 2_000
 """A longer answer is compared as a string only."""
@@ -48,6 +47,11 @@ _NAME = re.compile(
     r"(?:\([A-Za-z](?:, ?[A-Za-z])?\))?'{0,2}"
 )
 _TRAILING_UNIT = re.compile(r"(?<=[\s}\d)])((?:(?:square|cubic|sq)\s)?[A-Za-z]{2,12}(?:\s?\^\s?\{?[23]\}?)?)$")
+_NUMBER_FORM = re.compile(r"(?:[^A-Za-z\\=<>|;\u4e00-\u9fff]|\\(?:sqrt|frac|pi|times|cdot|pm)(?![A-Za-z]))*")
+"""What a number in closed form is written with; it holds no letter."""
+_COUNTED = re.compile(r"(?<=[\w)}])\s(?:[a-z]{2,12}\s)?[a-z]{4,20}$")
+_SUBSCRIPT = re.compile(r"(?<=[A-Za-z)])_\s?\{?\s?(\w{1,3})\s?\}?")
+_ARROW = re.compile(r"\\(?:long)?rightarrow(?![A-Za-z])|\\to(?![A-Za-z])|[⟶→]|->")
 _UNIT_WORDS = re.compile(
     r"\s(?:(?:square|cubic|sq\.?)\s)?(?:units?|(?:centi|milli|kilo)?met(?:er|re)s?|inch(?:es)?|feet|yards?|miles?|degrees?|radians?|(?:milli)?lit(?:er|re)s?)(?:\s(?:squared|cubed))?\W*$",
     re.IGNORECASE,
@@ -56,6 +60,8 @@ _CLOSING_BRACKET = re.compile(
     r"(?:\b(?:is|are|at|be|equals|by)\b|[:=])\s+(?:[A-Z]\s?)?([(\[]\s?[^()\[\]]{1,80},[^()\[\]]{1,80}[)\]]|\\?\{[^{}]{1,80},[^{}]{1,80}\})[\s.]*$"
 )
 _POINT = re.compile(r"[A-Z]\s?\([^()]{1,80},[^()]{1,80}\)")
+_POINTS = re.compile(r"(?:[A-Z]\s?\([^()]{1,80},[^()]{1,80}\)(?:\s?[,;]\s?|\sand\s|\sor\s)?){2,8}")
+_POINT_NAME = re.compile(r"(?<![A-Za-z\\])[A-Z]\s?(?=\()")
 _CONNECTIVE = re.compile(r"\s(?:or|and)\s")
 _EQUALS = re.compile(r"(?<![<>!:=\\])=(?!=)|\\approx(?![A-Za-z])|\\equiv(?![A-Za-z])")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|leq|geq|ne|neq|in|subset)(?![A-Za-z])|!=")
@@ -180,13 +186,31 @@ def _equation_value(text: str) -> str:
     return text
 
 
+def _split_number(text: str) -> tuple[str, str]:
+    """("2\\sqrt{3}", "m") of "2\\sqrt{3}m": a number in closed form, and what stands behind it."""
+    match = _NUMBER_FORM.match(text)
+    end = match.end() if match else 0
+    return text[:end], text[end:]
+
+
 def _without_unit(text: str) -> str:
-    """Without the unit behind a formula ("12\\pi cm^2") and the label before a point ("A(3, -4)"). One-letter
-    units stay: behind a formula they may be variables."""
+    """Without the unit behind a formula ("12\\pi cm^2", "5\\sqrt{2} m/s") and the label before a point ("A(3, -4)"). One-letter
+    units and words that are no unit go behind a number alone, and not next to it: elsewhere they may be variables."""
+    if _POINT.fullmatch(text):
+        return text[1:].lstrip()
+    if read_quantity(text) is not None:
+        return text
+    number, rest = _split_number(text)
+    # Chinese puts no space before a unit.
+    apart = number.endswith(" ") or not rest[:1].isascii()
+    if rest and apart and read_unit(rest) is not None:
+        return number.rstrip()
     unit = _TRAILING_UNIT.search(text)
-    if unit and read_quantity(text) is None and read_unit(unit.group(1)):
-        text = text[: unit.start()].rstrip()
-    return text[1:].lstrip() if _POINT.fullmatch(text) else text
+    if unit and read_unit(unit.group(1)):
+        return text[: unit.start()].rstrip()
+    # "2n+1 matchsticks": so many letters are no product.
+    counted = _COUNTED.search(text)
+    return text[: counted.start()] if counted and not _MATH_WORDS & {*counted.group().split()} else text
 
 
 def split_approximation(text: str) -> list[str]:
@@ -199,6 +223,11 @@ def align(gold: str, said: str) -> tuple[str, str] | None:
     """Both sides without the name that one of them gives ("x = 5" and "5"); None when two one-letter names
     differ, which is another answer."""
     gold, said = _without_unit(clean_math(gold)), _without_unit(clean_math(said))
+    if bool(_POINTS.fullmatch(gold)) != bool(_POINTS.fullmatch(said)):
+        gold, said = (_POINT_NAME.sub("", side) if _POINTS.fullmatch(side) else side for side in (gold, said))
+    number, rest = _split_number(said)
+    if number.strip() and rest and not _split_number(gold)[1] and read_quantity(said) is None and read_unit(rest):
+        said = number  # behind a number where the gold is one, "2\\sqrt{3}m" has a unit
     (gold_name, gold_value), (said_name, said_value) = split_name(gold), split_name(said)
     if gold_name is not None and said_name is not None:
         names = gold_name.replace(" ", ""), said_name.replace(" ", "")
@@ -267,11 +296,29 @@ def _quick_lists(gold: str, said: str, rtol: float) -> bool | None:
         return None
     pairs = list(zip(ours, theirs, strict=False))
     if unordered:
-        if Counter(map(repr, ours)) == Counter(map(repr, theirs)):
-            return True
-        return None
+        return _same_quantities(ours, theirs, rtol)
     same = all(a is not None and b is not None and same_quantity(a, b, rtol) for a, b in pairs)
     return len(ours) == len(theirs) and same
+
+
+def _same_quantities(ours: list[Quantity | None], theirs: list[Quantity | None], rtol: float) -> bool:
+    """Whether two lists hold the same quantities, in any order."""
+    left = [other for other in theirs if other is not None]
+    for one in ours:
+        same = next((other for other in left if one is not None and same_quantity(one, other, rtol)), None)
+        if same is None:
+            return False
+        left.remove(same)
+    return not left
+
+
+def same_subscripts(gold: str, said: str) -> bool:
+    """Whether two texts differ in how they write subscripts and arrows alone: "H_2O" and "H2O"."""
+    return "_" in gold + said and _lowered(gold) == _lowered(said)
+
+
+def _lowered(text: str) -> str:
+    return _ARROW.sub("→", _SUBSCRIPT.sub(r"\1", squash(text)))
 
 
 def same_words(gold: str, answer: Answer) -> bool:

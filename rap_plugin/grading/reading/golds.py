@@ -29,6 +29,32 @@ _ALL_REALS = re.compile(
     r"(?:x\s?(?:\\in\s?)?)?(?:(?:the set of )?all (?:the )?real numbers|\\mathbb\s?\{?\s?R\s?\}?|\(\s?-\s?\\infty\s?,\s?\+?\s?\\infty\s?\)|-\s?\\infty\s?<\s?[xy]\s?<\s?\\infty)",
     re.IGNORECASE,
 )
+# The set of all numbers that meet a condition is the condition.
+_SET_BUILDER = re.compile(
+    r"(?:\\?\{\s?)?(?P<name>[A-Za-z])\s?(?:\\in\s?(?:\\mathbb\s?\{?\s?R\s?\}?|R)\s?)?(?:\\mid|\\vert|\||:)\s?(?P<condition>(?=[^{}]*[<>=]|[^{}]*\\(?:le|ge|ne|lt|gt))"
+    r"(?=[^{}]*(?<![A-Za-z\\])(?P=name)(?![A-Za-z]))[^{},;]{3,80}?)(?:\s?\\?\})?"
+)
+# "2n-1, n ∈ N*"
+_DOMAIN = re.compile(
+    r"(?:,\s?|\s?\(\s?)(?:where\s)?[a-zA-Z]\s?\\in\s?(?:\\mathbb\s?)?\{?\s?[NZ]\s?\}?(?:\s?[\^_]\s?\{?\s?(?:\*|\+|\\ast)\s?\}?)?\s?\)?$"
+)
+_RATIO = re.compile(r"\d[\d,.]{0,20}(?:\s?:\s?\d[\d,.]{0,20}){1,4}")
+_RELATION_SIGN = re.compile(r"<=|>=|[<>=]|\\(?:leq?|geq?|neq?|lt|gt|approx)(?:slant)?(?![A-Za-z])")
+_SAME_SIGN = {
+    "<=": r"\le",
+    ">=": r"\ge",
+    r"\leq": r"\le",
+    r"\geq": r"\ge",
+    r"\neq": r"\ne",
+    r"\lt": "<",
+    r"\gt": ">",
+    r"\leqslant": r"\le",
+    r"\geqslant": r"\ge",
+}
+_TO = re.compile(r"(\d{1,9}) (?:to|out of|in|for every) (\d{1,9})")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# "(0, ±2)" is two points.
+_EITHER_SIGN = re.compile(r"\(([^()\\]{0,40},\s?)?\\pm\s?([^(),+-]{1,40})(,[^()]{1,40})?\)")
 _GENERIC_UNIT = re.compile(r"\s?(?:(?:cubic|square|sq\.?)\s)?units?(?:\s?\^\s?\{?\s?[23]\s?\}?)?$", re.IGNORECASE)
 _MINUTES = re.compile(r"^(-?\d{1,3})\s?°\s?(\d{1,2})\s?(?:'|′|\^\s?\{?\s?\\prime\s?\}?)$")
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3}){1,9}|\d{1,30})?(?:\.\d{1,30})?")
@@ -41,6 +67,15 @@ def plain_value(text: str) -> str:
     "$212^{\\circ} \\mathrm{T}$" is "212°", lines "x=5", "y=3" are "x=5, y=3". Known units stay, and one-letter names."""
     text = _REMARK.sub(" ", _BROKEN_DEGREES.sub("°", text))
     text = clean_math(_one_line(text))
+    if r"\in" in text:
+        text = _DOMAIN.sub("", text)
+    if builder := _SET_BUILDER.fullmatch(text):
+        text = builder["condition"]
+    if ":" in text and _RATIO.fullmatch(text):
+        text = _THOUSANDS.sub("", text)
+    if either := _EITHER_SIGN.fullmatch(text):
+        before, value, after = (part or "" for part in either.groups())
+        text = f"({before}{value}{after}), ({before}-{value}{after})"
     text = _GREEK_NAME.sub("", _LONG_NAME.sub("", text))
     text = _BEARING.sub("°", text)
     text = _GENERIC_UNIT.sub("", text) or text
@@ -80,6 +115,30 @@ def _one_line(text: str) -> str:
     if all(line.startswith("=") for line in lines[1:]):
         return lines[0].split("=")[0] + lines[-1]
     return text
+
+
+def ratio_in(text: str) -> str:
+    """The one ratio that a text states, "3:4" of "3 to 4, i.e. 3:4"; "" where it states none or several."""
+    if stated := _TO.fullmatch(clean_math(text)[:60]):
+        return f"{stated[1]}:{stated[2]}"
+    found = {match.group().strip() for match in _RATIO.finditer(clean_math(text)[:500])}
+    return found.pop() if len(found) == 1 else ""
+
+
+def says_all_reals(text: str) -> bool:
+    """Whether a gold is the real numbers, in words or in signs."""
+    return bool(_ALL_REALS.fullmatch(clean_math(text)))
+
+
+def is_ratio(text: str) -> bool:
+    """Whether a gold is numbers with colons between them."""
+    return bool(_RATIO.fullmatch(text))
+
+
+def relation_sign(text: str) -> str:
+    """The one relation sign of a text, as of "a > b"; "" where it has none or several."""
+    found = _RELATION_SIGN.findall(clean_math(text))
+    return _SAME_SIGN.get(found[0], found[0]) if len(found) == 1 else ""
 
 
 def decimals_of(gold: str) -> int | None:

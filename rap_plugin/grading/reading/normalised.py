@@ -12,6 +12,28 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-"})
 
 
+_SIGNS = {
+    " parallel ": r"∥|‖|(?<![:/])//(?!/)|\\parallel(?![A-Za-z])",
+    " perpendicular ": r"⊥|⟂|\\(?:perp|bot)(?![A-Za-z])",
+    " congruent ": r"≌|≅|\\cong(?![A-Za-z])",
+    " similar ": r"∽|∼|(?<=\w)\s?~\s?(?=[\w△\\])|\\sim(?![A-Za-z])",
+    " triangle ": r"△|∆|▲|\\triangle(?![A-Za-z])",
+    " angle ": r"∠|\\angle(?![A-Za-z])",
+    " circle ": r"⊙|\\odot(?![A-Za-z])",
+    " parallelogram ": r"▱",
+    " infinity ": r"∞|\\infty(?![A-Za-z])",
+    " to ": r"(?<=\w)\s?(?:→|⟶|\\(?:right|longright)arrow(?![A-Za-z])|\\to(?![A-Za-z]))",
+    " from ": r"(?<=\w)\s?(?:←|⟵|\\leftarrow(?![A-Za-z]))",
+}
+_SIGN = re.compile("|".join(f"({pattern})" for pattern in _SIGNS.values()))
+_WORDS_OF_SIGNS = list(_SIGNS)
+
+
+def _signs_as_words(text: str) -> str:
+    """Signs between the names of figures as words: what is parallel is not perpendicular."""
+    return _SIGN.sub(lambda match: _WORDS_OF_SIGNS[(match.lastindex or 1) - 1], text)
+
+
 def unwrap_text_commands(text: str) -> str:
     """Without `\\text{..}` and its relatives, contents kept."""
     for _ in range(3):
@@ -24,7 +46,7 @@ def unwrap_text_commands(text: str) -> str:
 def normalize_text(text: str) -> str:
     """Folded case, no articles, no punctuation, single spaces. Articles stay when nothing else is there,
     so that the answer "A" is not nothing."""
-    plain = unwrap_text_commands(text).translate(_DASHES)
+    plain = _signs_as_words(unwrap_text_commands(text)).translate(_DASHES)
     folded = unicodedata.normalize("NFKC", plain).casefold()
     bare = _PUNCTUATION.sub(lambda m: " " if m.group(1) or m.group() == "_" else m.group(), folded)
     words = " ".join(_ARTICLES.sub(" ", bare).split())

@@ -15,6 +15,7 @@ _CHARS = str.maketrans(
         "×": r"\times ", "✕": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ", "∙": r"\cdot ", "÷": "/", "∕": "/", "⁄": "/",
         "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "λ": r"\lambda ",
         "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "±": r"\pm ",
+        "⩽": r"\le ", "≦": r"\le ", "⩾": r"\ge ", "≧": r"\ge ", "＜": "<", "＞": ">", "且": " and ", "或": " or ", "∥": r"\parallel ", "⊥": r"\perp ",
         "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
         "∠": r"\angle ", "△": r"\triangle ", "∆": r"\triangle ",
         "⟨": r"\langle ", "⟩": r"\rangle ",
@@ -36,9 +37,10 @@ _SPACING = re.compile(
 )
 _FRACTIONS = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _FONTS = re.compile(
-    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|mbox|hbox|bm|boldsymbol|rm|emph)"
+    r"\\(?:text|textbf|textit|textrm|underline|mathrm|mathbf|mathit|mathsf|operatorname|mbox|hbox|bm|boldsymbol|rm|emph)"
     r"\*?\s{0,4}\{([^{}]{0,500})\}"
 )
+_COLOUR = re.compile(r"\\(?:text)?color\s?\{\s?[A-Za-z]{1,20}\s?\}")
 _DEGREE = re.compile(r"\^\s?\{?\s?\\circ\s?\}?|\^\s?\{?\s?°\s?\}?|\^\s?\{?o\}?(?![A-Za-z])|\\degrees?(?![A-Za-z])")
 # Markdown's ** opens after a space or a mark and closes before one; between operands it is a power.
 _MARKUP = re.compile(r"(?<![\w)}\]])\*\*(?=\S)|(?<=\S)\*\*(?![\w({\\\-])|`|\\(?:boxed|fbox)(?=\s?\{)")
@@ -69,6 +71,9 @@ def _clean(text: str) -> str:
     text = text.translate(_FULLWIDTH).translate(_CHARS)
     text = _SUPER.sub(lambda m: "^{" + "".join(_SUPERSCRIPTS[c] for c in m.group()) + "}", text)
     text = _SUB.sub(lambda m: "_{" + "".join(_SUBSCRIPTS[c] for c in m.group()) + "}", text)
+    if "color" in text:
+        text = _COLOUR.sub("", text)
+    text = text.replace(r"\varnothing", r"\emptyset")
     text = text.replace("{,}", ",").replace(r"\%", "%").replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}")
     text = _MARKUP.sub("", text)
     text = _PAIR.sub(r" \1 ", _DOLLARS.sub(" ", text))
@@ -95,6 +100,10 @@ _PERCENT = re.compile(r"(?<=[\d}])\s(?:percent|per cent)\b")
 _DECIMAL_COMMA = re.compile(
     r"(?<![\d,.(\[])(\d{1,4}),(\d{1,2})(?=\s?(?:%|°|€|(?:k?g|[ckm]?m|km/h|m/s|l|ml|h|min|s|cm\^\{?[23]\}?|m\^\{?[23]\}?)(?![A-Za-z,])))"
 )
+_PRICE_COMMA = re.compile(r"^(€\s?\d{1,4}),(\d{2})$")
+_UNIT_FRACTION = re.compile(
+    r"(?<=\d)\s?\\frac\s?\{\s?([a-z]{1,2}|mol|[JNW])\s?\}\s?\{\s?((?:s|h|min|kg|mol|[ck]?m|[Ll])(?:\s?\^\s?\{?\s?[23]\s?\}?)?)\s?\}$"
+)
 _MIXED_HYPHEN = re.compile(r"(?<![\d-])(\d{1,4})-(\d{1,2}/\d{1,2})(?=\s[a-z]{2,})")
 
 
@@ -102,6 +111,10 @@ def usual_signs(text: str) -> str:
     """One sign for what is written in several ways: a point for the comma of a decimal where the unit behind it shows that
     it is one ("72,5 km/h"), "%" for "percent", a space in "5-1/4 inches"."""
     text = _PERCENT.sub("%", _TIMES_TEN.sub(r"\\times ", text))
+    if text.startswith("€"):
+        text = _PRICE_COMMA.sub(r"\1.\2", text)
+    if r"\frac" in text:
+        text = _UNIT_FRACTION.sub(r" \1/\2", text)
     return _MIXED_HYPHEN.sub(r"\1 \2", _DECIMAL_COMMA.sub(r"\1.\2", text))
 
 

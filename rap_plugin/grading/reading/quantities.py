@@ -21,36 +21,36 @@ _MAX_EXPONENT = 1000
 _UNITS = {
     name: canonical
     for canonical, names in {
-        "mm": "mm millimeter millimeters millimetre millimetres",
-        "cm": "cm centimeter centimeters centimetre centimetres",
-        "dm": "dm",
-        "m": "m meter meters metre metres",
-        "km": "km kilometer kilometers kilometre kilometres",
+        "mm": "mm millimeter millimeters millimetre millimetres 毫米",
+        "cm": "cm centimeter centimeters centimetre centimetres 厘米",
+        "dm": "dm 分米",
+        "m": "m meter meters metre metres 米",
+        "km": "km kilometer kilometers kilometre kilometres 千米 公里",
         "in": "in inch inches",
         "ft": "ft foot feet",
         "yd": "yd yard yards",
         "mi": "mi mile miles",
         "mg": "mg milligram milligrams",
-        "g": "g gram grams",
-        "kg": "kg kilogram kilograms",
-        "t": "tonne tonnes ton tons",
+        "g": "g gram grams 克",
+        "kg": "kg kilogram kilograms 千克 公斤",
+        "t": "tonne tonnes ton tons 吨",
         "lb": "lb lbs pound pounds",
         "oz": "oz ounce ounces",
-        "s": "s sec secs second seconds",
+        "s": "s sec secs second seconds 秒",
         "ms": "ms millisecond milliseconds",
-        "min": "min mins minute minutes",
-        "h": "h hr hrs hour hours",
-        "d": "day days",
+        "min": "min mins minute minutes 分钟",
+        "h": "h hr hrs hour hours 小时",
+        "d": "day days 天",
         "week": "week weeks",
         "month": "month months",
         "yr": "yr yrs year years",
-        "deg": "deg degree degrees °",
+        "deg": "deg degree degrees ° 度",
         "rad": "rad radian radians",
         "degc": "°c",
         "degf": "°f",
         "k": "K kelvin",
-        "l": "l L liter liters litre litres",
-        "ml": "ml mL milliliter milliliters",
+        "l": "l L liter liters litre litres 升",
+        "ml": "ml mL milliliter milliliters 毫升",
         "n": "N newton newtons",
         "j": "J joule joules",
         "kj": "kJ",
@@ -59,6 +59,19 @@ _UNITS = {
         "v": "V volt volts",
         "a": "A amp amps ampere amperes",
         "ohm": "ohm ohms Ω",
+        "kohm": "kΩ",
+        "uf": "μF µF",
+        "um": "μm µm",
+        "us": "μs µs",
+        "ma": "mA",
+        "mv": "mV",
+        "kv": "kV",
+        "kn": "kN",
+        "kwh": "kWh",
+        "mw": "MW",
+        "mhz": "MHz",
+        "ghz": "GHz",
+        "ev": "eV",
         "hz": "Hz hz",
         "pa": "Pa pa",
         "kpa": "kPa kpa",
@@ -69,7 +82,10 @@ _UNITS = {
         "cent": "cent cents",
         "eur": "€ euro euros",
         "gbp": "£",
-        "yen": "¥ yuan rmb yen",
+        "yen": "¥ yuan rmb yen 元",
+        "inr": "₹ rupee rupees",
+        "krw": "₩ won",
+        "rub": "₽ ruble rubles",
         "unit": "unit units",
     }.items()
     for name in names.split()
@@ -92,7 +108,7 @@ def _frac(name: str) -> str:
 
 
 _QUANTITY = re.compile(
-    rf"(?P<sign>[-+]?)\s?(?P<currency>\\?\$|[€£¥])?\s?(?P<inner_sign>-?)"
+    rf"(?P<sign>[-+]?)\s?(?P<currency>\\?\$|[€£¥₹₩₽])?\s?(?P<inner_sign>-?)"
     rf"(?:(?P<whole>{_INTEGER})\s?{_frac('part')}"
     rf"|{_frac('frac')}"
     rf"|(?P<mixed>{_INTEGER})[ ](?P<mixed_top>{_INTEGER})\s?/\s?(?P<mixed_bottom>{_INTEGER})"
@@ -102,10 +118,13 @@ _QUANTITY = re.compile(
     rf"\s{{0,3}}(?P<suffix>[^\d].{{0,80}})?"
 )
 _FIND = re.compile(
-    rf"(?<![\w.^{{])[-+]?\s?(?:\\?\$|[€£¥])?-?(?:{_INTEGER}\s?)?(?:\\frac\s?\{{[^{{}}]{{1,40}}\}}\s?\{{[^{{}}]{{1,40}}\}}"
+    rf"(?<![\w.^{{])[-+]?\s?(?:\\?\$|[€£¥₹₩₽])?-?(?:{_INTEGER}\s?)?(?:\\frac\s?\{{[^{{}}]{{1,40}}\}}\s?\{{[^{{}}]{{1,40}}\}}"
     rf"|{_DECIMAL}(?:\s?/\s?{_DECIMAL})?(?:[eE][-+]?\d{{1,4}})?)"
 )
 _POWER = re.compile(r"\^\s?\{?\(?\s?(-?\d)\s?\)?\}?$|(?<=[a-zA-Z])([23])$")
+_RAISED = (("square ", "^2"), ("sq. ", "^2"), ("sq ", "^2"), ("cubic ", "^3"), ("平方", "^2"), ("立方", "^3"))
+# What Chinese counts with, and a word behind it: "5个", "3名学生".
+_COUNTED = re.compile(r"[个只条辆本位名张棵头块岁件种把台颗瓶杯层人次][\u4e00-\u9fff]{0,6}")
 _PERCENT = re.compile(r"\\?%|per ?cent\b|pct\b", re.IGNORECASE)
 _PER = re.compile(r"/|(?:^|\s)per(?:\s|$)", re.IGNORECASE)
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -141,12 +160,13 @@ def _number(text: str) -> Fraction:
 
 def read_unit(text: str) -> str | None:
     """The canonical unit of what follows a number: "cm^2" -> "cm^2", "apples" -> "", "x" -> None."""
+    text = text.replace(r"\Omega", "Ω").replace(r"\mu ", "μ")
     bare = " ".join(text.replace("\\", " ").replace("{", " ").replace("}", " ").split()).strip(" .")
-    bare = re.sub(r"\^ ?", "^", bare)
+    bare = re.sub(r"\.?\s?\^ ?", "^", bare)
     if not bare:
         return ""
     lowered = bare.lower()
-    for word, power in (("square ", "^2"), ("sq. ", "^2"), ("sq ", "^2"), ("cubic ", "^3")):
+    for word, power in _RAISED:
         if lowered.startswith(word):
             inner = read_unit(bare[len(word) :])
             return f"{inner}{power}" if inner else inner
@@ -168,6 +188,8 @@ def read_unit(text: str) -> str | None:
         return _UNITS[bare]
     if len(bare) > 1 and lowered.replace(" ", "") in _UNITS:
         return _UNITS[lowered.replace(" ", "")]
+    if _COUNTED.fullmatch(bare):
+        return ""
     words = set(lowered.split())
     return "" if _WORDS.fullmatch(bare) and not words & _NOT_WORDS else None
 
