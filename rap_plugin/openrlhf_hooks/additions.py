@@ -95,6 +95,10 @@ def _following_of(args: SimpleNamespace, given: Mapping[str, Any]) -> Following 
     right_at = numbers.pop("right_at", 0.5)
     options = FollowOptions(args.rollout.n_samples_per_prompt, seed=args.train.seed, **numbers)
     test = attention_test(given)
+    if options.attention_weight and not options.renew_attention and given["data_filter"] is None:
+        raise RapError(
+            "--rap.follow_attention_weight weighs nothing: give --rap.follow_renew_attention, or a --data_filter that measures attention"
+        )
     if options.renew_attention:
         _require_plain_responses(args)
     return Following(options, _length(args, len(rows)), right_at, groups, test=test)

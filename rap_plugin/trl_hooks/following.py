@@ -79,6 +79,8 @@ def follow(
     batches = math.ceil(args.max_steps * args.gradient_accumulation_steps / repeats)
     known = test if renew_attention or attention_weight else None
     beliefs = begin(numbers) if run is None else beliefs_of_run(Path(run), numbers, known)
+    if attention_weight and not renew_attention and not beliefs.measured.any():
+        raise RapError("attention_weight weighs nothing: give renew_attention, or a run whose attention was measured")
     return Followed(dataset, Follower(beliefs, options, size, lag), batches, right_at, test)
 
 

@@ -146,7 +146,11 @@ FOLLOWING = ["--rap.follow", "--reward.remote_url", "reward.py"]
             "rap-plugin: option --rap.window: ",
         ),
         (
-            [*FOLLOWING, "--rap.follow_attention_weight", "0.5", "--rap.lambda_a", "auto"],
+            [*FOLLOWING, "--rap.follow_attention_weight", "0.5"],
+            "rap-plugin: --rap.follow_attention_weight weighs nothing: give --rap.follow_renew_attention",
+        ),
+        (
+            [*FOLLOWING, "--rap.follow_renew_attention", "0.5", "--rap.lambda_a", "auto"],
             "rap-plugin: lambda_a 'auto' is a quantile of a whole pool; a training needs a number",
         ),
         (

@@ -129,6 +129,7 @@ def arguments(tmp_path: Path, **changed: Any) -> Any:
         ({}, {"run": "missing"}, "no finished run"),
         ({}, {"half_life": 0}, "half_life=0"),
         ({}, {"renew_attention": 2}, "renew_attention=2"),
+        ({}, {"attention_weight": 0.5}, "weighs nothing"),
         ({}, {"ace": {"windows": 5}}, "'windows': ..} is no option of psi"),
         ({}, {"ace": {"window": 7}}, "window"),
         ({}, {"ace": {"lambda_a": "auto"}}, "needs a number"),

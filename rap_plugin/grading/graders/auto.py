@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -81,8 +82,11 @@ def auto(item: GradeItem, options: GradingOptions) -> Opinion | Ask:
     opinion = choice_opinion(item, listed)
     if opinion.verdict != "wrong" or opinion.extracted:
         return opinion
-    if letters_only(item.gold):
-        return Opinion("wrong", find_answer(item.response).text[:200], opinion.reason)
+    if gold := letters_only(item.gold):
+        answer, text = find_answer(item.response), listed.get(gold, "")
+        if answer.how in ("boxed", "tag") and _MATHS.search(answer.text) and _MATHS.search(text):
+            return compare_math(replace(item, gold=text), options.rtol)  # √12 is the option 2√3
+        return Opinion("wrong", answer.text[:200], opinion.reason)
     # The gold is an option's text and the response chose no option: "7cm" may still answer "7 cm".
     if _MATHS.search(item.gold):
         return compare_math(item, options.rtol)

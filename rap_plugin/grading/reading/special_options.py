@@ -84,7 +84,7 @@ def all_or_none(parts: Sequence[Sentence], options: Mapping[str, str], question:
     for option_words, says in ((_NONE_OPTION, _SAYS_NONE), (_ALL_OPTION, _SAYS_ALL)):
         named = [letter for letter, text in options.items() if option_words.search(text)]
         part = parts[-1]
-        said = says.search(part.text)
+        said = says.search(part.text) or option_words.fullmatch(part.text.strip(" ."))
         if len(named) == 1 and said and not re.search(r"\bnot\b|n't\b", said.group()) and not DOUBT.search(part.text):
             return read(named[0], (part.start, part.end), "all or none of the options")
     return None
