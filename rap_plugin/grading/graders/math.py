@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -40,6 +41,8 @@ from rap_plugin.grading.reading.notation import clean_math, squash
 from rap_plugin.grading.reading.numbers import read_number
 from rap_plugin.grading.reading.quantities import read_quantity
 from rap_plugin.grading.workers.processes import Reply
+
+_RADIANS = re.compile(r"\\pi|\\?arc(?:sin|cos|tan)|\\(?:sin|cos|tan)\s?\^\s?\{?\s?-1")
 
 MAX_SIGN_CHARS = 12
 """A longer gold is no relation sign alone."""
@@ -151,7 +154,7 @@ def _for_worker(text: str, other: str) -> str:
         return "(" + ", ".join(rf"\frac{{{part}}}{{{parts[0]}}}" for part in parts[1:]) + ")"
     if quantity and quantity.percent:
         return rf"\frac{{{quantity.value.numerator}}}{{{100 * quantity.value.denominator}}}"
-    if quantity and quantity.unit == "deg" and "\\pi" in clean_math(other) and "°" not in clean_math(other):
+    if quantity and quantity.unit == "deg" and _RADIANS.search(clean_math(other)) and "°" not in clean_math(other):
         return rf"\frac{{{quantity.value.numerator}\pi}}{{{180 * quantity.value.denominator}}}"
     return number_of(text) or text
 

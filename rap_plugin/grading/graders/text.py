@@ -7,8 +7,9 @@ import re
 from rap_plugin.grading.base import GradeItem, GradingOptions
 from rap_plugin.grading.building import Opinion, gold_is_empty, grader
 from rap_plugin.grading.reading.answers import Answer, find_answer
+from rap_plugin.grading.reading.formulas import is_figure, same_words
 from rap_plugin.grading.reading.item_labels import gives_labels, labels_of_gold
-from rap_plugin.grading.reading.normalised import normalize_text
+from rap_plugin.grading.reading.normalised import normalize_text, unwrap_text_commands
 
 _YES_NO = re.compile(r"\W*(yes|no)\b(?!\s+(?:or|and)\b)", re.IGNORECASE)
 
@@ -19,7 +20,9 @@ def same_text(answer: Answer, gold: str, *, alternatives: bool = False) -> bool:
     said = normalize_text(answer.text)
     if said in golds:
         return True
-    lead = _YES_NO.match(answer.text)
+    if is_figure(gold) and same_words(gold, answer):
+        return True
+    lead = _YES_NO.match(unwrap_text_commands(answer.text))
     return bool(lead and len(golds & {"yes", "no"}) == 1 and lead.group(1).lower() in golds)
 
 

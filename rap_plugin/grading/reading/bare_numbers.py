@@ -12,7 +12,7 @@ MAX_CHARS = 120
 """A longer text is no number alone."""
 
 _LEAD = re.compile(
-    r"(?:(?:(?:it|an?)\s)?(?:increas|decreas|ris|fall|grow|drop|reduc)[a-z]{0,5}\s(?:by|of)\s|(?:it|there|that|this|the answer)\s(?:is|are|was|were)\s|(?:the|in|year|only|just|exactly|about|approximately|approx\.?|around|roughly|circa"
+    r"(?:(?:(?:it|an?)\s)?(?:increas|decreas|ris|fall|grow|drop|reduc)[a-z]{0,5}\s(?:by|of)\s|the\s[a-z]{2,16}(?:\s[a-z]{2,16}){0,3}\s(?:is|are|was|equals)\s|(?:it|there|that|this|the answer)\s(?:is|are|was|were)\s|(?:the|in|year|only|just|exactly|about|approximately|approx\.?|around|roughly|circa"
     r"|equals?|equal to|约|大约|约为)\s?|\\approx\s?|\\sim\s?|[≈~=:]\s?){1,4}",
     re.IGNORECASE,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from rap_plugin.grading.reading.answers import Answer, find_answer, first_sentence, strip_marks
 from rap_plugin.grading.reading.base import Reading, never_raises, read, unread
@@ -291,14 +292,29 @@ def _quick_lists(gold: str, said: str, rtol: float) -> bool | None:
         return None
     kinds = {left[0], right[0]}
     unordered = kinds <= {"", "{}"}
+    if (None in by_name) != (None in also_by_name) and (_several_unknowns(by_name) or _several_unknowns(also_by_name)):
+        names = [name for name, _ in (named if None not in by_name else also_named)]
+        values, others = (ours, theirs) if None not in by_name else (theirs, ours)
+        # "a = 3, b = -4" is 3, -4 and not -4, 3; a point lists its coordinates by their names.
+        order = sorted(range(len(names)), key=lambda at: str(names[at])) if "()" in kinds else range(len(names))
+        return _same_in_order([values[at] for at in order], others, rtol)
     if not unordered and len(kinds - {""}) > 1:
         # [0,1) against (0,1), {1,2} against (1,2): other objects, unless the system sees them otherwise.
         return None
-    pairs = list(zip(ours, theirs, strict=False))
     if unordered:
         return _same_quantities(ours, theirs, rtol)
+    return _same_in_order(ours, theirs, rtol)
+
+
+def _same_in_order(ours: Sequence[Quantity | None], theirs: Sequence[Quantity | None], rtol: float) -> bool:
+    pairs = zip(ours, theirs, strict=False)
     same = all(a is not None and b is not None and same_quantity(a, b, rtol) for a, b in pairs)
     return len(ours) == len(theirs) and same
+
+
+def _several_unknowns(values: Mapping[str | None, str]) -> bool:
+    """Whether all have names, and not those of one unknown's solutions, x1 and x2."""
+    return None not in values and len({re.sub(r"[\d_{}\s]", "", str(name)) for name in values}) > 1
 
 
 def _same_quantities(ours: list[Quantity | None], theirs: list[Quantity | None], rtol: float) -> bool:
@@ -321,16 +337,25 @@ def _lowered(text: str) -> str:
     return _ARROW.sub("→", _SUBSCRIPT.sub(r"\1", squash(text)))
 
 
+def is_figure(gold: str) -> bool:
+    """Whether a gold is the name of a figure: "ABC", "∠ABC"."""
+    return bool(_FIGURE_NAME.fullmatch(clean_math(gold)))
+
+
 def same_words(gold: str, answer: Answer) -> bool:
-    """Comparison for golds that are words: names of figures keep their letters' order and case, but for a segment, which
-    has two ends and no direction."""
-    if _FIGURE_NAME.fullmatch(clean_math(gold)):
+    """Comparison for golds that are words: names of figures keep their letters' order and case, but for a segment and an angle, which
+    have two ends and no direction, and for a triangle."""
+    if is_figure(gold):
 
         def bare(text: str) -> str:
             return re.sub(rf"\\[a-z]+|[{{}}\s∠△.]|\b(?:{_FIGURE_NOUNS})\b", "", clean_math(text))
 
         stated = _STATED_FIGURE.search(clean_math(answer.text))
         ours, theirs = bare(gold), bare(stated.group(1) if stated else answer.text)
-        segment = len(ours) == 2 and not _DIRECTED.search(gold)
-        return ours == theirs or (segment and ours == theirs[::-1])
+        if ours == theirs:
+            return True
+        if r"\triangle" in clean_math(gold):
+            return sorted(ours) == sorted(theirs)
+        turned = len(ours) == 2 or r"\angle" in clean_math(gold)
+        return turned and not _DIRECTED.search(gold) and ours == theirs[::-1]
     return normalize_text(gold) == normalize_text(answer.text)

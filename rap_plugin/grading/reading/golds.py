@@ -20,6 +20,7 @@ _REMARK = re.compile(
     re.IGNORECASE,
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{(?:aligned|align\*?|gathered|array|split)\}(?:\{[lcr]+\})?")
+_CASES = re.compile(r"\\left\s?\\?\{\s?(?=\\begin)|\\(?:begin|end)\s?\{cases\}(?:\s?\\right\s?\.)?")
 _NAMED = re.compile(r"\s*(?:[A-Za-z][A-Za-z .'’()_\\]{0,40}|\\[a-z]+)\s*=\s*(?P<value>.+)", re.DOTALL)
 _LONG_NAME = re.compile(r"^(?=[^=]*[A-Za-z][^=]*[A-Za-z])[A-Za-z][A-Za-z .'’]{0,40}[=:]\s*(?=[-\d\\(√])")
 _GREEK_NAME = re.compile(r"^\\(?:theta|alpha|beta|gamma|phi|angle\s?\w{1,4})\s?=\s?(?=[-\d])")
@@ -106,12 +107,16 @@ def _one_line(text: str) -> str:
     if bare != text:
         bare = bare.replace("&", " ")
         bare = re.sub(r"\\\\(?:\[[^\]]{0,10}\])?", "\n", bare)
+    if _CASES.search(text):
+        bare = _CASES.sub("\n", text).replace("&", " ").replace(r"\\", "\n")
     lines = [line.strip(" $,;") for line in bare.splitlines()]
     lines = [line for line in lines if line]
     if len(lines) < 2:
         return text if bare == text else "".join(lines)
     if all(_NAMED.fullmatch(line) for line in lines):
         return ", ".join(lines)
+    if _CASES.search(text):
+        return text  # a function in pieces
     if all(line.startswith("=") for line in lines[1:]):
         return lines[0].split("=")[0] + lines[-1]
     return text

@@ -6,6 +6,7 @@ Pure text, linear time, no evaluation. `clean_math` is enough to compare strings
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 
@@ -41,7 +42,7 @@ _FONTS = re.compile(
     r"\*?\s{0,4}\{([^{}]{0,500})\}"
 )
 _COLOUR = re.compile(r"\\(?:text)?color\s?\{\s?[A-Za-z]{1,20}\s?\}")
-_DEGREE = re.compile(r"\^\s?\{?\s?\\circ\s?\}?|\^\s?\{?\s?°\s?\}?|\^\s?\{?o\}?(?![A-Za-z])|\\degrees?(?![A-Za-z])")
+_DEGREE = re.compile(r"\^\s?(?:\{\s?(?:\\circ|°|o)\s?\}|\\circ(?![A-Za-z])|°|o(?![A-Za-z]))|\\degrees?(?![A-Za-z])")
 # Markdown's ** opens after a space or a mark and closes before one; between operands it is a power.
 _MARKUP = re.compile(r"(?<![\w)}\]])\*\*(?=\S)|(?<=\S)\*\*(?![\w({\\\-])|`|\\(?:boxed|fbox)(?=\s?\{)")
 _DOLLARS = re.compile(r"\$\$|(?<!\\)\\[()\[\]]")
@@ -129,6 +130,7 @@ _WORD_SYMBOLS = re.compile(r"(?<![\\A-Za-z])(pi|theta|alpha|beta|gamma|lambda)(?
 _INFINITY = re.compile(r"(?<![\\A-Za-z])(?:infinity|infty|inf|oo)(?![A-Za-z])", re.IGNORECASE)
 _TRIG_DEGREES = re.compile(r"(\\(?:sin|cos|tan|cot|sec|csc)\s?[({]?\s?)(\d+(?:\.\d+)?)\s?°")
 _MIXED = re.compile(r"(?<![\w}.)^])(\d+)\s?(\\frac\s?\{\s?\d+\s?\}\s?\{\s?\d+\s?\})")
+_CHOSEN = re.compile(r"(?<![A-Za-z\\])([CA])\s?_\s?\{?\s?(\d{1,2})\s?\}?\s?\^\s?\{?\s?(\d{1,2})\s?\}?(?!\d)")
 _CONNECTIVES = re.compile(r"\s(?:or|and)\s|\s?;\s?")
 _ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s?|√\s?|\\sqrt\s?(?=\()")
 
@@ -178,8 +180,17 @@ def to_latex(text: str) -> str:
     text = _CONNECTIVES.sub(", ", text)
     text = text.replace(r"\langle", "(").replace(r"\rangle", ")")
     text = _MIXED.sub(r"(\1+\2)", text)
+    text = _CHOSEN.sub(_count_of, text)
     text = _TRIG_DEGREES.sub(r"\1\\frac{\2\\pi}{180}", text).replace("°", "")
     return " ".join(text.split())
+
+
+def _count_of(match: re.Match[str]) -> str:
+    """The number of choices: combinations C_n^k, arrangements A_n^k."""
+    n, k = int(match[2]), int(match[3])
+    if k > n:
+        return match.group()
+    return str(math.comb(n, k) if match[1] == "C" else math.perm(n, k))
 
 
 def _nest(match: re.Match[str]) -> str:
