@@ -22,6 +22,10 @@ _SIGNS = {
     " circle ": r"⊙|\\odot(?![A-Za-z])",
     " parallelogram ": r"▱",
     " infinity ": r"∞|\\infty(?![A-Za-z])",
+    " plus ": r"(?<=[A-Za-z])\s?\^?\{?\+{1,2}\}?(?=\W|$)",
+    " minus ": r"(?:(?<=\b[A-Z])|(?<=\b[A-Z][A-Za-z]))(?:-|\s?\^\s?\{?-\}?)(?=\W*$)",
+    " sharp ": r"(?<=\b[A-Z])#(?=\W|$)|♯",
+    " flat ": r"♭",
     " to ": r"(?<=\w)\s?(?:→|⟶|\\(?:right|longright)arrow(?![A-Za-z])|\\to(?![A-Za-z]))",
     " from ": r"(?<=\w)\s?(?:←|⟵|\\leftarrow(?![A-Za-z]))",
 }
