@@ -278,6 +278,20 @@ def test_plain_columns_are_told_by_name_and_by_value(folder: Path, row: Any, gol
     assert sample.images == TWO[:count]
 
 
+def test_counted_columns_are_all_read_in_their_order_but_for_the_one_that_the_user_names(folder: Path) -> None:
+    question = "<image 1>, <image 2>?"
+    row = {"image_1": "1.png", "image_2": "2.png", "image_10": "1.png", "question": question, "answer": "3"}
+    path = write_jsonl(folder / "pool.jsonl", [row, {**row, "image_10": None}])
+    three, two = read_pool(path)
+    assert isinstance(three, Sample)
+    assert isinstance(two, Sample)
+    assert (three.images, three.question) == ((*TWO, *ONE), "<image><image>, <image>?")
+    assert (two.images, two.question) == (TWO, "<image>, <image>?")
+    (one, _) = read_pool(path, images="image_2")
+    assert isinstance(one, Quarantined)
+    assert one.reason == "2 <image> placeholders for 1 image"
+
+
 def test_columns_named_by_the_user_win(folder: Path) -> None:
     row = {"question": "no", "answer": "no", "image": "gone.png", "q": "Q?", "a": "yes", "i": ["1.png"]}
     path = write_jsonl(folder / "pool.jsonl", [row])

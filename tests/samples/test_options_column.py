@@ -1,4 +1,4 @@
-"""Answer options in a column of their own: a letter as the gold answer means nothing without them."""
+"""Answer options in a column of their own, without which a letter or a number as the gold answer means nothing; images by number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rap_plugin.samples.formats.base import RowProblem
-from rap_plugin.samples.formats.values import with_options
+from rap_plugin.samples.formats.values import in_places, with_options
 
 CHOICES = ["a cat", "a dog"]
 LISTED = "Which?\nA. a cat\nB. a dog"
@@ -29,6 +29,8 @@ LISTED = "Which?\nA. a cat\nB. a dog"
         ("Which, a cat or a dog?", "B", {"options": CHOICES}, "Which, a cat or a dog?"),
         ("Which?", "a dog", {"options": CHOICES}, "Which?"),
         ("Which?", "B", {}, "Which?"),
+        ("How many?", "2", {"choices": ["1", "2"]}, "How many?"),
+        ("How many?", "7", {"choices": ["one", "two"]}, "How many?"),
         ("Which letter?", "M", {"choices": ["K", "M"]}, "Which letter?"),
         ("Which?", "B", {"options": [], "choices": None}, "Which?"),
         ("Which?", "B", {"options": "a cat or a dog", "choices": CHOICES}, LISTED),
@@ -47,8 +49,29 @@ def test_options_are_put_below_a_question_that_needs_them(question: str, gold: s
         ("B", "a cat or a dog", "no list of texts"),
         ("B", [CHOICES, CHOICES], "no list of texts"),
         ("(c)", CHOICES, "the letter C, and column 'options' holds 2 options"),
+        (
+            "0",
+            CHOICES,
+            "the gold answer is 0, and column 'options' holds 2 options: whether it counts them from 0 or from 1",
+        ),
+        ("2", CHOICES, "write the option's letter or text"),
     ],
 )
 def test_options_that_do_not_have_the_golds_are_told(gold: str, options: Any, said: str) -> None:
     with pytest.raises(RowProblem, match=re.escape(said)):
         with_options("Which?", gold, {"options": options})
+
+
+@pytest.mark.parametrize(
+    ("question", "shown"),
+    [
+        ("Is <image 1> like <image 2>?", "Is <image> like <image>?"),
+        ("<image 1> Which? A. <image 2> B. <image 3>", "<image> Which? A. <image> B. <image>"),
+        ("<image_1> What is left of <image_1>?", "<image> What is left of image 1?"),
+        ("After <image 2> comes <image 1>?", "After image 2 comes image 1?"),
+        ("<image> is <image 1>", "<image> is <image 1>"),
+        ("What is shown?", "What is shown?"),
+    ],
+)
+def test_images_named_by_number_stand_in_their_places(question: str, shown: str) -> None:
+    assert in_places(question) == shown

@@ -98,7 +98,7 @@ def _value_of(said: str, text: str, gold: str) -> str:
     """What is compared with the gold: the value that `said` states, or what the text gives of the gold's own kind."""
     value = compound_forms(said) or plain_value(said)
     if ":" in gold and is_time(gold):
-        return time_of(text) or value
+        return time_of(text) or ratio_in(text) or value
     if ":" in gold and is_ratio(gold) and not is_ratio(value):
         return ratio_in(text) or value
     if read_quantity(gold) and not read_quantity(split_name(value)[1]):

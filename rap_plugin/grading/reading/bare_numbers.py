@@ -11,9 +11,13 @@ from rap_plugin.grading.reading.quantities import read_quantity
 MAX_CHARS = 120
 """A longer text is no number alone."""
 
+_CHANGES = r"(?:(?:it|an?)\s)?(?:increas|decreas|ris|fall|grow|drop|reduc)[a-z]{0,5}\s(?:by|of)\s"
+_STATES = (
+    r"the\s[a-z]{2,16}(?:\s[a-z]{2,16}){0,3}\s(?:is|are|was|equals)\s|(?:it|there|that|this)\s(?:is|are|was|were)\s"
+)
+_HEDGES = r"about|approximately|approx\.?|around|roughly|circa|约|大约|约为|\\approx|\\sim|[≈~]"
 _LEAD = re.compile(
-    r"(?:(?:(?:it|an?)\s)?(?:increas|decreas|ris|fall|grow|drop|reduc)[a-z]{0,5}\s(?:by|of)\s|the\s[a-z]{2,16}(?:\s[a-z]{2,16}){0,3}\s(?:is|are|was|equals)\s|(?:it|there|that|this|the answer)\s(?:is|are|was|were)\s|(?:the|in|year|only|just|exactly|about|approximately|approx\.?|around|roughly|circa"
-    r"|equals?|equal to|约|大约|约为)\s?|\\approx\s?|\\sim\s?|[≈~=:]\s?){1,4}",
+    rf"(?:{_CHANGES}|{_STATES}|(?:{_HEDGES}|the|in|year|only|just|exactly|equals?|equal to|[=:])\s?){{1,4}}",
     re.IGNORECASE,
 )
 _CURRENCIES = {
@@ -44,7 +48,8 @@ def number_alone(text: str) -> str:
     clean = clean_math(text)
     if not re.search(r"\d", clean):
         return _spelled(clean)
-    clean = _LEAD.sub("", clean, count=1) if _LEAD.match(clean) else clean
+    lead = _LEAD.match(clean)
+    clean = clean[lead.end() :] if lead else clean
     if price := _PRICE.match(clean):
         clean = f"{clean[price.end() :]} {_CURRENCIES[price[1].lower().rstrip('.').replace(chr(92), '')]}"
     clean = _ERA.sub("", _SHARE_OF.sub("", _BRACKET.sub(r" \1", clean)))

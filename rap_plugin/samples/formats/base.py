@@ -32,6 +32,8 @@ class ColumnChoice:
     question: str | None = None
     answer: str | None = None
     images: str | None = None
+    further_images: tuple[str, ...] = ()
+    """image_2, image_3, .. where a format found image_1."""
 
 
 def as_given(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoice) -> ColumnChoice:

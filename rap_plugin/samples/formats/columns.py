@@ -48,6 +48,7 @@ IMAGES = (
 )
 
 _FILE = re.compile(r"[^\n]{1,1000}\.(png|jpe?g|webp|gif|bmp|tiff?|avif)", re.IGNORECASE)
+_COUNTED = re.compile(r"(.*?[^\d])(\d{1,2})")
 _KEYS = {"bytes", "path", "image", "url", "image_url"}
 
 
@@ -66,6 +67,17 @@ def find_column(
         if found is not None and found not in exclude and fits(found):
             return found
     return None
+
+
+def further_columns(columns: Sequence[str], first: str) -> tuple[str, ...]:
+    """The columns that go on counting where `first` begins, "image_2", "image_3", .. after "image_1", by their numbers."""
+    counted = _COUNTED.fullmatch(first)
+    if counted is None:
+        return ()
+    others = [
+        (int(other[2]), name) for name in columns if (other := _COUNTED.fullmatch(name)) and other[1] == counted[1]
+    ]
+    return tuple(name for number, name in sorted(others) if number > int(counted[2]))
 
 
 def looks_like_images(values: Sequence[Any], *, by_name: bool) -> bool:

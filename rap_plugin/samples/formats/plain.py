@@ -11,11 +11,20 @@ from rap_plugin.samples.formats.columns import (
     IMAGES,
     QUESTIONS,
     find_column,
+    further_columns,
     looks_like_images,
     missing_answer,
 )
 from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
-from rap_plugin.samples.formats.values import gold_of, good_values, images_of, question_of, source_of, with_options
+from rap_plugin.samples.formats.values import (
+    gold_of,
+    good_values,
+    images_of,
+    in_places,
+    question_of,
+    source_of,
+    with_options,
+)
 from rap_plugin.samples.sample import IMAGE, RawSample
 
 
@@ -64,21 +73,22 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
             f"columns: {', '.join(columns)}; name it with ",
             Option("pool.images"),
         )
-    return ColumnChoice(question, answer, images)
+    counted = images if choice.images is None else None
+    return ColumnChoice(question, answer, images, further_columns(columns, counted) if counted else ())
 
 
 def read(row: Row, columns: ColumnChoice) -> RawSample:
     """One row of the chosen columns."""
     assert columns.question is not None
     assert columns.answer is not None
-    images = images_of(row, columns.images)
+    images = tuple(image for name in (columns.images, *columns.further_images) for image in images_of(row, name))
     value = row.get(columns.question)
     if looks_like_messages(value):
         question, images = problem_of(read_messages(value), images)
     else:
         question = question_of(row, columns.question)
     gold = gold_of(row, columns.answer)
-    return RawSample(with_options(question, gold, row), gold, images, source_of(row))
+    return RawSample(in_places(with_options(question, gold, row)), gold, images, source_of(row))
 
 
 PLAIN = Format("plain", "question, answer and images under any column names", detect, read, choose)

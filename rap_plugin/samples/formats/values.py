@@ -10,6 +10,7 @@ from typing import Any
 
 from rap_plugin.samples.formats.base import Row, RowProblem
 from rap_plugin.samples.pool import UnreadableValue
+from rap_plugin.samples.sample import IMAGE
 
 SOURCES = ("source", "data_source", "datasource", "imagesource", "dataset", "dataset_name")
 _TAGGED = re.compile(r"\s*<answer>(.*?)</answer>\s*", re.DOTALL | re.IGNORECASE)
@@ -80,6 +81,29 @@ def image_references(value: Any) -> tuple[Any, ...]:
     return (value,)
 
 
+_NUMBERED = re.compile(r"<image[ _-]?(\d{1,2})>")
+
+
+def in_places(question: str) -> str:
+    """A question whose images are named by number ("<image 1>", as MMMU has them) with `<image>` in their places.
+
+    Where one is named again, or they are not in order, the words "image 1" stay instead.
+    """
+    named = list(dict.fromkeys(int(match[1]) for match in _NUMBERED.finditer(question)))
+    if not named or IMAGE in question:
+        return question
+    placed = set(named) if named == list(range(1, len(named) + 1)) else set()
+
+    def told(match: re.Match[str]) -> str:
+        number = int(match[1])
+        if number not in placed:
+            return f"image {number}"
+        placed.remove(number)
+        return IMAGE
+
+    return _NUMBERED.sub(told, question)
+
+
 OPTIONS = ("options", "choices", "answer_choices", "candidates")
 """Columns of answer options."""
 
@@ -95,6 +119,7 @@ def with_options(question: str, gold: str, row: Row) -> str:
     """
     letter = gold.strip("() .").upper()
     if len(letter) != 1 or not "A" <= letter <= "Z":
+        _refuse_a_count(question, gold, row)
         return question
     problem = ""
     for name in OPTIONS:
@@ -119,6 +144,19 @@ def with_options(question: str, gold: str, row: Row) -> str:
     if problem and not re.search(rf"(?<!\w){letter}\s?[.):]", question):
         raise RowProblem(f"the gold answer is the letter {letter}, and {problem}: nobody can know what {letter} is")
     return question
+
+
+def _refuse_a_count(question: str, gold: str, row: Row) -> None:
+    """Raises RowProblem where the gold counts the options of a column: nobody can know from where."""
+    if not re.fullmatch(r"\d{1,2}", gold):
+        return
+    for name in OPTIONS:
+        texts = [str(text).strip() for text in _option_texts(from_json(row.get(name)))]
+        if len(texts) > 1 and int(gold) <= len(texts) and gold not in texts and not all(t in question for t in texts):
+            raise RowProblem(
+                f"the gold answer is {gold}, and column {name!r} holds {len(texts)} options: whether it counts them from 0 or "
+                "from 1 is not said; write the option's letter or text"
+            )
 
 
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
