@@ -278,6 +278,36 @@ def test_plain_columns_are_told_by_name_and_by_value(folder: Path, row: Any, gol
     assert sample.images == TWO[:count]
 
 
+@pytest.mark.parametrize(
+    ("solution", "gold"),
+    [
+        ("We count: \\boxed{3}.", "3"),
+        ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("<think>two and\none</think>\n<answer>3</answer>", "3"),
+        ("<think>\\boxed{4}?</think><answer>\\boxed{3}</answer>", "3"),
+        ("\\boxed{3", "\\boxed{3"),
+    ],
+)
+def test_of_a_worked_solution_the_marked_answer_is_the_gold(folder: Path, solution: str, gold: str) -> None:
+    row = {"problem": "How many?", "answer": None, "solution": solution, "image": "1.png"}
+    assert read_one(write_jsonl(folder / "pool.jsonl", [row])).gold == gold
+    talk = [{"role": "user", "content": "<image>How many?"}, {"role": "assistant", "content": solution}]
+    sample = read_one(write_jsonl(folder / "talk.jsonl", [{"messages": talk, "images": ["1.png"]}]))
+    assert sample.gold == gold
+
+
+def test_a_solution_with_two_boxes_is_no_gold(folder: Path) -> None:
+    row = {"problem": "How many?", "solution": "\\boxed{3} or \\boxed{4}", "image": "1.png"}
+    (item,) = read_pool(write_jsonl(folder / "pool.jsonl", [row]))
+    assert isinstance(item, Quarantined)
+    assert (item.status, item.reason) == ("ungradable_gold", "the gold answer has 2 boxes, not one answer")
+
+
+def test_verl_rows_with_one_image_in_a_column_of_that_name(folder: Path) -> None:
+    row = {"prompt": "How many?", "reward_model": {"ground_truth": "3"}, "image": "1.png"}
+    check(write_jsonl(folder / "pool.jsonl", [row]), "verl", "<image>How many?", "3", ONE)
+
+
 def test_counted_columns_are_all_read_in_their_order_but_for_the_one_that_the_user_names(folder: Path) -> None:
     question = "<image 1>, <image 2>?"
     row = {"image_1": "1.png", "image_2": "2.png", "image_10": "1.png", "question": question, "answer": "3"}

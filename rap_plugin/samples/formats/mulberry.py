@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
 from rap_plugin.samples.formats.messages import answer_of, looks_like_messages, problem_of, read_messages
-from rap_plugin.samples.formats.values import gold_of, good_values, images_of, question_of, source_of
+from rap_plugin.samples.formats.values import gold_of, gold_text, good_values, images_of, question_of, source_of
 from rap_plugin.samples.sample import RawSample
 
 MESSAGES = ("messages", "conversations")
 GOLDS = ("answer", "label", "gt", "ground_truth", "gold", "solution", "reward_model")
 
 _FINAL = re.compile(r"the final answer is[ \t]*:?", re.IGNORECASE)
+_MARKED = re.compile(r"<answer>|\\boxed\s?\{", re.IGNORECASE)
 _ANSWER = re.compile(r"^[ \t#]*answer[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -38,18 +39,19 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
         question, images = problem_of(messages, images)
     else:
         raise RowProblem(f"no messages (columns {', '.join(MESSAGES)})")
-    gold = gold_of(row, columns.answer) if columns.answer is not None else final_answer(answer_of(messages))
+    gold = gold_of(row, columns.answer) if columns.answer is not None else gold_text(final_answer(answer_of(messages)))
     return RawSample(question, gold, images, source_of(row))
 
 
 def final_answer(text: str) -> str:
-    """The line behind the last "The final answer is:" or line-leading "Answer:"; else the text, if one line."""
+    """The line behind the last "The final answer is:" or line-leading "Answer:"; else the text, if one line or if it marks its answer
+    (`<answer>`, a box)."""
     for marker in (_FINAL, _ANSWER):
         ends = [match.end() for match in marker.finditer(text)]
         if ends:
             return text[ends[-1] :].strip().partition("\n")[0].strip()
     stripped = text.strip()
-    return "" if "\n" in stripped else stripped
+    return "" if "\n" in stripped and not _MARKED.search(stripped) else stripped
 
 
 def _ends_with_answer(value: object) -> bool:

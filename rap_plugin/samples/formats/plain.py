@@ -57,7 +57,14 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
             " and ",
             Option("pool.images"),
         )
-    answer = choice.answer or find_column(columns, ANSWERS, exclude=(*given, question))
+
+    def is_filled(name: str) -> bool:
+        return bool(good_values(first_rows, name))
+
+    taken = (*given, question)
+    answer = (
+        choice.answer or find_column(columns, ANSWERS, is_filled, taken) or find_column(columns, ANSWERS, exclude=taken)
+    )
     if answer is None:
         raise missing_answer(columns)
     taken = (question, answer)

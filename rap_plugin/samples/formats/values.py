@@ -13,7 +13,8 @@ from rap_plugin.samples.pool import UnreadableValue
 from rap_plugin.samples.sample import IMAGE
 
 SOURCES = ("source", "data_source", "datasource", "imagesource", "dataset", "dataset_name")
-_TAGGED = re.compile(r"\s*<answer>(.*?)</answer>\s*", re.DOTALL | re.IGNORECASE)
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,8}\{")
 _IMAGE_KEYS = ("bytes", "path", "image", "url", "image_url")
 
 
@@ -33,14 +34,13 @@ def gold_of(row: Row, column: str) -> str:
 
 
 def gold_text(value: Any) -> str:
-    """A gold answer as text: numbers as they print, `<answer>` tags taken off, a list of one unpacked."""
+    """A gold answer as text: numbers as they print, a list of one unpacked; of a worked solution the answer that its tag or box marks."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and math.isinf(value):
         raise RowProblem(f"the gold answer is {value}, no number that a file meant", "ungradable_gold")
     if isinstance(value, str):
-        tagged = _TAGGED.fullmatch(value)
-        return (tagged[1] if tagged else value).strip()
+        return _marked(value).strip()
     if isinstance(value, (list, tuple)) and len(value) == 1:
         return gold_text(value[0])
     if isinstance(value, (list, tuple, Mapping)):
@@ -48,6 +48,28 @@ def gold_text(value: Any) -> str:
             f"the gold answer is a {type(value).__name__} of {len(value)}, not one answer", "ungradable_gold"
         )
     return str(value)
+
+
+def _marked(text: str) -> str:
+    """What `<answer>` tags or a box mark as the answer of a text; the text where nothing does. Raises RowProblem for several."""
+    tagged = _TAGGED.findall(text)
+    if len(tagged) == 1:
+        text = tagged[0]
+    boxes = list(_BOX.finditer(text))
+    if len(tagged) > 1 or len(boxes) > 1:
+        what = f"{len(tagged)} <answer> tags" if len(tagged) > 1 else f"{len(boxes)} boxes"
+        raise RowProblem(f"the gold answer has {what}, not one answer", "ungradable_gold")
+    return _braced(text, boxes[0].end()) if boxes else text
+
+
+def _braced(text: str, start: int) -> str:
+    """What stands between a brace before `start` and the one that closes it; the whole text where none does."""
+    depth = 1
+    for at in range(start, len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
+        if not depth:
+            return text[start:at]
+    return text
 
 
 def images_of(row: Row, column: str | None) -> tuple[Any, ...]:
@@ -107,6 +129,9 @@ def in_places(question: str) -> str:
 OPTIONS = ("options", "choices", "answer_choices", "candidates")
 """Columns of answer options."""
 
+_WITH_LETTER = re.compile(r"\(?([A-Z])[.):]\)?\s*(\S.*)")
+"""A gold that is an option with its letter, "(A) 3"."""
+
 MAX_OPTIONS = 20_000
 """Characters of options in one text."""
 
@@ -117,7 +142,8 @@ def with_options(question: str, gold: str, row: Row) -> str:
 
     Raises RowProblem where a column has options, the gold's is not among them, and the question has no "B." or "(B)" of its own.
     """
-    letter = gold.strip("() .").upper()
+    marked_gold = _WITH_LETTER.fullmatch(gold)
+    letter = marked_gold[1] if marked_gold else gold.strip("() .").upper()
     if len(letter) != 1 or not "A" <= letter <= "Z":
         _refuse_a_count(question, gold, row)
         return question
@@ -138,7 +164,9 @@ def with_options(question: str, gold: str, row: Row) -> str:
             continue
         if all(text in question for text in shown):
             return question
-        marked = all(text[:1] == chr(65 + i) and text[1:2] in ".):" and text[1:2] for i, text in enumerate(shown))
+        if marked_gold and not {gold, marked_gold[2]} & {shown[ord(letter) - ord("A")]}:
+            return question
+        marked = all(re.match(rf"\(?{chr(65 + i)}[.):]", text) for i, text in enumerate(shown))
         lines = shown if marked else [f"{chr(65 + i)}. {text}" for i, text in enumerate(shown)]
         return "\n".join([question, *lines])
     if problem and not re.search(rf"(?<!\w){letter}\s?[.):]", question):

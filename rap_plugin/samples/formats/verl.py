@@ -21,7 +21,7 @@ def detect(columns: Sequence[str], first_rows: Sequence[Row]) -> bool:
 def read(row: Row, columns: ColumnChoice) -> RawSample:
     """A row as verl's RLHFDataset takes it; `images` holds {bytes, path}, `{image: ..}` parts or paths."""
     column = columns.question or "prompt"
-    images = images_of(row, columns.images or "images")
+    images = images_of(row, columns.images or ("images" if "images" in row else "image"))
     prompt = row.get(column)
     if prompt is None:
         raise RowProblem(f"the question is empty (column {column!r})")
