@@ -14,6 +14,7 @@ from typing import Any
 
 from rap_plugin.grading import Grade, GradeItem, GradingOptions, open_grader
 from rap_plugin.grading.base import Grader
+from rap_plugin.samples.formats.values import label_text
 
 FORMAT_WEIGHT = 0.1
 """Share of the format `<think>..</think> .. \\boxed{..}` in the reward."""
@@ -41,7 +42,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 def rewards_by(grader: Grader, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
     """What `reward_func` returns, with the numbers of any grader."""
     items = [
-        GradeItem(response_of(query, prompt), str(label), _SPECIAL.sub("\n", prompt))
+        GradeItem(response_of(query, prompt), label_text(label), _SPECIAL.sub("\n", prompt))
         for query, prompt, label in zip(queries, prompts, labels, strict=True)
     ]
     grades = grader.grade(items)

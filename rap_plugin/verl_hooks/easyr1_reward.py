@@ -11,6 +11,7 @@ from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.grading import GradeItem
+from rap_plugin.samples.formats.values import label_text
 from rap_plugin.verl_hooks.reward import open_grader_for, scores_of
 
 REWARD_NAME = "rap"
@@ -34,7 +35,7 @@ def compute_score(
     """
     if isinstance(reward_inputs, Mapping):
         raise RapError("the reward is asked for one response at a time; set worker.reward.reward_type=batch")
-    items = [GradeItem(response=str(one["response"]), gold=str(one["ground_truth"])) for one in reward_inputs]
+    items = [GradeItem(response=str(one["response"]), gold=label_text(one["ground_truth"])) for one in reward_inputs]
     grades = open_grader_for(run_dir, grader, format_weight).grade(items)
     lost = [grade for grade in grades if grade.reward is None]
     if lost:

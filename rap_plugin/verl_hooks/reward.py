@@ -14,6 +14,7 @@ from rap_plugin.grading import Grade, GradeItem, Grader
 from rap_plugin.pipeline.grading import make_grader
 from rap_plugin.plugins import get_plugins, load_plugin_files
 from rap_plugin.run_dir.about import config_of, read_run
+from rap_plugin.samples.formats.values import label_text
 
 logger = logging.getLogger("rap_plugin.verl")
 
@@ -41,7 +42,7 @@ def compute_score(
     gets the score 0, as verl needs a number, with `graded` 0 and a line in the log.
     """
     question = (extra_info or {}).get("question") or ""
-    item = GradeItem(response=solution_str, gold=str(ground_truth), question=str(question))
+    item = GradeItem(response=solution_str, gold=label_text(ground_truth), question=str(question))
     grade = open_grader_for(run_dir, grader, format_weight).grade([item])[0]
     if grade.reward is None:
         logger.warning("rap: a response to %r is %s (%s); it scores 0", data_source, grade.verdict, grade.reason)

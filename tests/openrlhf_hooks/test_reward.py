@@ -45,6 +45,12 @@ def test_options_in_the_prompt_are_known_to_the_grader():
     assert reward("\\boxed{12 cm}", "B", prompt, prompt)["scores"] == 0.0
 
 
+@pytest.mark.parametrize("label", ["We count: \\boxed{3}.", "<think>2 + 1</think><answer>3</answer>", 3, ["3"]])
+def test_the_marked_answer_of_a_worked_solution_is_the_gold(label):
+    assert reward_func(["Q: \\boxed{3}"], ["Q:"], [label])["scores"] == 1.0
+    assert reward_func(["Q: \\boxed{4}"], ["Q:"], [label])["scores"] == 0.0
+
+
 def test_a_response_that_cannot_be_judged_is_marked_and_not_a_silent_zero():
     given = reward("\\boxed{3}", label="")
     assert (given["rewards"], given["extra_logs"][UNGRADED]) == (0.0, 1.0)

@@ -50,6 +50,14 @@ def gold_text(value: Any) -> str:
     return str(value)
 
 
+def label_text(value: Any) -> str:
+    """`gold_text` for a reward, which needs a number for every response: what is no gold answer stays as it prints."""
+    try:
+        return gold_text(value)
+    except RowProblem:
+        return str(value)
+
+
 def _marked(text: str) -> str:
     """What `<answer>` tags or a box mark as the answer of a text; the text where nothing does. Raises RowProblem for several."""
     tagged = _TAGGED.findall(text)
