@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -98,6 +99,7 @@ def test_following_trains_on_every_row_that_can_be_read_and_starts_from_the_evid
     file = write_chat_pool(12)
     (tmp_path / "pictures" / "4.png").write_bytes(b"no image")
     numbers = {"half_life": 30, "strength": 3, "explore": 0.2, "image_weight": 0.4, "headroom": 2, "renew": 0.1}
+    numbers |= {"renew_attention": 0.2, "attention_weight": 0.3}
     flags = [word for name, number in numbers.items() for word in (f"--rap.follow_{name}", str(number))]
     done = launched(file, "--rap.follow", *flags)
     assert trainers_rows(done.args)["source_row"][:] == done.numbers == [n for n in range(12) if n != 4]
@@ -106,8 +108,13 @@ def test_following_trains_on_every_row_that_can_be_read_and_starts_from_the_evid
     assert follow.length == 11
     scores = {row["rap_row"]: row for row in pq.read_table(done.run / "scores.parquet").to_pylist()}
     names = ("rap_right_image", "rap_rollouts_image", "rap_right_blind", "rap_rollouts_blind")
-    for values, name in zip(follow.evidence, names, strict=True):
+    *arms, biased, measured = follow.evidence
+    for values, name in zip(arms, names, strict=True):
         assert values.tolist() == [scores[number][name] for number in done.numbers]
+    log_psi = [scores[number]["rap_log_psi"] for number in done.numbers]
+    assert measured.tolist() == [float(value is not None) for value in log_psi]
+    assert biased.tolist() == [float(value is not None and value > math.log(0.1)) for value in log_psi]
+    assert measured.any()
 
 
 def test_both_arms_are_asked_with_the_trainers_prompts_and_labels(launched, write_chat_pool):
