@@ -19,6 +19,15 @@ def test_every_form_gets_the_verdict_of_a_careful_person() -> None:
     assert not missed, "\n".join(f"{row}: {grade.verdict}, {grade.reason}" for row, grade in missed)
 
 
+def test_conditions_that_nobody_can_solve_are_ungradable_and_not_wrong() -> None:
+    grader = open_grader("auto", options=GradingOptions(timeout_s=20.0))
+    gold = r"x+\sin x>0 \text{ and } x<5"
+    same, unknown = grader.grade([GradeItem(rf"\boxed{{{gold}}}", gold), GradeItem(r"\boxed{(0,5)}", gold)])
+    grader.close()
+    assert same.verdict == "right"
+    assert (unknown.verdict, "cannot be solved" in unknown.reason) == ("ungradable", True)
+
+
 def test_a_product_is_not_its_number_and_a_parallel_no_perpendicular() -> None:
     """Verdicts that were right by mistake: letters taken for units, signs for punctuation, a ratio for a division."""
     grader = open_grader("auto", options=GradingOptions(timeout_s=20.0))

@@ -12,7 +12,7 @@ from typing import Any
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import parse, verify
 from math_verify.parser import LatexExtractionConfig
-from sympy import And, Basic, Eq, Expr, FiniteSet, N, Or, Symbol, Tuple
+from sympy import And, Basic, ConditionSet, Eq, Expr, FiniteSet, N, Or, Symbol, Tuple
 from sympy.core.relational import Relational
 from sympy.sets.sets import Set as SympySet
 
@@ -70,17 +70,18 @@ def _one_way(part: Any) -> Any:
 
 
 def _as_set(value: Any) -> Any | None:
-    """The real numbers that conditions leave, or a set itself; None for what is no set."""
+    """The real numbers that conditions leave, or a set itself; None for what is no set. Raises NotImplementedError where sympy
+    cannot solve them: then the response is ungradable, not wrong."""
     if isinstance(value, SympySet) and not isinstance(value, FiniteSet):
         return value
     if isinstance(value, (Relational, And)):
         value = Conditions((value,), True)
     if not isinstance(value, Conditions) or len({s for part in value.parts for s in part.free_symbols}) != 1:
         return None
-    try:
-        return (And if value.all_hold else Or)(*value.parts).as_set()
-    except (NotImplementedError, TypeError, ValueError):
-        return None
+    found = (And if value.all_hold else Or)(*value.parts).as_set()
+    if found.has(ConditionSet):
+        raise NotImplementedError(f"the conditions {value.parts} cannot be solved")
+    return found
 
 
 def read_formula(text: str) -> Any | None:
@@ -135,10 +136,11 @@ def same_formula(gold: Any, said: Any, rtol: float) -> bool:
     # A set and an inequality can be the same answer: x > 2 and (2, oo).
     if isinstance(gold, Tuple) and isinstance(said, SympySet):
         return bool(verify(gold, said, strict=False, timeout_seconds=None))
-    ranges = isinstance(gold, (Relational, And)) and isinstance(said, (Relational, And))
-    if ranges and not isinstance(gold, Eq) and (left := _as_set(gold)) is not None and left == _as_set(said):
-        return True  # |x| <= 2 and -2 <= x <= 2
-    return bool(verify(gold, said, strict=True, allow_set_relation_comp=True, timeout_seconds=None))
+    if verify(gold, said, strict=True, allow_set_relation_comp=True, timeout_seconds=None):
+        return True
+    # |x| <= 2 and -2 <= x <= 2
+    ranges = all(isinstance(one, (Relational, And)) and not isinstance(one, Eq) for one in (gold, said))
+    return ranges and (left := _as_set(gold)) is not None and bool(left == _as_set(said))
 
 
 def compare(request: Mapping[str, Any]) -> dict[str, Any]:
