@@ -31,6 +31,7 @@ def parts_of(row: Row, where: str) -> Sequence[str]:
 def read(row: Row, part: str) -> BenchmarkItem:
     """Yes or no. The owners' files give `text`, `label` and the image's file name, the hub's `question` and `answer`."""
     gold = text_of(row, "answer", "label").lower().rstrip(".")
+    gold = {"true": "yes", "false": "no"}.get(gold, gold)
     if gold not in ("yes", "no"):
         raise RowProblem(f"the gold answer {gold[:40]!r} is neither yes nor no")
     number = text_of(row, "question_id", "id", "index")
