@@ -56,7 +56,7 @@ def read_rows(path: Path) -> tuple[list[Prediction], list[str]]:
 def _table(path: Path) -> Sequence[Mapping[str, Any]]:
     try:
         if path.suffix == ".json":
-            return _records(json.loads(path.read_text("utf-8")))
+            return _records(json.loads(path.read_text("utf-8-sig")))
         if path.suffix not in ENDINGS:
             raise RapError(f"{path}: no prediction file (.xlsx, .tsv or .json)")
         if path.suffix == ".xlsx":
@@ -66,7 +66,7 @@ def _table(path: Path) -> Sequence[Mapping[str, Any]]:
         table = pandas.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
         held: list[dict[str, Any]] = table[["index", "prediction", *({"id"} & set(table.columns))]].to_dict("records")
         return held
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         line = one_line(error)
         raise RapError(f"{path}: no predictions can be read ({line}); is it a file of `rap-vlmeval`?") from None
 

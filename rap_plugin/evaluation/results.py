@@ -128,7 +128,7 @@ def _vlmeval(path: Path, content: Mapping[str, Any]) -> Result:
         raise RapError(f"{path}: no data set {str(name)[:60]!r} in this version")
     benchmark, part, blind = DATASETS[name]
     model = path.name.removesuffix(VLMEVAL_SCORES).removesuffix(f"_{name}")
-    sound = [_sound(row) for row in rows]
+    sound = [sound_record(row) for row in rows]
     records = {record["id"]: record for record in sound if record is not None}
     task = find_benchmark(benchmark).task(part)
     return Result(model, task, "blind" if blind else "", facts, records, None, str(path), sound.count(None))
@@ -167,7 +167,7 @@ def _samples(path: Path) -> tuple[dict[str, Record], float | None, int]:
             except (ValueError, RecursionError):
                 unreadable += line.endswith("\n")
                 continue
-            record = _sound(row.get("accuracy") if isinstance(row, dict) else None)
+            record = sound_record(row.get("accuracy") if isinstance(row, dict) else None)
             if record is None:
                 unreadable += 1
                 continue
@@ -182,7 +182,7 @@ def _tokens(held: Any) -> list[float]:
     return [float(one["output_tokens"]) for one in found if _number(one.get("output_tokens"))]
 
 
-def _sound(value: Any) -> Record | None:
+def sound_record(value: Any) -> Record | None:
     """A record that every measure can compute with: an id, a score from 0 to 1 or none, shares and groups. None for
     anything else."""
     if not isinstance(value, dict) or not isinstance(value.get("id"), (str, int)):
@@ -193,6 +193,9 @@ def _sound(value: Any) -> Record | None:
         numbers.append(score)
     if not isinstance(groups, dict) or not isinstance(further, dict):
         return None
+    span = value.get("span")
+    if not (isinstance(span, list) and len(span) == 2 and all(isinstance(place, int) for place in span)):
+        span = None
     if not all(_number(number) and 0 <= number <= 1 for number in numbers):
         return None
     return {
@@ -200,9 +203,12 @@ def _sound(value: Any) -> Record | None:
         "id": str(value["id"]),
         "score": score,
         "rule_errors": value["rule_errors"] if _number(value.get("rule_errors")) else 0,
+        "status": str(value.get("status") or ""),
+        "outcome": str(value.get("outcome") or "read"),
         "said": str(value.get("said") or ""),
         "gold": str(value.get("gold") or ""),
         "reason": str(value.get("reason") or ""),
+        "span": span,
         "groups": {str(name): str(held) for name, held in groups.items() if held is not None},
         "extra": {str(name): held for name, held in further.items() if _number(held)},
     }

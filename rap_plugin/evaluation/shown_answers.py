@@ -26,7 +26,7 @@ from rap_plugin.evaluation.item import BenchmarkItem, Kind
 from rap_plugin.evaluation.judge import Judge
 from rap_plugin.evaluation.measures import record_of
 from rap_plugin.evaluation.predictions import ENDINGS, read_predictions
-from rap_plugin.evaluation.results import FORMAT, VLMEVAL_SCORES
+from rap_plugin.evaluation.results import FORMAT, VLMEVAL_SCORES, sound_record
 from rap_plugin.evaluation.scoring import score_response
 from rap_plugin.grading.extract import LETTERS, parse_options
 from rap_plugin.samples.formats.base import RowProblem
@@ -105,15 +105,17 @@ def read_answers(path: Path, judge: Judge | None = None) -> Iterator[ShownAnswer
     if judge is not None:
         raise RapError(f"{path}: its answers are scored already; a judge is asked where they are scored (RAP_JUDGE)")
     scores, predictions = _files_of_a_prediction(path)
-    records = _load(scores).get("records", [])
+    found = _load(scores).get("records")
+    records = found if isinstance(found, list) else []
     responses = dict(read_predictions(predictions))
     if len(records) != len(responses):
         raise RapError(
             f"{scores}: holds {len(records):,} records, its predictions {len(responses):,}; score them again"
         )
     # Records stand in the order of the predictions.
-    for record, response in zip(records, responses.values(), strict=False):
-        yield ShownAnswer(record, response)
+    for record, response in zip(map(sound_record, records), responses.values(), strict=True):
+        if record is not None:
+            yield ShownAnswer(record, response)
 
 
 def _files_of_a_prediction(path: Path) -> tuple[Path, Path]:
@@ -147,7 +149,7 @@ def _from_lines(path: Path, judge: Judge | None) -> Iterator[ShownAnswer]:
     """Lines that are no answers are left out; a file without any is an error."""
     count = 0
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 shown = _from_line(line, number, judge)
                 if shown is not None:
@@ -164,12 +166,12 @@ def _from_lines(path: Path, judge: Judge | None) -> Iterator[ShownAnswer]:
 def _from_line(line: str, number: int, judge: Judge | None) -> ShownAnswer | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(row, dict):
         return None
-    record = row.get("accuracy")
-    if isinstance(record, dict) and "status" in record:
+    record = sound_record(row.get("accuracy"))
+    if record is not None and record["status"]:
         return ShownAnswer(record, _first_text(row.get("filtered_resps") or row.get("resps")))
     name = next((name for name in ("response", "prediction") if name in row), "")
     if not name or isinstance(row[name], dict):

@@ -67,6 +67,30 @@ def test_samples_of_lmms_eval_show_the_record_that_they_hold(tmp_path: Path) -> 
     assert [one.outcome for one in shown] == ["read", "unread", "read"]
 
 
+def test_a_record_that_lacks_something_stops_nothing_and_a_mark_before_the_first_line_hides_none(
+    tmp_path: Path,
+) -> None:
+    whole = record_of(GLOVE, [score_response(GLOVE, "B")])
+    damage: list[dict[str, Any]] = [
+        {"span": ["a"]},
+        {"span": [1]},
+        {"said": None},
+        {"gold": None},
+        {"reason": None},
+        {"groups": None},
+    ]
+    rows = [{"resps": [["B"]], "accuracy": {**whole, **one}} for one in damage]
+    rows += [
+        {"resps": [["B"]], "accuracy": one}
+        for one in ({"status": "right"}, {"id": "1", "status": 3, "score": "x"}, 1.0)
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8-sig")
+    assert run(str(path))[-1] == "6 answers: 6 read, 0 unread, 0 contradictory"
+    path.write_text("[" * 100_000 + "\n" + json.dumps({"answer": "B", "response": "B"}))
+    assert run(str(path))[-1] == "1 answers: 1 read, 0 unread, 0 contradictory"
+
+
 @pytest.mark.parametrize(
     ("row", "kind", "gold"),
     [
