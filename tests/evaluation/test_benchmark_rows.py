@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rap_plugin.evaluation.benchmarks import find_benchmark
+from rap_plugin.evaluation.benchmarks import BENCHMARKS, Benchmark, find_benchmark
 from rap_plugin.evaluation.benchmarks.base import gold_letter, letter_of, list_in, without_own_letters
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.prepare import prepare_from_folder
+from rap_plugin.evaluation.prepared_data import part_file, read_items
+from rap_plugin.evaluation.release import open_data_files
 from rap_plugin.samples.formats.base import RowProblem
-from tests.evaluation.fabricate import picture
+from tests.evaluation.fabricate import make, picture
 
 NAN = math.nan
 ROWS: dict[str, dict[str, Any]] = {
@@ -102,6 +106,52 @@ def test_damaged_cells_never_stop_the_preparation(tmp_path: Path) -> None:
     done = prepare_from_folder(find_benchmark("mathvista"), tmp_path, tmp_path / "data")
     assert done.parts["test"]["rows"] == 3
     assert [row["reason"] for row in done.refused] == ["column 'precision' holds 'abc', no integer from 0 to 20"]
+
+
+def saved_again(origin: Path, target: Path, benchmark: Benchmark, ending: str) -> None:
+    """A release as a table library writes it: lists as text, integers as floats, images in base 64 or beside it."""
+    pandas = pytest.importorskip("pandas", reason="pandas comes with VLMEvalKit")
+    for image in [path for path in origin.rglob("*") if path.suffix in (".png", ".jpg")]:
+        place = target / image.relative_to(origin)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(image.read_bytes())
+    for where, pool in open_data_files(benchmark, origin):
+        rows = [{name: in_text(value) for name, value in row.items()} for row in pool.rows(list(range(len(pool))))]
+        table = pandas.DataFrame(rows)
+        whole = [name for name in table.columns if pandas.api.types.is_integer_dtype(table[name])]
+        if ending != ".csv":
+            table[whole] = table[whole].astype(float)
+        path = (target / where.partition("/")[2]).with_suffix(ending)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if ending == ".parquet":
+            table.to_parquet(path)
+        elif ending == ".csv":
+            table.to_csv(path, index=False)
+        else:
+            path.write_text("\n".join(json.dumps(row) for row in table.to_dict("records")))
+
+
+def in_text(value: Any) -> Any:
+    value = value["bytes"] if isinstance(value, dict) and "bytes" in value else value
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("name", sorted(BENCHMARKS))
+def test_a_release_that_a_table_library_saved_again_gives_the_same_problems(
+    name: str, ending: str, tmp_path: Path
+) -> None:
+    benchmark = find_benchmark(name)
+    origin = make(name, tmp_path / "release")
+    saved_again(origin, tmp_path / "again" / origin.name, benchmark, ending)
+    prepare_from_folder(benchmark, origin, tmp_path / "data")
+    done = prepare_from_folder(benchmark, tmp_path / "again" / origin.name, tmp_path / "data again")
+    assert done.refused == []
+    for part in benchmark.parts:
+        path = part_file(benchmark, part.name, tmp_path / "data")
+        if path.is_file():
+            again = part_file(benchmark, part.name, tmp_path / "data again")
+            assert list(read_items(again, images=False)) == list(read_items(path, images=False))
 
 
 def test_whole_floats_are_integers_in_golds_and_numbers_of_rows() -> None:
