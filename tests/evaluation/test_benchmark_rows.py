@@ -199,6 +199,20 @@ def test_a_problem_of_another_split_is_no_part_of_the_test() -> None:
     assert parts({**ROWS["scienceqa_img"], "image": NAN}, "") == ()
 
 
+def test_a_part_is_named_by_the_file_before_the_folders_above_it() -> None:
+    row = {**ROWS["pope"], "category": None}
+    assert find_benchmark("pope").parts_of(row, "random_copy/coco_pope_popular.json") == ("popular",)
+    assert find_benchmark("pope").parts_of({**row, "category": "adversarial"}, "random.json") == ("adversarial",)
+    assert find_benchmark("hrbench").parts_of({}, "HR-Bench 4K and 8K/hr_bench_8k.tsv") == ("8k",)
+    assert find_benchmark("vcr_wiki").parts_of({}, "vcr-org/VCR-wiki-en-easy-test/data/test.parquet") == ("en_easy",)
+    assert find_benchmark("hrbench").parts_of({}, "data/test.parquet") == ()
+
+
+def test_a_level_that_no_category_names_is_none() -> None:
+    assert item("mme_realworld").groups["level"] == "perception"
+    assert "level" not in item("mme_realworld", category=None).groups
+
+
 def test_the_kind_of_question_is_known_in_every_spelling() -> None:
     for kind in ("multi_choice", "multi-choice", "multi choice"):
         found = item("mathvista", question_type=kind, choices=["3", "4"], answer="4")

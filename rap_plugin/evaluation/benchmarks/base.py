@@ -66,6 +66,15 @@ def one_part(row: Row, where: str) -> Sequence[str]:
     return ("",)
 
 
+def named_in(where: str, names: Sequence[str]) -> Sequence[str]:
+    """The names in the last part of a place that has any: a file's own name says more than that of a folder above it."""
+    for part in reversed(where.lower().replace("-", "_").split("/")):
+        found = tuple(name for name in names if name in part)
+        if found:
+            return found
+    return ()
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark: the only place that says what it is, to both hosts."""

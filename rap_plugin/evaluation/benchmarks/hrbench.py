@@ -15,6 +15,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     group,
     image_of,
     listed,
+    named_in,
     options_in_columns,
     text_of,
 )
@@ -24,7 +25,7 @@ from rap_plugin.evaluation.measures import mean_over, where
 
 def parts_of(row: Row, where: str) -> Sequence[str]:
     """By the file or split, which names the resolution."""
-    return tuple(part for part in ("4k", "8k") if part in where.lower())
+    return named_in(where, ("4k", "8k"))
 
 
 def read(row: Row, part: str) -> BenchmarkItem:

@@ -32,7 +32,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
     if len(options) < 2:
         raise RowProblem("no options in column 'multi-choice options' or 'Answer choices'")
     category = maybe_text(row, "category") or f"{maybe_text(row, 'Task')}/{maybe_text(row, 'Subtask')}"
-    level = "perception" if "perception" in category.lower() else "reasoning"
+    level = next((level for level in ("perception", "reasoning") if level in category.lower()), None)
     return BenchmarkItem(
         id=text_of(row, "index", "Question_id"),
         question=f"{text_of(row, 'question', 'Text')}\n{listed(options)}",

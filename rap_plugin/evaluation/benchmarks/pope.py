@@ -14,6 +14,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     group,
     image_of,
     maybe_text,
+    named_in,
     text_of,
 )
 from rap_plugin.evaluation.item import BenchmarkItem
@@ -25,7 +26,7 @@ SETTINGS = ("adversarial", "popular", "random")
 def parts_of(row: Row, where: str) -> Sequence[str]:
     """The setting that the row names, else the one that its file or split names."""
     named = maybe_text(row, "category").lower()
-    return tuple(setting for setting in SETTINGS if setting == named or (not named and setting in where.lower()))
+    return tuple(setting for setting in SETTINGS if setting == named) if named else named_in(where, SETTINGS)
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
