@@ -86,10 +86,13 @@ def _damage(result: Result) -> str | None:
 
 
 def _replaced(earlier: Result | None, later: Result) -> str | None:
-    if earlier is None or Path(earlier.source).parent == Path(later.source).parent or _refusal(later):
+    if earlier is None or _refusal(later) or earlier.records == later.records:
+        return None  # VLMEvalKit links every file of a run into the folder above it.
+    if Path(earlier.source).parent == Path(later.source).parent:
         return None
     return (
-        f"{earlier.source}: {later.task} of {later.model!r}, which {later.source} has too; give models different names"
+        f"{earlier.source}: {later.task} of {later.model!r} is in {later.source} too, and the later one counts; give two "
+        "models two names"
     )
 
 

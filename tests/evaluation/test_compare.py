@@ -250,9 +250,11 @@ def test_two_models_of_one_name_in_two_folders_are_told(tmp_path: Path) -> None:
     found, problems = read_results([first, second])
     assert len(found) == 1
     assert len(problems) == 1
-    assert "which" in problems[0]
-    assert "give models different names" in problems[0]
+    assert problems[0].endswith("and the later one counts; give two models two names")
     assert read_results([first, first])[1] == []
+    run = vlmeval(tmp_path / "v" / "T20261121", "m", "RAP_MMStar", records(0.5, 10))
+    (tmp_path / "v" / run.name).symlink_to(run)
+    assert read_results([tmp_path / "v"])[1] == []
 
 
 def test_names_from_files_cannot_break_the_page_the_table_or_a_spreadsheet(tmp_path: Path) -> None:
