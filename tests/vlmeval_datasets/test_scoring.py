@@ -149,6 +149,25 @@ def test_a_row_that_names_another_problem_than_its_index_is_one_of_other_data(pr
         score_file("RAP_MMVP", path, {})
 
 
+@pytest.mark.parametrize("ending", [".tsv", ".json"])
+def test_the_golds_of_every_data_set_score_as_right_after_its_way_through_tables(
+    prepared: Path, tmp_path: Path, ending: str
+) -> None:
+    for name, (benchmark, part, blind) in DATASETS.items():
+        if blind or not part_file(find_benchmark(benchmark), part, prepared).is_file():
+            continue
+        # As VLMEvalKit does: read without types, rows kept with a response beside them.
+        table = pandas.read_csv(write_tsv(name, tmp_path), sep="\t").drop(columns="image")
+        golds = [str(gold).replace("<AND>", ", ").split("<OR>")[0] for gold in table["answer"]]
+        table["prediction"] = [f"\\boxed{{{gold}}}" for gold in golds]
+        path = tmp_path / f"m_{name}{ending}"
+        if ending == ".json":
+            table.to_json(path, orient="records")
+        else:
+            table.to_csv(path, sep="\t", index=False)
+        assert score_file(name, path, {})["accuracy"] == 100.0, name
+
+
 def test_rows_without_an_index_and_repeated_rows_are_told_and_the_others_scored(
     prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
