@@ -7,7 +7,7 @@ from typing import Literal
 
 from rap_plugin.grading.reading.base import RULE_ERROR, Outcome
 
-SCORER = "5"
+SCORER = "6"
 """Raised when a rule changes the grade of some response; recorded with every result."""
 
 

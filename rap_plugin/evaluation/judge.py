@@ -143,7 +143,7 @@ class Judge:
         if score < 0:
             return replace(grade, score=0.0, verdict="unread", judged=True, reason="")
         verdict: BenchmarkVerdict = "right" if score == 1 else "wrong" if score == 0 else "partial"
-        return BenchmarkGrade(score, verdict, grade.extracted, judged=True)
+        return BenchmarkGrade(score, verdict, grade.extracted or _implied(item, score), judged=True)
 
     def _ask(self, prompt: str) -> tuple[str | None, str]:
         """(reply, "") or (None, problem)."""
@@ -233,6 +233,13 @@ def judge_from_environment(environment: Mapping[str, str] | None = None) -> Judg
             judge.check()
             _judges[text, key] = judge
         return _judges[text, key]
+
+
+def _implied(item: BenchmarkItem, score: float) -> str:
+    """What a judged response says where there are two answers only: POPE's precision and recall count it."""
+    if item.kind != "yes_no":
+        return ""
+    return item.gold if score == 1 else {"yes": "no", "no": "yes"}.get(item.gold, "")
 
 
 def _with_options(item: BenchmarkItem) -> str:

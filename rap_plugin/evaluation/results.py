@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ LMMS_RESULTS = "_results.json"
 VLMEVAL_SCORES = "_rap_scores.json"
 FORMAT = "rap-vlmeval-scores"
 FORMAT_VERSION = 1
+SHARES = ("unread", "contradictory", "unjudged", "judged")
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,15 @@ class Result:
     tokens: float | None
     """mean number of tokens of a response, where the host counts them"""
     source: str
+    unreadable: int = 0
+    """records that are none, left out"""
 
 
 def read_results(paths: Sequence[Path]) -> tuple[list[Result], list[str]]:
     """(results, one line for everything that could not be used) of files and folders of either host.
 
-    A later file wins over an earlier one of the same model and task. Raises RapError when nothing can be used.
+    A later file wins over an earlier one of the same model and task; that is told where they lie in two folders, which
+    may hold two models of one name. Raises RapError when nothing can be used.
     """
     found: dict[tuple[str, str, str], Result] = {}
     problems: list[str] = []
@@ -51,11 +56,11 @@ def read_results(paths: Sequence[Path]) -> tuple[list[Result], list[str]]:
         for file in files:
             try:
                 for result in _read(file):
-                    problem = _refusal(result)
-                    if problem:
-                        problems.append(problem)
-                    else:
-                        found[result.model, result.task, result.variant] = result
+                    key = (result.model, result.task, result.variant)
+                    told = [_damage(result), _refusal(result), _replaced(found.get(key), result)]
+                    problems += [line for line in told if line]
+                    if told[1] is None:
+                        found[key] = result
             except RapError as error:
                 problems.append(str(error))
     if not found:
@@ -72,6 +77,23 @@ def _refusal(result: Result) -> str | None:
     if not result.records:
         return f"{result.source}: {result.task} has no record of single responses; run lmms-eval with --log_samples"
     return None
+
+
+def _damage(result: Result) -> str | None:
+    if not result.unreadable:
+        return None
+    return f"{result.source}: {result.unreadable:,} records of {result.task} that cannot be read"
+
+
+def _replaced(earlier: Result | None, later: Result) -> str | None:
+    if earlier is None or _refusal(later) or earlier.records == later.records:
+        return None  # VLMEvalKit links every file of a run into the folder above it.
+    if Path(earlier.source).parent == Path(later.source).parent:
+        return None
+    return (
+        f"{earlier.source}: {later.task} of {later.model!r} is in {later.source} too, and the later one counts; give two "
+        "models two names"
+    )
 
 
 def _files(path: Path) -> list[Path]:
@@ -102,14 +124,17 @@ def _vlmeval(path: Path, content: Mapping[str, Any]) -> Result:
         raise RapError(
             f"{path}: written by another version (format {content.get('version')}); score the predictions again"
         )
-    name = content["dataset"]
-    if name not in DATASETS:
-        raise RapError(f"{path}: no data set {name!r} in this version")
+    name, facts, rows = content.get("dataset"), content.get("facts"), content.get("records")
+    if not isinstance(facts, dict) or not isinstance(rows, list):
+        raise RapError(f"{path}: holds no facts or no records; score the predictions again")
+    if not isinstance(name, str) or name not in DATASETS:
+        raise RapError(f"{path}: no data set {str(name)[:60]!r} in this version")
     benchmark, part, blind = DATASETS[name]
     model = path.name.removesuffix(VLMEVAL_SCORES).removesuffix(f"_{name}")
-    records = {record["id"]: record for record in content["records"]}
+    sound = [sound_record(row) for row in rows]
+    records = {record["id"]: record for record in sound if record is not None}
     task = find_benchmark(benchmark).task(part)
-    return Result(model, task, "blind" if blind else "", content["facts"], records, None, str(path))
+    return Result(model, task, "blind" if blind else "", facts, records, None, str(path), sound.count(None))
 
 
 def _lmms(path: Path, content: Mapping[str, Any]) -> Iterable[Result]:
@@ -122,30 +147,75 @@ def _lmms(path: Path, content: Mapping[str, Any]) -> Iterable[Result]:
             continue
         facts = config.get("metadata") if isinstance(config, dict) else None
         samples = path.with_name(path.name.replace(LMMS_RESULTS, f"_samples_{name}.jsonl"))
-        records, tokens = _samples(samples)
+        records, tokens, unreadable = _samples(samples)
         known = facts if isinstance(facts, dict) else {}
-        found.append(Result(model, task, variant, known, records, tokens, str(path)))
+        found.append(Result(model, task, variant, known, records, tokens, str(path), unreadable))
     if not found:
         raise RapError(f"{path}: no rap_ task among its results")
     return found
 
 
-def _samples(path: Path) -> tuple[dict[str, Record], float | None]:
-    """(records by id, mean tokens). Lines that cannot be read are left out: a run that was cut off ends in half a line."""
+def _samples(path: Path) -> tuple[dict[str, Record], float | None, int]:
+    """(records by id, mean tokens, lines that are no records). Half a line at the end, where a run was cut off, is not
+    counted."""
     records: dict[str, Record] = {}
-    counts: list[int] = []
+    counts: list[float] = []
+    unreadable = 0
     if not path.is_file():
-        return records, None
-    with path.open(encoding="utf-8") as file:
-        for line in file:
+        return records, None, 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in filter(str.strip, file):
             try:
                 row = json.loads(line)
-                record = row["accuracy"]
-                records[record["id"]] = {"score": None, **record}
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, RecursionError):
+                unreadable += line.endswith("\n")
                 continue
-            held = row.get("token_counts") or []
-            counts += [
-                one["output_tokens"] for one in held if isinstance(one, dict) and one.get("output_tokens") is not None
-            ]
-    return records, sum(counts) / len(counts) if counts else None
+            record = sound_record(row.get("accuracy") if isinstance(row, dict) else None)
+            if record is None:
+                unreadable += 1
+                continue
+            records[record["id"]] = record
+            counts += _tokens(row.get("token_counts"))
+    return records, sum(counts) / len(counts) if counts else None, unreadable
+
+
+def _tokens(held: Any) -> list[float]:
+    """Numbers of tokens, one a response; a count that is no number is none."""
+    found = [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+    return [float(one["output_tokens"]) for one in found if _number(one.get("output_tokens"))]
+
+
+def sound_record(value: Any) -> Record | None:
+    """A record that every measure can compute with: an id, a score from 0 to 1 or none, shares and groups. None for
+    anything else."""
+    if not isinstance(value, dict) or not isinstance(value.get("id"), (str, int)):
+        return None
+    score, groups, further = value.get("score"), value.get("groups") or {}, value.get("extra") or {}
+    numbers = [value[name] for name in SHARES if name in value]
+    if score is not None:
+        numbers.append(score)
+    if not isinstance(groups, dict) or not isinstance(further, dict):
+        return None
+    span = value.get("span")
+    if not (isinstance(span, list) and len(span) == 2 and all(isinstance(place, int) for place in span)):
+        span = None
+    if not all(_number(number) and 0 <= number <= 1 for number in numbers):
+        return None
+    return {
+        **value,
+        "id": str(value["id"]),
+        "score": score,
+        "rule_errors": value["rule_errors"] if _number(value.get("rule_errors")) else 0,
+        "status": str(value.get("status") or ""),
+        "outcome": str(value.get("outcome") or "read"),
+        "said": str(value.get("said") or ""),
+        "gold": str(value.get("gold") or ""),
+        "reason": str(value.get("reason") or ""),
+        "span": span,
+        "groups": {str(name): str(held) for name, held in groups.items() if held is not None},
+        "extra": {str(name): held for name, held in further.items() if _number(held)},
+    }
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

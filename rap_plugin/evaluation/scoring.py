@@ -16,7 +16,7 @@ from rap_plugin.evaluation.grade import BenchmarkGrade, BenchmarkVerdict
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.rules.covered_text import read_covered_text
 from rap_plugin.evaluation.rules.echoes import without_echo
-from rap_plugin.evaluation.rules.phrases import read_phrases
+from rap_plugin.evaluation.rules.phrases import is_refusal, read_phrases
 from rap_plugin.grading import GradeItem, Grader, GradingOptions, open_grader
 from rap_plugin.grading.extract import normalize_text, read_final_answer, read_formula, read_option, read_yes_no
 from rap_plugin.grading.reading.base import RULE_ERROR, Reading
@@ -103,6 +103,8 @@ def _grade_phrases(item: BenchmarkItem, response: str) -> BenchmarkGrade:
     if reading.value is None:
         return _unread(reading)
     score, answer = read_phrases(response, item.gold)
+    if score is None and is_refusal(answer):
+        return BenchmarkGrade(0.0, "unread", "", reason="a refusal", outcome="unread", span=reading.span)
     if score is None:
         reason = "rules cannot tell whether these words mean the gold answer"
         return BenchmarkGrade(None, "unjudged", answer, reason=reason, span=reading.span)

@@ -61,6 +61,8 @@ def process_results(doc: Doc, results: Sequence[str], measures: Sequence[str]) -
     """The record of one problem for every measure of its benchmark."""
     item = item_of({**doc, "image": None})
     judge = judge_from_environment()
-    record = record_of(item, [score_response(item, str(response), judge) for response in results])
+    # A model that failed may give None: that says nothing, and not "None".
+    said = ["" if response is None else str(response) for response in results]
+    record = record_of(item, [score_response(item, response, judge) for response in said])
     held = {name: value for name, value in record.items() if value is not None}
     return {name: held if name == "accuracy" else carry(record) for name in measures}

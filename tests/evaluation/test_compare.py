@@ -195,6 +195,68 @@ def test_a_sample_file_cut_off_in_a_line_keeps_its_whole_lines(tmp_path: Path) -
     assert cell.count == 9
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"score": "1"}, {"score": float("nan")}, {"score": 7}, {"unread": "x"}, {"groups": ["a"]}, {"id": 1.5},
+        {"extra": 1},
+    ],
+)  # fmt: skip
+def test_a_record_that_no_measure_can_compute_with_is_left_out_and_counted(
+    tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    rows = records(0.5, 10)
+    rows[3] |= damage
+    for home in (lmms(tmp_path, "one", {"mmstar": rows}), vlmeval(tmp_path / "v", "two", "RAP_MMStar", rows)):
+        found, problems = read_results([home])
+        assert len(problems) == 1
+        assert "1 records of mmstar that cannot be read" in problems[0]
+        assert compare(found).cells[0].count == 9
+
+
+def test_groups_and_token_counts_of_another_form_stop_no_comparison(tmp_path: Path) -> None:
+    home = lmms(tmp_path, "m", {"mmvp": records(0.5, 10)})
+    path = next(home.glob("*_samples_*"))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row, counts in zip(rows, [7, {"output_tokens": 3}, ["x"], [{"output_tokens": "12"}], None], strict=False):
+        row["token_counts"] = counts
+        row["accuracy"]["groups"] = {"pair": None, "category": 3}
+    path.write_text("\n".join(map(json.dumps, rows)))
+    (cell,) = read(home).cells
+    assert (cell.count, cell.tokens) == (10, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dataset": None}, "no data set 'None' in this version"),
+        ({"dataset": ["RAP_MMStar"]}, "in this version"),
+        ({"facts": None}, "holds no facts or no records"),
+        ({"records": {"a": 1}}, "holds no facts or no records"),
+    ],
+)
+def test_a_score_file_that_lacks_something_is_one_line(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    bad = vlmeval(tmp_path / "v", "bad", "RAP_MMStar", records(0.5, 5))
+    bad.write_text(json.dumps({**json.loads(bad.read_text()), **changes}))
+    found, problems = read_results([bad, lmms(tmp_path, "good", {"mmstar": records(0.5, 5)})])
+    assert [result.model for result in found] == ["good"]
+    assert len(problems) == 1
+    assert said in problems[0]
+
+
+def test_two_models_of_one_name_in_two_folders_are_told(tmp_path: Path) -> None:
+    first = lmms(tmp_path / "x", "m", {"mmstar": records(0.5, 10)})
+    second = lmms(tmp_path / "y", "m", {"mmstar": records(0.9, 10)})
+    found, problems = read_results([first, second])
+    assert len(found) == 1
+    assert len(problems) == 1
+    assert problems[0].endswith("and the later one counts; give two models two names")
+    assert read_results([first, first])[1] == []
+    run = vlmeval(tmp_path / "v" / "T20261121", "m", "RAP_MMStar", records(0.5, 10))
+    (tmp_path / "v" / run.name).symlink_to(run)
+    assert read_results([tmp_path / "v"])[1] == []
+
+
 def test_names_from_files_cannot_break_the_page_the_table_or_a_spreadsheet(tmp_path: Path) -> None:
     comparison = read(lmms(tmp_path, "=cmd|<script>alert(1)<script>", {"mmstar": records(0.5, 5)}))
     assert "<script>" not in page(comparison).split("<svg")[0] + page(comparison).split("</svg>")[-1]

@@ -104,6 +104,13 @@ def test_a_choice_that_rules_could_not_read_is_judged_right_wrong_or_none(server
     assert "kevlar" in server.asked[0]
 
 
+def test_what_a_judged_response_says_counts_in_precision_and_recall(server: Server) -> None:
+    judge = open_judge(server)
+    for reply, said in (("right", "yes"), ("wrong", "no"), ("none", "")):
+        server.reply = lambda prompt, reply=reply: reply
+        assert score_response(DOG, "Yes... The answer is no.", judge).extracted == said
+
+
 def test_instructions_in_a_response_reach_the_judge_only_as_data(server: Server) -> None:
     judge = open_judge(server)
     server.reply = lambda prompt: "wrong"

@@ -82,3 +82,60 @@ def test_every_grade_says_what_the_reading_came_to(kind: Kind, response: str, ou
     assert grade.outcome == outcome
     if grade.span:
         assert response[slice(*grade.span)].strip()
+
+
+def wanted(gold: str, response: str) -> str:
+    return score_response(BenchmarkItem("1", "What is it?", gold, "wanted"), response).verdict
+
+
+@pytest.mark.parametrize(
+    ("gold", "response"),
+    [
+        ("5", "5 + 3 = 8"),
+        ("5", "There are between 3 and 5 tomatoes."),
+        ("5", "3, 4, 5"),
+        ("12.5<OR>$12.5", "12.5 - 2 = 10.5"),
+        ("New York<OR>NYC", "It resembles New York but it is Chicago"),
+        ("New York", "It could be New York."),
+        ("yes", "Yes, but actually no"),
+    ],
+)
+def test_a_phrase_beside_a_doubt_or_a_number_beside_others_decides_nothing(gold: str, response: str) -> None:
+    assert wanted(gold, response) == "unjudged"
+
+
+@pytest.mark.parametrize(
+    ("gold", "response", "verdict"),
+    [
+        ("5", "There are 5 tomatoes.", "right"),
+        ("-1<AND>-5", "-1 and -5", "right"),
+        ("-1<AND>-5", "-1", "partial"),
+        ("13.6<OR>13.7", "13.66 gallons", "right"),
+        ("13.6<OR>13.7", "13.3 gallons", "wrong"),
+        ("25%", "25%", "right"),
+        ("25%", "75%", "wrong"),
+        ("0.5 kg", "0.7 kg", "wrong"),
+        ("no", "No, it is a dog.", "right"),
+    ],
+)
+def test_a_number_or_a_phrase_that_stands_alone_decides(gold: str, response: str, verdict: str) -> None:
+    assert wanted(gold, response) == verdict
+
+
+def test_a_refusal_to_an_open_question_is_unread() -> None:
+    for text in (
+        "I'm sorry, I can't identify people.",
+        "I'm sorry, but I can't help with that.",
+        "I cannot see the image.",
+        "As an AI, I do not know.",
+        "抱歉，我看不到图片。",
+    ):
+        assert wanted("Donald Trump", text) == "unread"
+    assert wanted("stop", "I'm sorry, I can't see the car, but the sign says stop.") == "unjudged"
+
+
+def test_a_covered_text_in_a_thought_that_never_ended_is_not_restored() -> None:
+    item = BenchmarkItem("1", "What is covered?", "the first edition of", "covered")
+    assert score_response(item, "<think>Perhaps the first edition of").verdict == "unread"
+    assert score_response(item, "<think>Perhaps</think>the first edition of").verdict == "right"
+    assert score_response(item, "Perhaps</think>the first edition of").verdict == "right"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,30 @@ def test_samples_of_lmms_eval_show_the_record_that_they_hold(tmp_path: Path) -> 
     assert [one.outcome for one in shown] == ["read", "unread", "read"]
 
 
+def test_a_record_that_lacks_something_stops_nothing_and_a_mark_before_the_first_line_hides_none(
+    tmp_path: Path,
+) -> None:
+    whole = record_of(GLOVE, [score_response(GLOVE, "B")])
+    damage: list[dict[str, Any]] = [
+        {"span": ["a"]},
+        {"span": [1]},
+        {"said": None},
+        {"gold": None},
+        {"reason": None},
+        {"groups": None},
+    ]
+    rows = [{"resps": [["B"]], "accuracy": {**whole, **one}} for one in damage]
+    rows += [
+        {"resps": [["B"]], "accuracy": one}
+        for one in ({"status": "right"}, {"id": "1", "status": 3, "score": "x"}, 1.0)
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8-sig")
+    assert run(str(path))[-1] == "6 answers: 6 read, 0 unread, 0 contradictory"
+    path.write_text("[" * 100_000 + "\n" + json.dumps({"answer": "B", "response": "B"}))
+    assert run(str(path))[-1] == "1 answers: 1 read, 0 unread, 0 contradictory"
+
+
 @pytest.mark.parametrize(
     ("row", "kind", "gold"),
     [
@@ -83,6 +108,70 @@ def test_a_line_of_json_is_of_the_kind_that_its_gold_and_options_ask_for(
 ) -> None:
     item = item_of_row(row, "1")
     assert (item.kind, item.gold) == (kind, gold)
+
+
+ASKED = "Which? (A) red (B) blue (C) green (D) 3 cm"
+
+
+@pytest.mark.parametrize(
+    ("row", "response"),
+    [
+        ({"question": ASKED, "answer": "b", "kind": "choice"}, "B"),
+        ({"question": ASKED, "answer": "(B)", "kind": "Choice"}, "blue"),
+        ({"question": ASKED, "answer": "blue", "kind": "choice"}, "(B)"),
+        ({"question": ASKED, "answer": "B. blue"}, "B"),
+        ({"question": ASKED, "answer": "Option B"}, "B"),
+        ({"question": ASKED, "answer": ["B", "D"]}, "B, D"),
+        ({"question": ASKED, "answer": "['B', 'D']"}, "B and D"),
+        ({"question": ASKED, "answer": "BD"}, "D, B"),
+        ({"question": "Which?", "answer": "B", "options": {"A": "red", "B": "blue"}}, "blue"),
+        ({"question": "Which?", "answer": "B", "options": "['red', 'blue']"}, "blue"),
+        ({"question": "Which?", "answer": "B", "options": ["A. red", "B. blue"]}, "blue"),
+        ({"question": "Which?", "answer": "B", "options": ["red", "blue", None, math.nan]}, "blue"),
+        ({"question": "Which?", "answer": "B", "A": "red", "B": "blue", "C": math.nan}, "blue"),
+        ({"question": "Which?", "answer": 4.0, "options": ["3", "4"]}, "B"),
+        ({"question": "Is there a dog?", "answer": "Yes", "kind": "yes_no"}, "yes"),
+        ({"question": "Is there a dog?", "answer": True}, "Yes."),
+        ({"question": "How many?", "answer": 0}, "0"),
+        ({"question": "How many?", "answer": 0.0}, "There are 0."),
+        ({"question": "How many?", "answer": None, "gold": 3.0}, "3"),
+        ({"question": "How long?", "answer": "1/2", "kind": "number"}, "1/2"),
+        ({"question": "How long?", "answer": "2", "kind": "number", "precision": math.nan}, "2"),
+        ({"question": "How long?", "answer": 2.5, "kind": "number", "precision": "1.0"}, "2.46"),
+        ({"question": "Which are missing?", "answer": [3, 4]}, "[3, 4]"),
+        ({"question": "How many?", "answer": 5}, 5),
+        ({"question": "How many?", "answer": 5}, 5.0),
+        ({"question": "How many?", "answer": 5}, ["5"]),
+        ({"question": "Which segment is longest?", "answer": "AB"}, "AB"),
+        ({"id": math.nan, "question": None, "answer": "1"}, "1"),
+    ],
+)
+def test_golds_options_and_responses_are_read_in_every_form_that_files_give_them(
+    row: dict[str, Any], response: Any, tmp_path: Path
+) -> None:
+    for name in ("response", "prediction"):
+        (shown,) = read_answers(lines(tmp_path / "a.jsonl", [{**row, name: response}]))
+        assert shown.record["status"] == "right", shown.record
+    (shown,) = read_answers(lines(tmp_path / "a.jsonl", [{**row, "response": "I cannot tell."}]))
+    assert shown.record["status"] == "unread"
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        ({"answer": 0, "response": "5"}, "wrong"),
+        ({"answer": [1, 2], "response": "[2, 1]"}, "wrong"),
+        ({"answer": math.nan, "response": "3"}, "-"),
+        ({"answer": "nan", "response": "3"}, "-"),
+        ({"answer": {"value": 3}, "response": "3"}, "-"),
+        ({"answer": 5, "response": None}, "unread"),
+        ({"answer": 5, "response": math.nan}, "unread"),
+        ({"answer": 5, "response": []}, "unread"),
+    ],
+)
+def test_a_line_without_a_gold_or_a_response_is_shown_as_such(row: dict[str, Any], status: str, tmp_path: Path) -> None:
+    (shown,) = read_answers(lines(tmp_path / "a.jsonl", [{"question": "How many?", **row}]))
+    assert shown.record["status"] == status
 
 
 def test_the_context_of_a_long_answer_is_cut_and_printable() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,98 @@ def test_predictions_of_other_data_are_refused(prepared: Path, tmp_path: Path) -
     (tmp_path / "m_RAP_MMVP.tsv").write_text("no table")
     with pytest.raises(RapError, match="no predictions can be read"):
         score_file("RAP_MMVP", tmp_path / "m_RAP_MMVP.tsv", {})
+
+
+def test_a_row_that_names_another_problem_than_its_index_is_one_of_other_data(prepared: Path, tmp_path: Path) -> None:
+    ids = [item.id for item in read_items(part_file(find_benchmark("mmvp"), "", prepared))]
+    table = {"index": range(6), "id": ids, "prediction": ["A", "B", "A", "B", "A", "B"]}
+    path = tmp_path / "m_RAP_MMVP.tsv"
+    pandas.DataFrame(table).to_csv(path, sep="\t", index=False)
+    score_file("RAP_MMVP", path, {})
+    # A spreadsheet or a JSON file may have made floats of them, or lost one.
+    pandas.DataFrame({**table, "id": [*map(float, ids[:5]), math.nan]}).to_csv(path, sep="\t", index=False)
+    score_file("RAP_MMVP", path, {})
+    pandas.DataFrame({**table, "id": [*ids[1:], ids[0]]}).to_csv(path, sep="\t", index=False)
+    with pytest.raises(
+        RapError, match="row 0 answers problem '2', which is '1' in RAP_MMVP; predictions of other data"
+    ):
+        score_file("RAP_MMVP", path, {})
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".json"])
+def test_the_golds_of_every_data_set_score_as_right_after_its_way_through_tables(
+    prepared: Path, tmp_path: Path, ending: str
+) -> None:
+    for name, (benchmark, part, blind) in DATASETS.items():
+        if blind or not part_file(find_benchmark(benchmark), part, prepared).is_file():
+            continue
+        # As VLMEvalKit does: read without types, rows kept with a response beside them.
+        table = pandas.read_csv(write_tsv(name, tmp_path), sep="\t").drop(columns="image")
+        golds = [str(gold).replace("<AND>", ", ").split("<OR>")[0] for gold in table["answer"]]
+        table["prediction"] = [f"\\boxed{{{gold}}}" for gold in golds]
+        path = tmp_path / f"m_{name}{ending}"
+        if ending == ".json":
+            table.to_json(path, orient="records")
+        else:
+            table.to_csv(path, sep="\t", index=False)
+        assert score_file(name, path, {})["accuracy"] == 100.0, name
+
+
+def test_rows_without_an_index_and_repeated_rows_are_told_and_the_others_scored(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"index": 0.0, "prediction": "B"},
+        {"index": "1.0", "prediction": None},
+        {"index": None, "prediction": "A"},
+        {"prediction": "A"},
+        {"index": 0, "prediction": "\\boxed{A}"},
+        {"index": 2, "prediction": ["A"]},
+    ]
+    path = tmp_path / "m_RAP_MMVP.json"
+    path.write_text(json.dumps(rows))
+    found = score_file("RAP_MMVP", path, {})
+    assert found["accuracy"] == pytest.approx(200 / 3)
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == [
+        "rap: RAP_MMVP: 2 rows have no index: left out",
+        "rap: RAP_MMVP: 1 rows repeat an index: the last one counts",
+    ]
+    shown = list(read_answers(path))
+    assert [one.response for one in shown] == ["\\boxed{A}", "", "A"]
+    assert [one.record["said"] for one in shown] == ["A", "", "A"]
+
+
+def test_accuracy_over_a_part_of_the_rows_is_told(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score_file("RAP_MMStar", predictions(tmp_path / "m_RAP_MMStar.tsv", ["B"] * 5), {})
+    assert capsys.readouterr().err == "rap: RAP_MMStar: 5 of 6 rows were answered: accuracy is over those alone\n"
+
+
+def test_a_number_beside_an_empty_cell_keeps_its_form_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "m_D.json"
+    path.write_text(json.dumps([{"index": 0, "prediction": 42}, {"index": 1, "prediction": None}, {"index": 2}]))
+    assert read_predictions(path) == [(0, "42"), (1, ""), (2, "")]
+    path.write_text(json.dumps({"index": {"0": 0, "1": 1}, "prediction": {"0": "A", "1": 2.5}}))
+    assert read_predictions(path) == [(0, "A"), (1, "2.5")]
+
+
+def test_a_response_that_a_spreadsheet_took_for_a_formula_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = predictions(tmp_path / "m_D.xlsx", ["=B", "=1+1", "= 4 cm", "5"])
+    assert [text for _, text in read_predictions(path)] == ["=B", "=1+1", "= 4 cm", "5"]
+    path.write_bytes(b"no spreadsheet")
+    with pytest.raises(RapError, match="no predictions can be read"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "5", "null", '["a"]', '{"index": [0]}', '[{"index": null, "prediction": "A"}]']
+)
+def test_a_json_file_without_predictions_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "m_D.json").write_text(content)
+    with pytest.raises(RapError, match="is it a file of `rap-vlmeval`"):
+        read_predictions(tmp_path / "m_D.json")
 
 
 def test_an_unreachable_judge_is_one_line_and_the_predictions_stay(prepared: Path, tmp_path: Path) -> None:

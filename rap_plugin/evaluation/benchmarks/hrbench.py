@@ -11,11 +11,12 @@ from rap_plugin.evaluation.benchmarks.base import (
     Part,
     Row,
     RowProblem,
+    gold_letter,
     group,
     image_of,
-    letter_of,
     listed,
-    maybe_text,
+    named_in,
+    options_in_columns,
     text_of,
 )
 from rap_plugin.evaluation.item import BenchmarkItem
@@ -24,20 +25,18 @@ from rap_plugin.evaluation.measures import mean_over, where
 
 def parts_of(row: Row, where: str) -> Sequence[str]:
     """By the file or split, which names the resolution."""
-    return tuple(part for part in ("4k", "8k") if part in where.lower())
+    return named_in(where, ("4k", "8k"))
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
     """Options in columns A to D."""
-    options = tuple(maybe_text(row, letter) for letter in "ABCD")
-    while options and options[-1] in ("", "nan"):
-        options = options[:-1]
+    options = options_in_columns(row)
     if len(options) < 2:
         raise RowProblem("no options in columns 'A' to 'D'")
     return BenchmarkItem(
         id=text_of(row, "index"),
         question=f"{text_of(row, 'question')}\n{listed(options)}",
-        gold=letter_of(text_of(row, "answer"), len(options)),
+        gold=gold_letter(text_of(row, "answer"), options),
         kind="choice",
         options=options,
         groups=group({"category": row.get("category"), "cycle": row.get("cycle_category")}),

@@ -11,10 +11,12 @@ from rap_plugin.evaluation.benchmarks.base import (
     Row,
     RowProblem,
     group,
+    held,
     image_of,
     letter_of,
     maybe_text,
     text_of,
+    texts_of,
 )
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import where
@@ -26,9 +28,11 @@ SKILLS = ("inductive", "deductive", "numerical", "spatial", "mechanical")
 
 def read(row: Row, part: str) -> BenchmarkItem:
     """Golds are letters, some several ("B, D"); the few that are a number are read as mathematics."""
-    question, gold = text_of(row, "question"), text_of(row, "answer")
+    question = text_of(row, "question")
+    several = row.get("answer")
+    gold = ", ".join(texts_of(row, "answer")) if isinstance(several, (list, tuple)) else text_of(row, "answer")
     name = maybe_text(row, "imagename")
-    image = FirstOf((f"images/{name}", name)) if name and row.get("image") is None else image_of(row, "image")
+    image = FirstOf((f"images/{name}", name)) if name and held(row, "image") is None else image_of(row, "image")
     options = tuple(parse_options(question).values())
     try:
         letters = letter_of(gold)

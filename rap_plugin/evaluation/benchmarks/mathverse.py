@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rap_plugin.evaluation.benchmarks.base import (
@@ -50,7 +51,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
         raise RowProblem("the question is empty (column 'question')")
     metadata = mapping_of(row, "metadata")
     gold = text_of(row, "answer")
-    choice = maybe_text(row, "question_type") == "multi-choice"
+    choice = re.fullmatch("multi.choice", maybe_text(row, "question_type")) is not None
     options = tuple(parse_options(maybe_text(row, "question_for_eval") or question).values()) if choice else ()
     return BenchmarkItem(
         id=text_of(row, "sample_index"),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from rap_plugin.evaluation.benchmarks.base import (
     Benchmark,
     HubSource,
     Part,
     Row,
     RowProblem,
+    gold_letter,
     group,
     image_of,
+    integer_of,
+    is_number,
     mapping_of,
     maybe_text,
     text_of,
@@ -33,24 +39,37 @@ TASKS = (
 )
 
 
+def _letter(gold: str, choices: Sequence[str]) -> str:
+    if len(choices) > len(LETTERS):
+        raise RowProblem(f"{len(choices)} choices are more than the {len(LETTERS)} letters that can be read")
+    try:
+        return LETTERS[choices.index(gold)] if gold in choices else gold_letter(gold, choices)
+    except RowProblem:
+        raise RowProblem(f"the gold answer {gold[:40]!r} is none of the choices") from None
+
+
 def read(row: Row, part: str) -> BenchmarkItem:
     """A choice's gold is the option's text and becomes its letter (the first of two options with the same text); a decimal's counts to the row's precision."""
     question, gold = text_of(row, "question"), text_of(row, "answer")
     unit, options = maybe_text(row, "unit"), texts_of(row, "choices")
-    precision = int(float(row.get("precision") or 0))
+    if not gold or gold.lower() in ("nan", "none"):
+        raise RowProblem("the gold answer is empty")
+    form = maybe_text(row, "answer_type")
+    given, precision = integer_of(row, "precision"), 0
+    if form == "float":
+        precision = len(gold.partition(".")[2]) if given is None else given
     kind: Kind = "number"
     if unit:
         question += f" (Unit: {unit})"
-    if row.get("question_type") == "multi_choice":
-        if gold not in options or len(options) > len(LETTERS):
-            raise RowProblem(f"the gold answer {gold[:40]!r} is none of the choices")
-        kind, gold = "choice", LETTERS[options.index(gold)]
+    if re.fullmatch("multi.choice", maybe_text(row, "question_type")):
+        kind, gold = "choice", _letter(gold, options)
         question += "\nChoices:\n" + "\n".join(f"({a}) {text}" for a, text in zip(LETTERS, options, strict=False))
     else:
         options = ()
-        form = FORMS.get(maybe_text(row, "answer_type"), "")
-        question += " " + form.format(precision=precision, s="" if precision == 1 else "s") if form else ""
-        if row.get("answer_type") not in ("integer", "float"):
+        asked = FORMS.get(form, "").format(precision=precision, s="" if precision == 1 else "s")
+        question += f" {asked}" if asked else ""
+        gold = re.sub(r"^([+-]?\d+)\.0+$", r"\1", gold) if form == "integer" else gold
+        if form not in ("integer", "float") or not is_number(gold):
             kind = "maths"
     metadata = mapping_of(row, "metadata")
     names = ("task", "category", "context", "grade", "source", "skills")

@@ -8,10 +8,11 @@ from rap_plugin.evaluation.benchmarks.base import (
     HubSource,
     Part,
     Row,
+    gold_letter,
     group,
     image_of,
-    letter_of,
     listed,
+    options_in_columns,
     text_of,
     without_instruction,
 )
@@ -32,7 +33,7 @@ CATEGORIES = (
 def read(row: Row, part: str) -> BenchmarkItem:
     """The hub's rows list the options in the question; the TSV's have columns A to D beside it."""
     question = without_instruction(text_of(row, "question"))
-    columns = tuple(text_of(row, letter) for letter in "ABCD" if row.get(letter) not in (None, ""))
+    columns = options_in_columns(row)
     options = tuple(parse_options(question).values())
     if not options and len(columns) > 1:
         options = columns
@@ -40,7 +41,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
     return BenchmarkItem(
         id=text_of(row, "index"),
         question=question,
-        gold=letter_of(text_of(row, "answer"), len(options) or 4),
+        gold=gold_letter(text_of(row, "answer"), options or ("",) * 4),
         kind="choice",
         options=options,
         groups=group({"category": row.get("category"), "l2_category": row.get("l2_category")}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rap_plugin.evaluation.benchmarks.base import Benchmark, HubSource, Part, Row, group, image_of, text_of
+from rap_plugin.evaluation.benchmarks.base import Benchmark, HubSource, Part, Row, group, held, image_of, text_of
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.measures import Measure, at_least, at_most, where
 
@@ -11,7 +11,7 @@ CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 
 def read(row: Row, part: str) -> BenchmarkItem:
     """The gold joins phrases with <AND> and <OR>; the capability column lists what a problem needs."""
-    capability = row.get("capability")
+    capability = held(row, "capability")
     needs = capability if isinstance(capability, (list, tuple)) else str(capability or "").split(",")
     return BenchmarkItem(
         id=text_of(row, "question_id", "id"),

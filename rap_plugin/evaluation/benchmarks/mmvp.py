@@ -9,8 +9,9 @@ from rap_plugin.evaluation.benchmarks.base import (
     Part,
     Row,
     RowProblem,
+    gold_letter,
+    held,
     image_of,
-    letter_of,
     listed,
     text_of,
 )
@@ -23,7 +24,7 @@ from rap_plugin.samples.images import FirstOf
 def read(row: Row, part: str) -> BenchmarkItem:
     """Rows are numbered from 1 and two neighbours are a pair; the official CSV spells the number "lndex" and keeps
     the images as files of that number in "MMVP Images"."""
-    number = text_of(row, "Index", "lndex", "index")
+    number = text_of(row, "Index", "lndex", "index").removesuffix(".0")
     try:
         pair = (int(number) - 1) // 2
     except ValueError:
@@ -35,11 +36,11 @@ def read(row: Row, part: str) -> BenchmarkItem:
     return BenchmarkItem(
         id=number,
         question=f"{text_of(row, 'Question', 'question')}\n{listed(options)}",
-        gold=letter_of(text_of(row, "Correct Answer", "answer"), len(options)),
+        gold=gold_letter(text_of(row, "Correct Answer", "answer"), options),
         kind="choice",
         options=options,
         groups={"pair": str(pair)},
-        image=files if row.get("image") is None else image_of(row, "image"),
+        image=files if held(row, "image") is None else image_of(row, "image"),
     )
 
 

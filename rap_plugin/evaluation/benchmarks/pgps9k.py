@@ -11,6 +11,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     Row,
     RowProblem,
     group,
+    list_in,
     maybe_text,
     text_of,
 )
@@ -18,6 +19,8 @@ from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.samples.conditions import image_prompt, text_prompt
 from rap_plugin.samples.formats.pgps9k import facts as facts_of
 from rap_plugin.samples.images import FirstOf
+
+CLAUSES = ("parsing_stru_seqs", "parsing_sem_seqs")
 
 
 def parts_of(row: Row, where: str) -> Sequence[str]:
@@ -31,7 +34,8 @@ def read(row: Row, part: str) -> BenchmarkItem:
     if not name:
         raise RowProblem("no file name in column 'diagram'")
     question = text_of(row, "text")
-    facts = facts_of(row)
+    listed = {name: list_in(row[name]) for name in CLAUSES if isinstance(row.get(name), str)}
+    facts = facts_of({**row, **listed})
     return BenchmarkItem(
         id=text_of(row, "id"),
         question=text_prompt(facts, question) if part == "text" else image_prompt(question),

@@ -14,6 +14,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     group,
     image_of,
     maybe_text,
+    named_in,
     text_of,
 )
 from rap_plugin.evaluation.item import BenchmarkItem
@@ -25,12 +26,13 @@ SETTINGS = ("adversarial", "popular", "random")
 def parts_of(row: Row, where: str) -> Sequence[str]:
     """The setting that the row names, else the one that its file or split names."""
     named = maybe_text(row, "category").lower()
-    return tuple(setting for setting in SETTINGS if setting == named or (not named and setting in where.lower()))
+    return tuple(setting for setting in SETTINGS if setting == named) if named else named_in(where, SETTINGS)
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
     """Yes or no. The owners' files give `text`, `label` and the image's file name, the hub's `question` and `answer`."""
     gold = text_of(row, "answer", "label").lower().rstrip(".")
+    gold = {"true": "yes", "false": "no"}.get(gold, gold)
     if gold not in ("yes", "no"):
         raise RowProblem(f"the gold answer {gold[:40]!r} is neither yes nor no")
     number = text_of(row, "question_id", "id", "index")

@@ -12,7 +12,9 @@ from rap_plugin.evaluation.benchmarks.base import (
     Row,
     RowProblem,
     group,
+    held,
     image_of,
+    integer_of,
     listed,
     maybe_text,
     text_of,
@@ -24,16 +26,16 @@ from rap_plugin.grading.extract import LETTERS
 
 
 def parts_of(row: Row, where: str) -> Sequence[str]:
-    """ScienceQA-IMG leaves out the problems without an image."""
-    return () if row.get("image") is None else ("",)
+    """ScienceQA-IMG leaves out the problems without an image; a file of all splits names each problem's own."""
+    return () if held(row, "image") in (None, "") or maybe_text(row, "split") not in ("", "test") else ("",)
 
 
 def read(row: Row, part: str) -> BenchmarkItem:
     """The gold is the option's index; the hint goes before the question."""
     options = texts_of(row, "choices")
-    index = row.get("answer")
-    if not isinstance(index, int) or not 0 <= index < len(options) <= len(LETTERS):
-        raise RowProblem(f"the gold answer {str(index)[:20]!r} is no index of its {len(options)} choices")
+    index = integer_of(row, "answer")
+    if index is None or not 0 <= index < len(options) <= len(LETTERS):
+        raise RowProblem(f"the gold answer {str(row.get('answer'))[:20]!r} is no index of its {len(options)} choices")
     hint = maybe_text(row, "hint")
     context = f"Context: {hint}\n" if hint else ""
     return BenchmarkItem(

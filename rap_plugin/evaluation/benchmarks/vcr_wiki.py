@@ -12,6 +12,7 @@ from rap_plugin.evaluation.benchmarks.base import (
     RowProblem,
     image_of,
     maybe_text,
+    named_in,
     texts_of,
 )
 from rap_plugin.evaluation.item import BenchmarkItem
@@ -23,8 +24,7 @@ QUESTION = "What is the covered texts in the image?"
 
 def parts_of(row: Row, where: str) -> Sequence[str]:
     """By the name of the repository or file: rows do not say which setting they are of."""
-    place = where.lower().replace("-", "_")
-    return tuple(part for part in PARTS if part in place)
+    return named_in(where, PARTS)
 
 
 def read(row: Row, part: str) -> BenchmarkItem:

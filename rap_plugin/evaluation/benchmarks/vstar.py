@@ -9,9 +9,9 @@ from rap_plugin.evaluation.benchmarks.base import (
     Part,
     Row,
     RowProblem,
+    gold_letter,
     group,
     image_of,
-    letter_of,
     text_of,
     without_instruction,
 )
@@ -29,7 +29,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
     return BenchmarkItem(
         id=text_of(row, "question_id", "index", "id"),
         question=question,
-        gold=letter_of(text_of(row, "label", "answer"), len(options)),
+        gold=gold_letter(text_of(row, "label", "answer"), options),
         kind="choice",
         options=options,
         groups=group({"category": row.get("category")}),

@@ -8,9 +8,9 @@ from rap_plugin.evaluation.benchmarks.base import (
     Part,
     Row,
     RowProblem,
+    gold_letter,
     group,
     image_of,
-    letter_of,
     split_options,
     text_of,
 )
@@ -28,7 +28,7 @@ def read(row: Row, part: str) -> BenchmarkItem:
     return BenchmarkItem(
         id=f"{problem}/{key}",
         question=f"{text_of(row, 'question')}\n{listing}",
-        gold=letter_of(text_of(row, "answer"), len(options)),
+        gold=gold_letter(text_of(row, "answer"), options),
         kind="choice",
         options=options,
         groups=group({"problem": problem, "key": key, "concept": row.get("knowledge concept")}),

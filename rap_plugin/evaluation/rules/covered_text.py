@@ -32,7 +32,8 @@ def read_covered_text(response: str, covered: str) -> Restored:
     """The stretch of the answer with as many tokens as the covered text that is nearest to it by character
     similarity; exact when all tokens agree, jaccard over the two sets of tokens. The thought does not count."""
     wanted = tokens_of(covered)
-    said = tokens_of(response.rsplit("</think>", 1)[-1])[-MAX_TOKENS:]
+    # A thought that never ended has no answer behind it.
+    said = tokens_of(response.rsplit("</think>", 1)[-1].split("<think>", 1)[0])[-MAX_TOKENS:]
     if not wanted:
         return Restored("", False, 0.0)
     known = set(wanted)
