@@ -159,3 +159,24 @@ def test_no_value_of_any_option_is_a_traceback(name: str) -> None:
     for seed in ("sampling.seed", "selection.seed"):
         with pytest.raises(RapError, match="less than"):
             load_config(assignments=[f"{seed}={10**22}"])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("sampling=3", "option sampling: a section of options is expected (got 3)"),
+        ("prompt.template_options=3", "names with values are expected"),
+        ("selection.band=0.5", "a list of values is expected"),
+        ("selection.band=[0.8, 0.2]", "option selection.band: two accuracies between 0 and 1 are expected"),
+        ("sampling.rollouts=many", "option sampling.rollouts: input should be a valid integer (got 'many')"),
+        ("=3", "unknown option without a name"),
+    ],
+)
+def test_a_wrong_value_is_answered_in_the_words_of_the_options_and_not_of_the_library(
+    assignment: str, says: str
+) -> None:
+    with pytest.raises(RapError) as error:
+        load_config(assignments=[assignment])
+    assert says in str(error.value)
+    assert "value error" not in str(error.value)
+    assert "config" not in str(error.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 import warnings
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -49,6 +51,16 @@ class Commands(click.Group):
             return command
         load_plugin_commands()
         return super().get_command(ctx, name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A misspelt command is answered with the nearest ones: click knows the plugins' alone."""
+        name = args[0]
+        if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            near = get_close_matches(name, self.list_commands(ctx))
+            ctx.fail(f"No such command '{name}'." + (f" Did you mean {' or '.join(map(repr, near))}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         load_plugin_commands()
@@ -103,6 +115,15 @@ def main(arguments: list[str] | None = None) -> Any:
             f"rap: {shown}: a name that is no text in {sys.getfilesystemencoding()}, which not every library can open; "
             "rename it, or set LC_ALL=C.UTF-8 where names are UTF-8",
             err=True,
+        )
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stdout = open(os.devnull, "w")  # what is left in the old one cannot be written  # noqa: SIM115
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(
+            f"rap: {where}no space is left; free some: what is stored is kept, and the same command goes on", err=True
         )
         sys.exit(1)
     except click.exceptions.Exit as error:

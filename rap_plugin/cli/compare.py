@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rap_plugin.cli.tables import print_table
+
 if TYPE_CHECKING:
     from rap_plugin.pipeline.compare import Comparison
 
@@ -120,7 +122,7 @@ def _show(comparison: Comparison) -> None:
         for verdict, counts in pair.flow.items():
             for other, number in counts.items():
                 flow.add_row(verdict, other, f"{number:,}", style="dim" if verdict == other else "")
-        console.print(flow)
+        print_table(flow)
 
 
 def _short(value: str) -> str:

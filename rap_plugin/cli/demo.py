@@ -8,14 +8,17 @@ from typing import Any
 
 import click
 
+from rap_plugin.cli.tables import print_table
+
 
 @click.command("demo", short_help="Run the whole job on the embedded model and pool.")
 @click.option(
     "--out", default="demo-run", show_default=True, metavar="RUN", help="Run directory; one that exists is continued."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first N problems only.")
+@click.option("--extend", is_flag=True, help="Go on in RUN with another number of problems.")
 @click.option("--quiet", is_flag=True, help="No progress, only the tables.")
-def command(out: str, limit: int | None, quiet: bool) -> None:
+def command(out: str, limit: int | None, extend: bool, quiet: bool) -> None:
     """Run `rap select` on the embedded model and pool, and hold its verdicts against the known roles.
 
     The pool asks about handwritten digits; each problem's role says what a selection should make of it.
@@ -23,7 +26,7 @@ def command(out: str, limit: int | None, quiet: bool) -> None:
     from rap_plugin.pipeline.select import select_run
     from rap_plugin.pipeline.summary import print_summary
 
-    result = select_run(demo_config(limit), out, quiet=quiet)
+    result = select_run(demo_config(limit), out, extend=extend, quiet=quiet)
     print_summary(result)
     print_roles(result)
 
@@ -75,7 +78,7 @@ def print_roles(result: Any) -> None:
         numbers = [counts[role, verdict] for verdict in shown]
         table.add_row(role, *(f"{number:,}" if number else "·" for number in numbers), f"{sum(numbers):,}")
     console.print()
-    console.print(table)
+    print_table(table)
 
     core = [i for i, verdict in enumerate(verdicts) if verdict == "selected"]
     given = [i for i, role in enumerate(roles) if role == "given_away"]

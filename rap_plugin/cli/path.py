@@ -29,8 +29,8 @@ PATHS = {
 """Shipped files by the name that `rap path` knows them under."""
 
 
-@click.command("path", short_help="Print where a shipped file is.")
-@click.argument("name", type=click.Choice(sorted(PATHS)))
+@click.command("path", short_help="Print where a shipped file is.", epilog=f"Names: {', '.join(sorted(PATHS))}.")
+@click.argument("name", type=click.Choice(sorted(PATHS)), metavar="NAME")
 def command(name: str) -> None:
     """Print the path of a shipped file or folder, for use in other commands."""
     click.echo(PATHS[name])

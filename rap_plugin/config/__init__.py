@@ -1,6 +1,14 @@
 """The configuration of a run: one YAML file = the command line flags."""
 
-from rap_plugin.config.loading import UNREADABLE, field_of, given_options, load_config, option_names, read_yaml
+from rap_plugin.config.loading import (
+    UNREADABLE,
+    field_of,
+    given_options,
+    in_plain_words,
+    load_config,
+    option_names,
+    read_yaml,
+)
 from rap_plugin.config.sections import (
     AceConfig,
     ExecutionConfig,
@@ -32,6 +40,7 @@ __all__ = [
     "StorageConfig",
     "field_of",
     "given_options",
+    "in_plain_words",
     "load_config",
     "option_names",
     "read_yaml",

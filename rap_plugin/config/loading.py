@@ -175,13 +175,34 @@ def _explain(
     if first["type"] == "extra_forbidden":
         near = _nearest(name)
         hint = f"; did you mean {near}?" if near else ""
-        return RapError(f"{origin}unknown option {name}{hint} (", Command("rap select --help"), " lists all)")
+        shown = name if name.strip(".") else "without a name"
+        return RapError(f"{origin}unknown option {shown}{hint} (", Command("rap select --help"), " lists all)")
     return RapError(
         origin,
         "option ",
         name if dotted else Option(name),
-        f": {first['msg'].lower()} (got {_SHORT.repr(first['input'])})",
+        f": {in_plain_words(first)} (got {_SHORT.repr(first['input'])})",
     )
+
+
+_PLAIN = {
+    "model_type": "a section of options is expected",
+    "dict_type": "names with values are expected, as in {name: value}",
+    "tuple_type": "a list of values is expected, as in [0.2, 0.8]",
+    "list_type": "a list is expected, as in [one, other]",
+    "float_parsing": "input should be a valid number",
+    "int_parsing": "input should be a valid integer",
+    "bool_parsing": "true or false is expected",
+    "bool_type": "true or false is expected",
+    "extra_forbidden": "there is no such option",
+}
+"""What pydantic says in words of its own, by the kind of its error."""
+
+
+def in_plain_words(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, of one of pydantic's errors."""
+    text = _PLAIN.get(str(problem["type"])) or str(problem["msg"]).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
 
 
 def _has(tree: Any, where: Iterable[str], value: Any) -> bool:

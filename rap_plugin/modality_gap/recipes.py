@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from rap_plugin.config import UNREADABLE, Section, read_yaml
+from rap_plugin.config import UNREADABLE, Section, in_plain_words, read_yaml
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.modality_gap.contrastive import ContrastiveLoss, Form, Sampler
 from rap_plugin.modality_gap.reward import Tolerance
@@ -86,7 +86,7 @@ def read_recipe(tree: Mapping[str, Any], where: str) -> GapRecipe:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise RapError(f"{where}: {name}: {first['msg'].lower()} (got {one_line(repr(first['input']), 80)})") from None
+        raise RapError(f"{where}: {name}: {in_plain_words(first)} (got {one_line(repr(first['input']), 80)})") from None
     if (recipe.condition == "contrastive") != (recipe.contrastive is not None):
         raise RapError(f"{where}: condition: contrastive and the section contrastive belong together")
     if recipe.training.prompts % recipe.training.mini_batch:

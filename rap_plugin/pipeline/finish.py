@@ -70,5 +70,7 @@ def _why_empty(selection: Selection) -> EmptySelection:
             " to 0",
         )
     hint = hints.get(verdict, RapError("loosen the selector's thresholds"))
+    if verdict == "not_chosen" and selection.config.sampling.budget_rollouts is not None:
+        hints["not_chosen"] = RapError("raise ", Option("sampling.budget_rollouts"), ", or leave it out")
     what = f"the selection is empty: {number} of {len(selection.table)} samples are {verdict}; "
     return EmptySelection(what, hint, " (the evidence is kept)")

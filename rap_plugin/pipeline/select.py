@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from rap_plugin.config import RunConfig
 from rap_plugin.engines.base import Engine, closed_at_end, require_engine
-from rap_plugin.errors import Option, RapError
+from rap_plugin.errors import Command, Option, RapError
 from rap_plugin.evidence.records import LedgerEntry
 from rap_plugin.evidence.store import EvidenceStore
 from rap_plugin.executors import Executor, open_executor
@@ -61,6 +62,14 @@ FREE = {
     "r3": {"rollouts", "boxes"},
 }
 """Options of those sections that change how much or how fast is sampled, not what: stored rollouts stay good."""
+
+
+SAMPLED_WITH = (
+    *(f"pool.{name}" for name in ("format", "question", "answer", "images", "split", "limit", "max_pixels")),
+    "model.id",
+    "model.revision",
+)
+"""Options that a decision reads nothing of: the evidence is what they made it."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,7 @@ def decide_run(
     started = time.perf_counter()
     run = Path(run)
     about = read_run(run)
+    _require_what_was_sampled(run, about, config)
     load_plugin_files(config.plugins)
     registry = get_plugins().registry()
     identity = identity_of(about)
@@ -179,6 +189,21 @@ def decide_run(
         describe(run, config, identity, place, before=selected_config(about, run))
         finish(run, selection, found, store, report=report)
     return RunResult(run, selection, 0, time.perf_counter() - started)
+
+
+def _require_what_was_sampled(run: Path, about: Mapping[str, Any], config: RunConfig) -> None:
+    """Refuses another value of what a decision cannot change: run.json would say of the evidence what is not so."""
+    before = selected_config(about, run).model_dump()
+    now = config.model_dump()
+    for name in SAMPLED_WITH:
+        section, field = name.split(".")
+        if now[section][field] != before[section][field]:
+            raise RapError(
+                f"{run}: its evidence is of ",
+                Option(name),
+                f"={before[section][field]!r}, not {now[section][field]!r}; leave that out, or sample it with ",
+                Command("rap select"),
+            )
 
 
 def ingest_pool(
@@ -252,7 +277,9 @@ def opened_run(run: Path, config: RunConfig, pool: Pool, extend: bool) -> Iterat
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RapError(f"{run}: cannot make the output folder ({error.strerror})") from None
+        raise RapError(
+            f"{run}: cannot make the output folder ({error.strerror}); choose another ", Option("out")
+        ) from None
     known = (run / files.RUN).exists()
     if known:
         _require_same(run, config, pool, extend)

@@ -61,7 +61,7 @@ def verify_run(run: str | PathLike[str], pool: str | None = None) -> list[str]:
         f"{rows} rows of the pool = {len(scores)} scored + {len(quarantine)} quarantined, each with its reason",
         f"{len(scores)} verdicts and all scores follow from the evidence",
         f"{len(selected)} selected rows hold the content that was probed",
-        "what the report and the card show is what was decided",
+        _what_is_shown(run),
     ]
 
 
@@ -86,6 +86,19 @@ def _check_shown(run: Path, selection: Selection) -> None:
     stale += [path for path in (card,) if path.exists() and shown_digest(path) not in (digest, None)]
     if stale:
         raise RapError(f"{stale[0]}: shows another decision than the one in force; run `rap report {run}`")
+
+
+def _what_is_shown(run: Path) -> str:
+    """The line on the report and the card that are there; both may be missing."""
+    there = [word for word, name in (("report", files.REPORT), ("card", files.CARD)) if (run / name).exists()]
+    gone = [name for name in (files.REPORT, files.CARD) if not (run / name).exists()]
+    said = (
+        f"what the {' and the '.join(there)} {'show' if len(there) > 1 else 'shows'} is what was decided"
+        if there
+        else ""
+    )
+    missing = f"there is no {' and no '.join(gone)} (`rap report {run}` writes both)" if gone else ""
+    return "; ".join(part for part in (said, missing) if part)
 
 
 def _root(run: Path, store: EvidenceStore, pool: str | None) -> Path | None:
@@ -119,6 +132,8 @@ def _check_content(run: Path, config: PoolConfig, ids: list[str], root: Path | N
 
 
 def _read(path: Path) -> pa.Table:
+    if not path.exists():
+        raise RapError(f"{path}: the file is missing; run `rap decide {path.parent}`")
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

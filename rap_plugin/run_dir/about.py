@@ -11,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.config import RunConfig
+from pydantic import ValidationError
+
+from rap_plugin.config import RunConfig, in_plain_words
 from rap_plugin.errors import Command, RapError, one_line, without_secrets
 from rap_plugin.evidence.schema import SCHEMA_VERSION
 from rap_plugin.rollout import ModelIdentity
@@ -63,10 +65,11 @@ def config_of(about: Mapping[str, Any], run: Path) -> RunConfig:
     """The configuration that a run was made with."""
     try:
         return RunConfig.model_validate(about["config"])
-    except ValueError as error:
-        where = [line.strip() for line in str(error).splitlines()[1:3]]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{'.'.join(map(str, first['loc']))}: {in_plain_words(first)}"
         raise RapError(
-            f"{run / RUN}: its configuration is of another version ({one_line(': '.join(where), 160)}); use the rap that wrote it"
+            f"{run / RUN}: its configuration is of another version ({one_line(where, 160)}); use the rap that wrote it"
         ) from None
 
 

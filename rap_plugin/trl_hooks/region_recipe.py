@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from rap_plugin.config import Section, read_yaml
+from rap_plugin.config import Section, in_plain_words, read_yaml
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.modality_gap.recipes import assign
 
@@ -78,7 +78,7 @@ def read_region_recipe(tree: Mapping[str, Any], where: str) -> RegionRecipe:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise RapError(f"{where}: {name}: {first['msg'].lower()} (got {one_line(repr(first['input']), 80)})") from None
+        raise RapError(f"{where}: {name}: {in_plain_words(first)} (got {one_line(repr(first['input']), 80)})") from None
     if recipe.sft is None and recipe.rl is None:
         raise RapError(f"{where}: sft and rl are both left out; there is nothing to train")
     return recipe

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rap_plugin.config import RunConfig
+from rap_plugin.config import RunConfig, in_plain_words
 from rap_plugin.errors import RapError
 from rap_plugin.evaluation.prompts import without_form
 from rap_plugin.plugins import get_plugins
@@ -104,5 +104,5 @@ def flat_config(pretrained: str, arguments: Mapping[str, Any]) -> RunConfig:
         first = str(error).splitlines()
         with suppress(AttributeError, IndexError):
             problem = error.errors()[0]  # type: ignore[attr-defined]
-            raise RapError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].lower()}") from None
+            raise RapError(f"{'.'.join(map(str, problem['loc']))}: {in_plain_words(problem)}") from None
         raise RapError(first[0]) from None

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from rap_plugin.cli import cli
 from tests.cli.test_errors import PLUGIN, rap, select
 
 HEAVY = ("torch", "transformers", "datasets", "ray", "vllm")
@@ -130,3 +132,34 @@ def test_a_shell_completes_commands() -> None:
         text=True,
     )
     assert done.stdout.split() == ["plain,decide", "plain,demo"]
+
+
+@pytest.mark.parametrize(("given", "meant"), [("slect", "select"), ("decied", "decide"), ("exprt", "export")])
+def test_a_misspelt_command_is_answered_with_the_nearest_one(given: str, meant: str) -> None:
+    said = CliRunner().invoke(cli, [given, "x"])
+    assert said.exit_code == 2
+    assert f"Did you mean '{meant}'" in said.output
+
+
+def test_an_unknown_command_like_no_other_is_answered_without_a_guess() -> None:
+    said = CliRunner().invoke(cli, ["zzzzzz"])
+    assert said.exit_code == 2
+    assert "No such command 'zzzzzz'.\n" in said.output
+
+
+def test_a_path_without_that_name_lists_the_names_once() -> None:
+    said = CliRunner().invoke(cli, ["path", "demo-modl"])
+    assert said.exit_code == 2
+    assert said.output.count("verl-follow-agent") == 1
+    assert CliRunner().invoke(cli, ["path", "--help"]).output.count("verl-follow-agent") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rap_plugin.cli", "plugins"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("rap: no space is left")
+    assert len(done.stderr.splitlines()) == 1

@@ -100,3 +100,11 @@ def test_a_window_is_given_as_a_number(run: Path) -> None:
     decide(run, "--window", "20", "--heads", "mean")
     ace = config_of(read_run(run), run).ace
     assert (ace.window, ace.heads) == (20, "mean")
+
+
+@pytest.mark.parametrize("option", ["model.id=another", "pool.limit=5", "pool.question=other"])
+def test_what_was_sampled_cannot_be_decided_to_be_something_else(run: Path, option: str) -> None:
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(RapError, match=r"its evidence is of .*`rap select`"):
+        decide(run, "--set", option)
+    assert (run / "run.json").read_bytes() == before

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from rap_plugin.cli import cli
 from rap_plugin.config import load_config
-from rap_plugin.errors import RapError
+from rap_plugin.errors import EmptySelection, RapError
 from rap_plugin.pipeline.select import decide_run, select_run
 from tests.fabricate import write_pool
 from tests.pipeline.test_select import make_config, verdicts
@@ -77,3 +77,13 @@ def test_a_budget_and_curtailment_exclude_each_other(part: tuple[Path, Path], tm
         select_run(
             make_config(part[0], sampling__budget_rollouts=0.4, sampling__curtail=True), tmp_path / "x", quiet=True
         )
+
+
+def test_a_budget_too_small_to_select_anything_is_named_as_the_reason(part: tuple[Path, Path], tmp_path: Path) -> None:
+    pool, _ = part
+    rows = pq.read_table(pool)
+    wrong = pa.array(["none of them"] * len(rows))
+    never = tmp_path / "never.parquet"
+    pq.write_table(rows.set_column(rows.column_names.index("answer"), "answer", wrong), never)
+    with pytest.raises(EmptySelection, match="are not_chosen; raise --budget-rollouts"):
+        select_run(make_config(never, sampling__budget_rollouts=10), tmp_path / "run", quiet=True)

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from rap_plugin.cli import cli
+from rap_plugin.errors import RapError
 from rap_plugin.pipeline.planning import Pilot, Training, plan_modes
 from tests.pipeline.test_select import PLUGIN
 
@@ -77,3 +79,34 @@ def test_the_command_samples_a_pilot_once_and_prints_every_mode(tmp_path: Path, 
     modes = json.loads(again.output)
     assert modes[0]["name"] == "whole pool"
     assert json.loads((run / "cost.json").read_text())["total"]["rollouts"] == 200
+
+
+def plan(pool: Path, run: Path, *words: str, code: int = 0) -> str:
+    command = ["plan", str(pool), "--out", str(run), "--steps", "20", "--prompts", "4", "--quiet", *words]
+    command += ["--model", "m", "--engine", "ability", "--plugin", PLUGIN, "--grader", "text"]
+    said = CliRunner().invoke(cli, command)
+    assert said.exit_code == code, said.output
+    return str(said.exception) if isinstance(said.exception, RapError) else said.output
+
+
+def test_a_larger_pilot_goes_on_where_the_smaller_one_was_and_the_error_names_options_that_the_command_has(
+    tmp_path: Path, write_pool
+) -> None:
+    pool, run = write_pool(40), tmp_path / "pilot"
+    plan(pool, run, "--pilot", "10")
+    refused = plan(pool, run, "--pilot", "20", code=1)
+    assert "--pilot=10, not 20" in refused
+    assert "--extend" in refused
+    plan(pool, run, "--pilot", "20", "--extend")
+    assert json.loads((run / "cost.json").read_text())["total"]["rollouts"] == 200
+
+
+def test_a_column_that_is_not_found_is_named_by_an_option_that_the_command_has(tmp_path: Path, write_pool) -> None:
+    pool = write_pool(12)
+    pq.write_table(pq.read_table(pool).drop_columns(["answer"]), pool)
+    assert "name it with --set pool.answer" in plan(pool, tmp_path / "pilot", code=1)
+
+
+def test_a_pool_that_a_configuration_ends_early_is_planned_as_that(tmp_path: Path, write_pool) -> None:
+    said = plan(write_pool(40), tmp_path / "pilot", "--pilot", "10", "--set", "pool.limit=12")
+    assert "12 usable samples" in said

@@ -45,3 +45,11 @@ def test_what_the_report_shows_has_its_form(part: str, value: object, said: str,
     (tmp_path / "run.json").write_text(json.dumps(about))
     with pytest.raises(RapError, match=said):
         read_run(tmp_path)
+
+
+def test_an_option_of_a_later_version_is_named_in_plain_words(tmp_path: Path) -> None:
+    config = load_config().model_dump(mode="json")
+    config["sampling"]["future"] = 3
+    with pytest.raises(RapError) as error:
+        config_of({"config": config}, tmp_path)
+    assert "of another version (sampling.future: there is no such option); use the rap" in str(error.value)
