@@ -11,6 +11,7 @@ from rap_plugin.grading.building import Ask, Opinion, gold_is_empty, grader
 from rap_plugin.grading.reading.answers import Answer, find_answer
 from rap_plugin.grading.reading.bare_numbers import is_time, number_alone, time_of
 from rap_plugin.grading.reading.compound_units import compound_forms
+from rap_plugin.grading.reading.formula_in_sentence import gives_no_value
 from rap_plugin.grading.reading.formulas import (
     MAX_ANSWER_CHARS,
     MAX_NESTING,
@@ -43,6 +44,9 @@ from rap_plugin.grading.reading.quantities import read_quantity
 from rap_plugin.grading.workers.processes import Reply
 
 _RADIANS = re.compile(r"\\pi|\\?arc(?:sin|cos|tan)|\\(?:sin|cos|tan)\s?\^\s?\{?\s?-1")
+
+_BOUND = re.compile(r"[<>≤≥]|\\(?:leq?|geq?|neq?|lt|gt)|\bthan\b|\bnot\b")
+"""A gold that is a bound itself."""
 
 MAX_SIGN_CHARS = 12
 """A longer gold is no relation sign alone."""
@@ -124,6 +128,8 @@ def compare_math(item: GradeItem, rtol: float) -> Opinion | Ask:
     if is_words(gold):
         same = same_words(gold, answer)
         return Opinion("right" if same else "wrong", answer.text, "" if same else "another text")
+    if answer.how != "boxed" and gives_no_value(answer.text) and not _BOUND.search(gold):
+        return Opinion("wrong", answer.text, "what it is not, or a bound")
     said = _said(item, answer, gold) or (answer.text if plain_value(answer.text) == gold else "")
     value = _value_of(said, answer.text, gold)
     said = said or (answer.text if value else "")
@@ -165,7 +171,7 @@ def _opinion_of(reply: Reply, said: str) -> Opinion:
 
 @grader(
     "math",
-    version=7,
+    version=8,
     moved_by=("format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_math_gold,

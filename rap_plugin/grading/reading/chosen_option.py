@@ -35,7 +35,7 @@ _LABEL = re.compile(
 )
 _OR = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|might|could)\b", re.IGNORECASE)
 _OPEN = re.compile(
-    r"\?\s*$|\b(?:cannot|can't|unable|not sure|unsure|don't know|no idea|unclear|could be|might be|may be|maybe|perhaps|possibly|sorry|if|select from)\b",
+    r"\?\s*$|\b(?:cannot|can't|unable|not enough|insufficient|not sure|unsure|don't know|no idea|unclear|could be|might be|may be|maybe|perhaps|possibly|sorry|if|select from)\b",
     re.IGNORECASE,
 )
 _SAYING_WORDS = (

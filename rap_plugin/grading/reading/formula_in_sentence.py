@@ -60,6 +60,13 @@ _GIVEN = re.compile(
 _LABEL = re.compile(
     r"\b(?:step|figure|fig\.|angle|problem|question|part|case|option|section|chapter|equation)\s*$", re.IGNORECASE
 )
+_PLACE = re.compile(r"\bat\s*$", re.IGNORECASE)
+"""Before "x = 1", where a value is taken."""
+_NO_VALUE = re.compile(
+    r"(?:(?:\bnot|\bnever|n't)\s+(?:equal to\s+)?|(?<!\bno )(?<!\bnot )\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower) than\s+|(?:不到|不足|超过|少于|多于)\s*)$",
+    re.IGNORECASE,
+)
+_NO_VALUE_WORD = re.compile(r"\bnot\b|\bnever\b|n't\b|\bthan\b|[不超少多]", re.IGNORECASE)
 _PLURAL = re.compile(r"\b(?:solutions|roots|zeros|values|intercepts|are|answers)\b", re.IGNORECASE)
 _RELATION = re.compile(r"=|\\approx(?![A-Za-z])")
 _OF_VARIABLES = re.compile(r"[a-z]\s?[-+^*/]|[-+*/\d]\s?[a-z]")
@@ -106,6 +113,19 @@ def formula_in(text: str) -> str | None:
     return None
 
 
+def gives_no_value(text: str) -> bool:
+    """Whether all that a sentence says of its only value is what it is not, or a bound: "the area is not 6π", "more than 3"."""
+    sentence = _in_signs(usual_signs(clean_math(text[-MAX_CHARS:])))
+    if not _NO_VALUE_WORD.search(sentence):
+        return False
+    found = find_expressions(sentence)
+    return (
+        len(found) == 1
+        and not _INEQUALITY.search(found[0].text)
+        and bool(_NO_VALUE.search(_before(sentence, found[0])))
+    )
+
+
 def _in_signs(sentence: str) -> str:
     """With signs for "x is at least 4", "2/3" for "two thirds" that are said again in digits, and "7 out of 20" as a
     fraction where a chance is meant."""
@@ -129,6 +149,7 @@ def _answer(text: str, found: list[Expression]) -> str | None:
     reasons = [match.span() for match in _REASON.finditer(text)] + ([premise.span()] if premise else [])
     kept = [one for one in found if not any(start <= one.start < end for start, end in reasons)] or found
     kept = [one for one in kept if not _LABEL.search(_before(text, one))] or kept
+    kept = [one for one in kept if "=" not in one.text or not _PLACE.search(_before(text, one))] or kept
     groups = _groups(text, _after_computation(text, kept))
     if len(groups) == 1:
         return _forms(groups[0])

@@ -31,7 +31,8 @@ _LABEL = re.compile(
 _THRESHOLD = re.compile(
     r"\b(?:below|above|less than|more than|greater than|fewer than|lower than|higher than|smaller than|larger than|bigger than|older than"
     r"|younger than|longer than|shorter than|at least|at most|over|under|exceed(?:s|ing|ed)?|than|beyond|up to|within|out of|of the|per|every|each"
-    r"|approach(?:es|ing)?|after|before|since|until|when|where|if|for)\s*(?:or equal to\s*)?(?:x|n|t|y|the value)?\s*=?\s*\$?$",
+    r"|approach(?:es|ing)?|after|before|since|until|when|where|if|for)\s*(?:or equal to\s*)?(?:x|n|t|y|the value)?\s*=?\s*\$?$"
+    r"|\bat\s+\$?[a-z]\s*=\s*\$?$",
     re.IGNORECASE,
 )
 _YEAR_BEFORE = re.compile(
@@ -92,9 +93,11 @@ _NO_ONE = re.compile(r"^\W*(?:no one|no-one|nobody)\b|\bthere (?:is|are) (?:no o
 _FROM_TO = re.compile(r"\bfrom\b[^.,;]{0,30}\bto\b[^.,;A-Za-z]{0,16}", re.IGNORECASE)
 _SINGLE = re.compile(r"\b(?:a|one|just|only)\s+(?:a\s+)?single\b|\b(?:only|just)\s+(?:a|an)\b", re.IGNORECASE)
 _BOUND = re.compile(
-    r"\b(?:(?:more|less|fewer|greater|higher|lower) than|at (?:least|most)|no (?:more|fewer|less) than|up to)\s*\$?$",
+    r"(?:\b(?:(?:more|less|fewer|greater|higher|lower) than|at (?:least|most)|no (?:more|fewer|less) than|up to)"
+    r"|不到|不足|超过|少于|多于|大于|小于|[<>≤≥]|\\(?:leq?|geq?|lt|gt))\s*\$?$",
     re.IGNORECASE,
 )
+_RULED_OUT = re.compile(r"(?:\bnot|n't|\bnever)\s+(?:(?:equal to|exactly)\s+)?\\?\$?$", re.IGNORECASE)
 _COMMON_WORDS = "the and what which who how many much are was were this that these those image picture does with from for figure graph chart there have has value"
 _COMMON = frozenset(_COMMON_WORDS.split())
 
@@ -172,7 +175,7 @@ def number_in(text: str, asked: AskedNumber, *, answer: bool = False) -> NumberT
         if joined is None:
             return "several units"
         tokens = joined
-    tokens = _candidates(text, tokens, asked)
+    tokens = _candidates(text, [token for token in tokens if not _is_no_count(_before(text, token), asked)], asked)
     if _is_range(text):
         return "alternatives"
     if asked.counts and _NO_ONE.search(text) and not written:
@@ -248,6 +251,11 @@ def _candidates(text: str, tokens: list[NumberToken], asked: AskedNumber) -> lis
         left = [t for t in kept if rule(t)]
         kept = left or kept
     return kept
+
+
+def _is_no_count(before: str, asked: AskedNumber) -> bool:
+    """Whether what stands before a number rules it out, or makes it a place in an order where a number of things is asked for."""
+    return bool(_RULED_OUT.search(before)) or (asked.counts and before.endswith("第"))
 
 
 def _is_given(text: str, token: NumberToken, asked: AskedNumber) -> bool:

@@ -42,7 +42,7 @@ _UNIT = re.compile(
     r"\s?(?:\\?%|°\s?[CF]?\b|°|\\text\{\s?[A-Za-z%/^23 ]{1,20}\}|\^\s?\{?\\circ\}?"
     r"|(?:square |cubic |sq\.? )?[A-Za-zµΩ]{1,12}(?:\s?\^\s?\{?[23]\}?|[²³])?(?:\s?(?:/|per)\s?[A-Za-z]{1,8}(?:\^?[23]|[²³])?)?)"
 )
-_SCALE = re.compile(r"\s?(hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_SCALE = re.compile(r"\s?(?:(?:hundred|thousand|million|billion|trillion)\b|[万亿])", re.IGNORECASE)
 _NOT_UNITS = re.compile(
     r"\s?(?:in|a|an|m|h|t|k|n|v|j|w|s|g|d|l|is|and|or|of|i|to|the|min|are|more|less)\b(?=\s+[A-Za-z])", re.IGNORECASE
 )
@@ -107,7 +107,7 @@ _SHARES = {
     },
 }
 _WORDS = re.compile(
-    rf"\b(?P<dozens>{'|'.join(_DOZENS)}) dozen\b|\ba (?P<pair>pair) of\b"
+    rf"\b(?P<dozens>{'|'.join(_DOZENS)}) dozen\b|\ba (?P<pair>pair) of\b|\bhalf a (?P<half>{'|'.join(_MULTIPLES)})\b"
     rf"|\b(?P<whole>(?:{_ONE_WORD})(?:-(?:{_ONE_WORD}))?)\sand\s(?P<parts>an?|one|two|three)[\s-](?P<share>{'|'.join(_SHARES)})\b"
     rf"|\b(?:{_ONE_WORD})(?:(?:[\s-]|\sand\s)(?:{_ONE_WORD}))*\b(?:\spoint(?P<decimals>(?:\s(?:{_DIGIT_WORD}))+)\b)?",
     re.IGNORECASE,
@@ -236,6 +236,8 @@ def _value_of(match: re.Match[str]) -> Fraction:
         return Fraction(_DOZENS[match["dozens"].lower()])
     if match["pair"]:
         return Fraction(2)
+    if match["half"]:
+        return Fraction(_MULTIPLES[match["half"].lower()], 2)
     whole, *_ = match.group().lower().split(" point ")
     digits = "".join(str(_SMALL.get(word, 0)) for word in (match["decimals"] or "").lower().split())
     total = current = 0

@@ -21,6 +21,7 @@ _ONE = re.compile(r"[(\[（【]?\s?([A-Ja-j])\s?[)\]）】]?\s?[.:,)。]?")
 # The pronoun I is no letter of a list.
 _LISTED = r"(?:[(\[]\s?[A-J]\s?[)\]]|[A-HJ])(?![A-Za-z0-9'’])"
 _SEVERAL = re.compile(rf"{_LISTED}(?:\s?(?:,\s?and\b|[,，、;]|&|\+|和|\s?\band\b)\s?{_LISTED}){{1,9}}\.?")
+_SMALL = re.compile(r"[a-hj](?:\s?[,，、;]\s?[a-hj]){1,9}\.?")
 _GROUPED = re.compile(r"^[(\[]([A-J][^()\[\]]{1,40})[)\]]\.?$")
 _LISTS = re.compile(r"^(?:the\s+)?(?:options|choices|letters)\s+are\b", re.IGNORECASE)
 _RUN = re.compile(r"[A-J]{2,10}")
@@ -70,6 +71,8 @@ def _letters_only(text: str, letters: str) -> str | None:
         found = one.group(1).upper()
     elif _SEVERAL.fullmatch(bare):
         found = "".join(sorted(set(re.findall(r"[A-J]", bare.replace("and", "")))))
+    elif _SMALL.fullmatch(bare):
+        found = "".join(sorted(set(re.findall(r"[A-J]", bare.upper()))))
     elif _RUN.fullmatch(bare) and list(bare) == sorted(set(bare)):
         found = bare
     else:

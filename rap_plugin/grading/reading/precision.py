@@ -9,7 +9,7 @@ from fractions import Fraction
 from rap_plugin.grading.reading.quantities import SCALES, Quantity, read_unit
 
 _PERCENT = re.compile(r"%|\bpercent|\bper cent|\brate\b|百分", re.IGNORECASE)
-_SCALE_WORD = re.compile(rf"\b({'|'.join(SCALES)})\b", re.IGNORECASE)
+_SCALE_WORD = re.compile(rf"(?<![A-Za-z])({'|'.join(SCALES)})(?![A-Za-z])", re.IGNORECASE)
 _UNIT_LINE = re.compile(r"\(Unit:\s*([^()]{1,30})\)", re.IGNORECASE)
 _ASKED_UNIT = re.compile(
     r"\bhow many ([a-z]{2,12})\b(?!\s+per\b)|\b(?:in|to the nearest) (?:the )?((?:square |cubic )?[a-z]{1,12}(?:\^?[23])?)\W*(?:$|\()",

@@ -127,8 +127,16 @@ _RAISED = (("square ", "^2"), ("sq. ", "^2"), ("sq ", "^2"), ("cubic ", "^3"), (
 _COUNTED = re.compile(r"[个只条辆本位名张棵头块岁件种把台颗瓶杯层人次][\u4e00-\u9fff]{0,6}")
 _PERCENT = re.compile(r"\\?%|per ?cent\b|pct\b", re.IGNORECASE)
 _PER = re.compile(r"/|(?:^|\s)per(?:\s|$)", re.IGNORECASE)
-SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALE = re.compile(rf"({'|'.join(SCALES)})\b", re.IGNORECASE)
+SCALES = {
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "万": 10**4,
+    "亿": 10**8,
+}
+_SCALE = re.compile(rf"({'|'.join(SCALES)})(?![A-Za-z])", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z]{3,20}(?: [A-Za-z]{2,20}){0,3}")
 
 
