@@ -32,7 +32,7 @@ SIDE_FOLDERS = ("", "images")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 """What is decoded. Pillow knows more, some of it through outside programs: hostile data gets none of that."""
 
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 _USUAL_MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"))
 """Colour modes that surely convert to RGB; others are converted once to see."""
 
@@ -72,6 +72,13 @@ def image_bytes(reference: Any, root: Path, *, allow_urls: bool, confined: bool 
     if isinstance(reference, Image.Image):
         return _encode(reference)
     raise ImageProblem("unreadable_image", f"a {type(reference).__name__} is no image reference")
+
+
+def begins_like_an_image(data: bytes) -> bool:
+    """Whether bytes begin as those of an image do, and not as text or a sound."""
+    if data.startswith(b"RIFF"):
+        return data[8:12] == b"WEBP"
+    return data.startswith(_MAGIC) or data[4:12] in (b"ftypavif", b"ftypavis")
 
 
 def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
@@ -234,7 +241,7 @@ def _from_text(text: str, root: Path, allow_urls: bool, confined: bool) -> bytes
             if problem.status == "too_large":
                 raise
         else:
-            if data.startswith(_MAGIC):
+            if begins_like_an_image(data):
                 return data
     if len(text) >= 4096:
         raise ImageProblem("unreadable_image", "a long text that is no base64 image")
@@ -255,6 +262,13 @@ def _read(paths: Sequence[str], root: Path, confined: bool) -> bytes:
 
 def _find(text: str, root: Path, confined: bool) -> Path | None:
     """The regular file that a path leads to. Raises ImageProblem for one that is something else, or not in the root."""
+    found = _look(text, root, confined)
+    if found is None and "\\" in text:  # written on Windows
+        found = _look(text.replace("\\", "/"), root, confined)
+    return found
+
+
+def _look(text: str, root: Path, confined: bool) -> Path | None:
     path = Path(text)
     other = ""
     for folder in SIDE_FOLDERS:
