@@ -315,7 +315,8 @@ def test_counted_columns_are_all_read_in_their_order_but_for_the_one_that_the_us
     three, two = read_pool(path)
     assert isinstance(three, Sample)
     assert isinstance(two, Sample)
-    assert (three.images, three.question) == ((*TWO, *ONE), "<image><image>, <image>?")
+    # One more than are named: in front in their order, so that "image 1" is the first of them.
+    assert (three.images, three.question) == ((*TWO, *ONE), "<image><image><image>image 1, image 2?")
     assert (two.images, two.question) == (TWO, "<image>, <image>?")
     (one, _) = read_pool(path, images="image_2")
     assert isinstance(one, Quarantined)
