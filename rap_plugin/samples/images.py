@@ -97,11 +97,27 @@ def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
             image.load()
             if image.mode not in _USUAL_MODES:
                 _as_rgb(image)
+                _require_shades(image)
             return _shown_size(image)
+        except ImageProblem:
+            raise
         except MemoryError:
             raise ImageProblem("too_large", f"{width:,} x {height:,} pixels do not fit into memory") from None
         except Exception as error:
             raise ImageProblem("unreadable_image", f"damaged {image.format} image ({one_line(error)})") from None
+
+
+def _require_shades(image: Image.Image) -> None:
+    """Raises ImageProblem for grey values that do not survive as eight bits: Pillow cuts them at 255, and so every processor
+    of a model is shown white.
+    """
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return
+    least, most = image.getextrema()
+    if most > 255 or (image.mode == "F" and 0 <= least < most <= 1):
+        seen = "white" if most > 255 else "black"
+        what = f"grey values from {least:g} to {most:g}, of which models see {seen}; save it with 8 bits a pixel"
+        raise ImageProblem("unreadable_image", what)
 
 
 def image_size(data: bytes) -> tuple[int, int]:

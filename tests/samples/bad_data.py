@@ -69,7 +69,8 @@ def pictures() -> dict[str, tuple[bytes, str]]:
     found |= {
         "CMYK JPEG": (_saved(_noise("CMYK", 31), "JPEG"), "sample"),
         "grey JPEG": (_saved(_noise("L", 32), "JPEG"), "sample"),
-        "grey PNG of 16 bits": (_saved(Image.new("I;16", (9, 7), 999), "PNG"), "sample"),
+        "grey PNG of 16 bits": (_saved(Image.new("I;16", (9, 7), 999), "PNG"), "unreadable_image"),
+        "grey PNG of 16 bits that 8 can hold": (_saved(Image.new("I;16", (9, 7), 99), "PNG"), "sample"),
         "palette PNG with transparency": (_saved(_noise("P", 33), "PNG", transparency=0), "sample"),
         "black and white PNG": (_saved(_noise("1", 34), "PNG"), "sample"),
         "TIFF of floats": (_saved(Image.new("F", (9, 7), 0.5), "TIFF"), "sample"),

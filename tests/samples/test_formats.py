@@ -194,6 +194,16 @@ def test_openrlhf_plain_prompts_are_plain(folder: Path) -> None:
     check(write_jsonl(folder / "pool.jsonl", [row]), "plain", "<image>Find x.", "3", ONE, "geo")
 
 
+def test_chat_golds_are_in_the_first_column_that_has_some(folder: Path) -> None:
+    row = {
+        "messages": [{"role": "user", "content": "<image>Find x."}],
+        "final_answer": None,
+        "label": "3",
+        "images": ["1.png"],
+    }
+    check(write_jsonl(folder / "pool.jsonl", [row]), "chat", "<image>Find x.", "3", ONE)
+
+
 def test_chat_parts_bring_their_images_in_order(folder: Path) -> None:
     parts = [
         {"type": "text", "text": "Compare", "image": None},

@@ -99,6 +99,8 @@ def test_a_short_fraction_is_the_number_that_was_meant(folder: Path, kind: Any) 
         ({"multiple_choice_answer": "net", "answers": [{"answer": "net"}, {"answer": "nets"}]}, "net"),
         ({"answers": ["a", "b"], "solution": "a"}, "a"),
         ({"answerKey": "B"}, "B"),
+        ({"answer": "Two lines\nof work", "short_answer": "7"}, "7"),
+        ({"answer": "7", "final_answer": None}, "7"),
     ],
 )
 def test_golds_under_the_names_of_visual_question_answering(folder: Path, row: Any, gold: str) -> None:
@@ -167,6 +169,12 @@ def test_parts_of_a_message_in_other_hosts_words(folder: Path, content: Any) -> 
 
 
 # -- questions
+
+
+def test_a_question_in_a_list_of_one_is_that_question(folder: Path) -> None:
+    item = read(folder, {"Question": ["How many?"], "Answer": ["3"], "image": '{"bytes": null, "path": "1.png"}'})
+    assert isinstance(item, Sample)
+    assert (item.question, item.gold, item.images) == ("<image>How many?", "3", ONE)
 
 
 def test_alpacas_input_belongs_to_its_instruction(folder: Path) -> None:

@@ -36,7 +36,12 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
     question = choice.question or _messages_column(columns, first_rows)
     if question is None:
         raise RapError(f"no column of messages; columns: {', '.join(columns)}; name one with ", Option("pool.question"))
-    answer = choice.answer or find_column(columns, ANSWERS, exclude=(question,))
+    filled = [name for name in columns if good_values(first_rows, name)]
+    answer = (
+        choice.answer
+        or find_column(filled, ANSWERS, exclude=(question,))
+        or find_column(columns, ANSWERS, exclude=(question,))
+    )
     if answer is None:
         raise missing_answer(columns)
     usual = [name for name in columns if plain_name(name) in map(plain_name, IMAGES)]

@@ -14,6 +14,8 @@ from rap_plugin.samples.images import begins_like_an_image
 
 QUESTIONS = ("question", "problem", "query", "prompt", "instruction", "question_text", "problem_text", "input", "text")
 ANSWERS = (
+    "final_answer",
+    "short_answer",
     "answer",
     "label",
     "ground_truth",
@@ -22,7 +24,6 @@ ANSWERS = (
     "gold",
     "gold_answer",
     "gt_answer",
-    "final_answer",
     "correct_answer",
     "reference_answer",
     "answer_key",

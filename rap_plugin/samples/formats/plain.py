@@ -37,7 +37,8 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
 
     def is_text(name: str) -> bool:
         values = good_values(first_rows, name)
-        return not values or any(isinstance(value, (str, bytes)) for value in values)
+        firsts = [value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value for value in values]
+        return not values or any(isinstance(value, (str, bytes)) for value in firsts)
 
     given = [name for name in (choice.question, choice.answer, choice.images) if name is not None]
     question = choice.question or find_column(columns, QUESTIONS, is_text, given)

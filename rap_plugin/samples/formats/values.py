@@ -26,6 +26,8 @@ def question_of(row: Row, column: str) -> str:
     value = _value(row, column, "question")
     if value is None:
         raise RowProblem(f"the question is empty (column {column!r})")
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
     value = _decoded(value, "question")
     if not isinstance(value, str):
         raise RowProblem(f"the question is a {type(value).__name__}, not a text (column {column!r})")
@@ -123,7 +125,7 @@ def image_references(value: Any) -> tuple[Any, ...]:
         return ()
     if isinstance(value, str):
         text = value.strip()
-        if text.startswith("["):
+        if text.startswith(("[", "{")):
             try:
                 listed = json.loads(text)
             except (ValueError, RecursionError):
