@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ LISTED = "Which?\nA. a cat\nB. a dog"
         ("Which?", "2", {"choices": {"label": ["1", "2"], "text": CHOICES}}, "Which?\n1. a cat\n2. a dog"),
         # Arrow gives every row the keys of one.
         ("Which?", "B", {"options": {"A": "a cat", "B": "a dog", "C": None}}, LISTED),
+        ("Which?", "B", {"options": [{"A": "a cat", "B": None}, {"A": None, "B": "a dog"}]}, LISTED),
         # In one text.
         ("Which?", "B", {"options": "A. a cat; B. a dog"}, LISTED),
         ("Which?", "B", {"options": "(A) a cat (B) a dog"}, "Which?\n(A) a cat\n(B) a dog"),
@@ -181,3 +184,20 @@ def test_where_there_are_more_images_than_named_ones_the_numbers_stay() -> None:
     # The others go in front: with a place for "image 1" behind them it would become the second.
     assert in_places("In <image 1>, how many?", 2) == "In image 1, how many?"
     assert in_places("In <image1>, how many?", 1) == "In <image>, how many?"
+
+
+@pytest.mark.parametrize(
+    ("gold", "options"),
+    [
+        ("A " * 90 + "x", CHOICES),
+        ("( " * 50_000 + "A", CHOICES),
+        ("B", "[" + " " * 15_000 + "'a'" + " " * 4_000 + "x]"),
+        ("B", "A. " * 6_000),
+        ("<answer>" * 100, CHOICES),
+    ],
+)
+def test_hostile_golds_and_options_take_no_time(gold: str, options: Any) -> None:
+    start = time.monotonic()
+    with contextlib.suppress(RowProblem):
+        with_options("1 " * 50_000, gold, {"options": options})
+    assert time.monotonic() - start < 5

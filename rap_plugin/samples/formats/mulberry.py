@@ -61,7 +61,7 @@ def _gold(messages: Sequence[Message]) -> str:
 def final_answer(text: str) -> str:
     """The line behind the last "The final answer is:" or line-leading "Answer:"; what a last line "The answer is .." says; else the
     text, if one line or if it marks its answer (`<answer>`, a box). Of LLaVA-CoT's four parts its conclusion alone is read."""
-    concluded = _CONCLUSION.findall(text)
+    concluded = _CONCLUSION.findall(text) if text.lower().count("<conclusion>") == 1 else []
     text = concluded[0] if len(concluded) == 1 else text
     for marker in (_FINAL, _ANSWER):
         ends = [match.end() for match in marker.finditer(text)]

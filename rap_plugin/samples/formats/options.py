@@ -32,7 +32,7 @@ _MARKED = re.compile(_MARK.pattern + r"(\S.*)", re.DOTALL)
 _LETTER = re.compile(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?\s*([a-z])\s*\)?[.):]?", re.IGNORECASE)
 _DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s?\{([^{}]*)\}|[$*]")
 """What a letter may stand in: "$\\text{B}$", "**B**"."""
-_SEVERAL = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&/]|and)?\s*\(?[A-Z]\)?)+")
+_SEVERAL = re.compile(r"\(?[A-Z]\)?(?:(?:\s*[,;&/]\s*|\s+and\s+|\s+|)\(?[A-Z]\)?)+")
 _COUNT = re.compile(r"(\d{1,2})(?:\.0)?")
 
 
@@ -204,10 +204,11 @@ def _pairs(found: Any) -> list[tuple[Any, Any]] | None:
 
 def _pair(option: Mapping[str, Any]) -> tuple[Any, Any]:
     """(label or None, text or None) of an option that is an object, {"label": "A", "text": ..} or {"A": ..}."""
-    if len(option) == 1 and len(next(iter(option))) == 1:
-        return next(iter(option.items()))
-    label = next((option[name] for name in ("label", "key", "letter", "id") if option.get(name) is not None), None)
-    return label, next((option[name] for name in _TEXTS if name in option), None)
+    filled = {name: value for name, value in option.items() if value is not None}  # Arrow gives all the keys of each
+    if len(filled) == 1 and len(str(next(iter(filled)))) == 1:
+        return next(iter(filled.items()))
+    label = next((filled[name] for name in ("label", "key", "letter", "id") if name in filled), None)
+    return label, next((filled[name] for name in _TEXTS if name in filled), None)
 
 
 _TEXTS = ("text", "value", "content")

@@ -16,6 +16,7 @@ from rap_plugin.samples.sample import IMAGE
 SOURCES = ("source", "data_source", "datasource", "imagesource", "dataset", "dataset_name")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"^####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
+MAX_TAGS = 100
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,8}\{")
 _IMAGE_KEYS = ("bytes", "path", "image", "url", "image_url")
 _OTHER_IMAGE_KEYS = ("file_name", "filename", "image_path", "img_path", "file", "base64", "data")
@@ -71,6 +72,9 @@ def label_text(value: Any) -> str:
 
 def _marked(text: str) -> str:
     """What `<answer>` tags or a box mark as the answer of a text; the text where nothing does. Raises RowProblem for several."""
+    opened = text.lower().count("<answer>")
+    if opened > MAX_TAGS:  # before any is looked for: each would be looked for to the text's end
+        raise RowProblem(f"the gold answer has {opened} <answer> tags, not one answer", "ungradable_gold")
     tagged = _TAGGED.findall(text)
     if len(tagged) == 1:
         text = tagged[0]
@@ -172,34 +176,41 @@ def in_places(question: str, images: int | None = None) -> str:
     return _NUMBERED.sub(told, question)
 
 
-_QUOTED = r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*\""""
-_PRINTED = re.compile(rf"\[\s*(?:{_QUOTED})(?:(?:\s*,\s*|\s+)(?:{_QUOTED}))*\s*,?\s*\]", re.DOTALL)
-"""A list of texts as Python, NumPy and JSON print it: MMMU has its options so."""
+_QUOTED = re.compile(r"""'([^'\\]*(?:\\.[^'\\]*)*)'|"([^"\\]*(?:\\.[^"\\]*)*)\"""", re.DOTALL)
 _ESCAPED = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def printed_texts(text: str) -> list[str] | None:
-    """The texts of a list that was printed, "['a', 'b']"; None for another text, "[1, 2]" among them."""
+    """The texts of a list as Python, NumPy and JSON print it, "['a', 'b']" (MMMU's options); None for another text, "[1, 2]" too."""
     text = text.strip()
-    if text[:1] != "[" or not _PRINTED.fullmatch(text):
-        return None
-    return [_ESCAPED.sub(_unescaped, quoted[1:-1]) for quoted in re.findall(_QUOTED, text)]
-
-
-_PAIR = rf"({_QUOTED})\s*:\s*({_QUOTED})"
-_PRINTED_PAIRS = re.compile(rf"\{{\s*{_PAIR}(?:\s*,\s*{_PAIR})*\s*,?\s*\}}", re.DOTALL)
+    found = _quoted(text, ",") if text[:1] == "[" and text[-1] == "]" else None
+    return found or None
 
 
 def printed_pairs(text: str) -> dict[str, str] | None:
     """The texts of an object that Python printed, "{'A': 'a', 'B': 'b'}"; None for another text."""
     text = text.strip()
-    if text[:1] != "{" or not _PRINTED_PAIRS.fullmatch(text):
-        return None
-    return {
-        _ESCAPED.sub(_unescaped, key[1:-1]): _ESCAPED.sub(_unescaped, said[1:-1])
-        for key, said in re.findall(_PAIR, text)
-    }
+    found = _quoted(text, ",:") if text[:1] == "{" and text[-1] == "}" else None
+    return dict(zip(found[::2], found[1::2], strict=True)) if found and len(found) % 2 == 0 else None
+
+
+def _quoted(text: str, marks: str) -> list[str] | None:
+    """The quoted texts inside brackets, in one pass; None where something else than `marks` stands between them."""
+    at, end = 1, len(text) - 1
+    found: list[str] = []
+    while at < end:
+        if text[at] in "'\"":
+            match = _QUOTED.match(text, at, end)
+            if match is None:
+                return None
+            found.append(_ESCAPED.sub(_unescaped, match[1] if match[1] is not None else match[2]))
+            at = match.end()
+        elif text[at].isspace() or text[at] in marks:
+            at += 1
+        else:
+            return None
+    return found
 
 
 def _unescaped(match: re.Match[str]) -> str:
