@@ -189,7 +189,8 @@ VALUES: dict[str, tuple[dict[str, Any], str]] = {
 TYPED: dict[str, tuple[dict[str, Any], str]] = {
     "half a character": ({"question": "\ud800?", "answer": "1"}, "malformed_row"),
     "half a character as the gold": ({"question": "Half?", "answer": "\udfff"}, "malformed_row"),
-    "a list as the question": ({"question": ["a"], "answer": "1"}, "malformed_row"),
+    "a list as the question": ({"question": ["a", "b"], "answer": "1"}, "malformed_row"),
+    "a list of one as the question": ({"question": ["a in a list"], "answer": "1"}, "sample"),
     "a mapping as the question": ({"question": {"a": 1}, "answer": "1"}, "malformed_row"),
     "a number as the question": ({"question": 5, "answer": "1"}, "malformed_row"),
     "a truth value as the question": ({"question": True, "answer": "1"}, "malformed_row"),
