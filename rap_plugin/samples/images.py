@@ -32,7 +32,7 @@ SIDE_FOLDERS = ("", "images")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 """What is decoded. Pillow knows more, some of it through outside programs: hostile data gets none of that."""
 
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 _USUAL_MODES = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"))
 """Colour modes that surely convert to RGB; others are converted once to see."""
 
@@ -74,6 +74,13 @@ def image_bytes(reference: Any, root: Path, *, allow_urls: bool, confined: bool 
     raise ImageProblem("unreadable_image", f"a {type(reference).__name__} is no image reference")
 
 
+def begins_like_an_image(data: bytes) -> bool:
+    """Whether bytes begin as those of an image do, and not as text or a sound."""
+    if data.startswith(b"RIFF"):
+        return data[8:12] == b"WEBP"
+    return data.startswith(_MAGIC) or data[4:12] in (b"ftypavif", b"ftypavis")
+
+
 def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
     """Decodes an image whole and returns its (width, height) as shown, that is after its EXIF orientation.
 
@@ -90,11 +97,27 @@ def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
             image.load()
             if image.mode not in _USUAL_MODES:
                 _as_rgb(image)
+                _require_shades(image)
             return _shown_size(image)
+        except ImageProblem:
+            raise
         except MemoryError:
             raise ImageProblem("too_large", f"{width:,} x {height:,} pixels do not fit into memory") from None
         except Exception as error:
             raise ImageProblem("unreadable_image", f"damaged {image.format} image ({one_line(error)})") from None
+
+
+def _require_shades(image: Image.Image) -> None:
+    """Raises ImageProblem for grey values that do not survive as eight bits: Pillow cuts them at 255, and so every processor
+    of a model is shown white.
+    """
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return
+    least, most = image.getextrema()
+    if most > 255 or (image.mode == "F" and 0 <= least < most <= 1):
+        seen = "white" if most > 255 else "black"
+        what = f"grey values from {least:g} to {most:g}, of which models see {seen}; save it with 8 bits a pixel"
+        raise ImageProblem("unreadable_image", what)
 
 
 def image_size(data: bytes) -> tuple[int, int]:
@@ -234,7 +257,7 @@ def _from_text(text: str, root: Path, allow_urls: bool, confined: bool) -> bytes
             if problem.status == "too_large":
                 raise
         else:
-            if data.startswith(_MAGIC):
+            if begins_like_an_image(data):
                 return data
     if len(text) >= 4096:
         raise ImageProblem("unreadable_image", "a long text that is no base64 image")
@@ -255,6 +278,13 @@ def _read(paths: Sequence[str], root: Path, confined: bool) -> bytes:
 
 def _find(text: str, root: Path, confined: bool) -> Path | None:
     """The regular file that a path leads to. Raises ImageProblem for one that is something else, or not in the root."""
+    found = _look(text, root, confined)
+    if found is None and "\\" in text:  # written on Windows
+        found = _look(text.replace("\\", "/"), root, confined)
+    return found
+
+
+def _look(text: str, root: Path, confined: bool) -> Path | None:
     path = Path(text)
     other = ""
     for folder in SIDE_FOLDERS:

@@ -17,6 +17,7 @@ from rap_plugin.samples.facts import find_facts
 from rap_plugin.samples.formats import BUILTIN_FORMATS
 from rap_plugin.samples.formats.base import ColumnChoice, FactsOf, Format, RowProblem
 from rap_plugin.samples.images import check_image, image_bytes, image_size
+from rap_plugin.samples.other_media import other_medium
 from rap_plugin.samples.pool import BadRow, Pool, Row
 from rap_plugin.samples.sample import IMAGE, ImageProblem, Quarantined, RawSample, Sample, sample_id
 
@@ -68,6 +69,8 @@ class RowReader:
                 raise RowProblem(
                     f"the {what} has half a character in it (a lone surrogate), which no model can be given"
                 )
+        if other := other_medium(row, raw):
+            raise RowProblem(other)
         question = raw.question
         if self.own_instruction == "remove":
             question = self.format.without_own_instruction(question)

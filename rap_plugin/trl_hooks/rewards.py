@@ -140,7 +140,13 @@ def _grade(
 
 def _answer_column(columns: Mapping[str, Any], wanted: str | None) -> str:
     known = [name for name in columns if name not in NOT_COLUMNS]
-    found = wanted if wanted in known else find_column(known, ANSWERS) if wanted is None else None
+
+    def is_filled(name: str) -> bool:
+        return any(value not in (None, "") for value in columns[name])
+
+    # As the selection reads them: a column without values is no column of gold answers where there is another.
+    usual = find_column(known, ANSWERS, is_filled) or find_column(known, ANSWERS)
+    found = wanted if wanted in known else usual if wanted is None else None
     if found is None:
         what = f"no column {wanted!r}" if wanted is not None else "cannot tell which column holds the gold answers"
         raise RapError(f"reward: {what}; columns: {', '.join(known) or 'none'}; name one with make_reward(answer=..)")

@@ -69,7 +69,8 @@ def pictures() -> dict[str, tuple[bytes, str]]:
     found |= {
         "CMYK JPEG": (_saved(_noise("CMYK", 31), "JPEG"), "sample"),
         "grey JPEG": (_saved(_noise("L", 32), "JPEG"), "sample"),
-        "grey PNG of 16 bits": (_saved(Image.new("I;16", (9, 7), 999), "PNG"), "sample"),
+        "grey PNG of 16 bits": (_saved(Image.new("I;16", (9, 7), 999), "PNG"), "unreadable_image"),
+        "grey PNG of 16 bits that 8 can hold": (_saved(Image.new("I;16", (9, 7), 99), "PNG"), "sample"),
         "palette PNG with transparency": (_saved(_noise("P", 33), "PNG", transparency=0), "sample"),
         "black and white PNG": (_saved(_noise("1", 34), "PNG"), "sample"),
         "TIFF of floats": (_saved(Image.new("F", (9, 7), 0.5), "TIFF"), "sample"),
@@ -188,7 +189,8 @@ VALUES: dict[str, tuple[dict[str, Any], str]] = {
 TYPED: dict[str, tuple[dict[str, Any], str]] = {
     "half a character": ({"question": "\ud800?", "answer": "1"}, "malformed_row"),
     "half a character as the gold": ({"question": "Half?", "answer": "\udfff"}, "malformed_row"),
-    "a list as the question": ({"question": ["a"], "answer": "1"}, "malformed_row"),
+    "a list as the question": ({"question": ["a", "b"], "answer": "1"}, "malformed_row"),
+    "a list of one as the question": ({"question": ["a in a list"], "answer": "1"}, "sample"),
     "a mapping as the question": ({"question": {"a": 1}, "answer": "1"}, "malformed_row"),
     "a number as the question": ({"question": 5, "answer": "1"}, "malformed_row"),
     "a truth value as the question": ({"question": True, "answer": "1"}, "malformed_row"),

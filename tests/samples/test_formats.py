@@ -194,6 +194,16 @@ def test_openrlhf_plain_prompts_are_plain(folder: Path) -> None:
     check(write_jsonl(folder / "pool.jsonl", [row]), "plain", "<image>Find x.", "3", ONE, "geo")
 
 
+def test_chat_golds_are_in_the_first_column_that_has_some(folder: Path) -> None:
+    row = {
+        "messages": [{"role": "user", "content": "<image>Find x."}],
+        "final_answer": None,
+        "label": "3",
+        "images": ["1.png"],
+    }
+    check(write_jsonl(folder / "pool.jsonl", [row]), "chat", "<image>Find x.", "3", ONE)
+
+
 def test_chat_parts_bring_their_images_in_order(folder: Path) -> None:
     parts = [
         {"type": "text", "text": "Compare", "image": None},
@@ -315,7 +325,8 @@ def test_counted_columns_are_all_read_in_their_order_but_for_the_one_that_the_us
     three, two = read_pool(path)
     assert isinstance(three, Sample)
     assert isinstance(two, Sample)
-    assert (three.images, three.question) == ((*TWO, *ONE), "<image><image>, <image>?")
+    # One more than are named: in front in their order, so that "image 1" is the first of them.
+    assert (three.images, three.question) == ((*TWO, *ONE), "<image><image><image>image 1, image 2?")
     assert (two.images, two.question) == (TWO, "<image>, <image>?")
     (one, _) = read_pool(path, images="image_2")
     assert isinstance(one, Quarantined)

@@ -202,7 +202,7 @@ def test_what_passes_the_check_can_be_opened(mode: str) -> None:
         source, target = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.profileToProfile(image, source, target, outputMode="LAB")
     elif mode == "I;16":
-        image = Image.new("I;16", (5, 5), 1000)
+        image = Image.new("I;16", (5, 5), 200)
     else:
         image = image.convert(mode)
     data = saved(image, "TIFF")
@@ -213,6 +213,24 @@ def test_what_passes_the_check_can_be_opened(mode: str) -> None:
             open_image(data)
     else:
         assert open_image(data).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (Image.new("I;16", (5, 5), 40_000), "grey values from 40000 to 40000, of which models see white"),
+        (Image.new("I", (5, 5), 256), "of which models see white; save it with 8 bits"),
+        (Image.new("F", (5, 5), 1e4), "of which models see white"),
+        (
+            Image.merge("RGB", [Image.linear_gradient("L")] * 3).convert("F").point(lambda value: value / 255),
+            "models see black",
+        ),
+    ],
+)
+def test_shades_that_no_model_would_see_are_no_picture(image: Image.Image, said: str) -> None:
+    with pytest.raises(ImageProblem, match=said) as raised:
+        check_image(saved(image, "TIFF"), CAP)
+    assert raised.value.status == "unreadable_image"
 
 
 class _Pages(BaseHTTPRequestHandler):

@@ -35,6 +35,11 @@ def test_the_answer_column_is_found_by_name_or_given() -> None:
     assert make_reward(answer="other")([PROMPT], [said(RIGHT)], **columns) == [0.0]
 
 
+def test_an_empty_column_is_not_taken_for_the_gold_answers() -> None:
+    columns = {"final_answer": [None], "answer": ["8"]}
+    assert accuracy_reward([PROMPT], [said(RIGHT)], **columns) == [1.0]
+
+
 @pytest.mark.parametrize("answer", [None, "gold"])
 def test_a_missing_answer_column_is_one_line_that_names_the_columns(answer: str | None) -> None:
     with pytest.raises(RapError, match=r"columns: row; name one with make_reward\(answer=") as raised:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,17 @@ def _opened(folder: Path, config: PoolConfig) -> Pool:
     if (folder / "state.json").is_file():
         return _open_saved(folder, config, folder)
     parquet = sorted(
-        file for file in folder.rglob("*") if SUFFIXES.get(file.suffix.lower()) == "parquet" and file.is_file()
+        file
+        for file in _shown(folder, folder.rglob("*"))
+        if SUFFIXES.get(file.suffix.lower()) == "parquet" and file.is_file()
     )
     if parquet:
         from rap_plugin.samples.containers.parquet import ParquetPool
 
         return ParquetPool(_split_files(folder, parquet, config.split), config.path, folder)
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = sorted(
+        file for file in _shown(folder, folder.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()
+    )
     if len(files) == 1:
         return open_file(files[0], config)
     if not files and (packed := _packed(folder, config)) is not None:
@@ -55,16 +59,23 @@ def _opened(folder: Path, config: PoolConfig) -> Pool:
     raise RapError(f"{folder}: several files ({names}{', ..' if len(files) > 6 else ''}); give the path of one")
 
 
+def _shown(folder: Path, files: Iterable[Path]) -> Iterator[Path]:
+    """Files of a folder without hidden ones and what hidden folders hold: macOS and notebooks leave copies there."""
+    return (file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+
+
 def _packed(folder: Path, config: PoolConfig) -> Pool | None:
     """WebDataset shards, the metadata file of an image folder further down, or images by class; None where there is none."""
-    shards = sorted(file for file in folder.rglob("*.tar") if file.is_file())
+    shards = sorted(file for file in _shown(folder, folder.rglob("*.tar")) if file.is_file())
     if shards:
         from rap_plugin.samples.containers.tar import TarPool
 
         return TarPool(_split_files(folder, shards, config.split), config.path, folder)
-    lines = sorted(file for file in folder.rglob("*.jsonl.gz") if file.is_file())
+    lines = sorted(file for file in _shown(folder, folder.rglob("*.jsonl.gz")) if file.is_file())
     told = lines or sorted(
-        file for file in folder.rglob("metadata.*") if file.suffix.lower() in SUFFIXES and file.is_file()
+        file
+        for file in _shown(folder, folder.rglob("metadata.*"))
+        if file.suffix.lower() in SUFFIXES and file.is_file()
     )
     if told:
         chosen = _split_files(folder, told, config.split)

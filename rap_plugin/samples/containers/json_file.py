@@ -90,7 +90,15 @@ def _rows_of(path: Path, content: Any, split: str | None) -> list[Row]:
         elif 2 * sum(isinstance(row, dict) for row in content.values()) > len(content):
             return [{"id": key, **row} if isinstance(row, dict) else _no_object(row) for key, row in content.items()]
     if not isinstance(content, list):
-        raise RapError(f"{path}: not rows; expected {SHAPES}")
+        lists = (
+            [name for name, value in content.items() if isinstance(value, list)] if isinstance(content, dict) else []
+        )
+        if not lists:
+            raise RapError(f"{path}: not rows; expected {SHAPES}")
+        named = ", ".join(map(repr, lists[:8]))
+        raise RapError(
+            f"{path}: not rows; expected {SHAPES}; name one of its lists ({named}) with ", Option("pool.split")
+        )
     return [row if isinstance(row, dict) else _no_object(row) for row in content]
 
 

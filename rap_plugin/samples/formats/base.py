@@ -34,6 +34,12 @@ class ColumnChoice:
     images: str | None = None
     further_images: tuple[str, ...] = ()
     """image_2, image_3, .. where a format found image_1."""
+    further_question: str | None = None
+    """`input` where a format found `instruction`: both together are the question."""
+    counted: bool = False
+    """The gold answers of the first rows count options: a number is no option's text then."""
+    images_given: bool = False
+    """The user named the column of the images: no other is looked at."""
 
 
 def as_given(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoice) -> ColumnChoice:

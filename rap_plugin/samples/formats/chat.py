@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from rap_plugin.errors import Option, RapError
 from rap_plugin.samples.formats import plain
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
-from rap_plugin.samples.formats.columns import ANSWERS, IMAGES, find_column, looks_like_images, missing_answer
+from rap_plugin.samples.formats.columns import ANSWERS, IMAGES, find_column, find_images, missing_answer, plain_name
 from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
-from rap_plugin.samples.formats.values import gold_of, good_values, images_of, source_of
+from rap_plugin.samples.formats.row_images import images_of_row
+from rap_plugin.samples.formats.values import gold_of, good_values, source_of
 from rap_plugin.samples.sample import RawSample
 
 MESSAGES = (
@@ -35,13 +36,17 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
     question = choice.question or _messages_column(columns, first_rows)
     if question is None:
         raise RapError(f"no column of messages; columns: {', '.join(columns)}; name one with ", Option("pool.question"))
-    answer = choice.answer or find_column(columns, ANSWERS, exclude=(question,))
+    filled = [name for name in columns if good_values(first_rows, name)]
+    answer = (
+        choice.answer
+        or find_column(filled, ANSWERS, exclude=(question,))
+        or find_column(columns, ANSWERS, exclude=(question,))
+    )
     if answer is None:
         raise missing_answer(columns)
-    images = choice.images or find_column(
-        columns, IMAGES, lambda name: looks_like_images(good_values(first_rows, name), by_name=True), (question, answer)
-    )
-    return ColumnChoice(question, answer, images)
+    usual = [name for name in columns if plain_name(name) in map(plain_name, IMAGES)]
+    images = choice.images or find_images(usual, first_rows, (question, answer))
+    return ColumnChoice(question, answer, images, images_given=choice.images is not None)
 
 
 def read(row: Row, columns: ColumnChoice) -> RawSample:
@@ -52,7 +57,7 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
     if isinstance(row[columns.question], str):
         return plain.read(row, columns)
     assert columns.answer is not None
-    question, images = problem_of(read_messages(row[columns.question]), images_of(row, columns.images))
+    question, images = problem_of(read_messages(row[columns.question]), images_of_row(row, columns))
     return RawSample(question, gold_of(row, columns.answer), images, source_of(row))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
+from rap_plugin.samples.formats.options import asked
 from rap_plugin.samples.formats.values import gold_of, images_of, question_of
 from rap_plugin.samples.images import FirstOf
 from rap_plugin.samples.sample import RawSample
@@ -24,9 +25,11 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
         if not isinstance(name, str) or not name:
             raise RowProblem("no file name in column 'imagename'")
         images = (FirstOf((f"images/{name}", name)),)
+    answer = columns.answer or "answer"
+    question = question_of(row, columns.question or "question")
     return RawSample(
-        question=question_of(row, columns.question or "question"),
-        gold=gold_of(row, columns.answer or "answer"),
+        question=asked(question, row.get(answer), row, len(images)),
+        gold=gold_of(row, answer),
         images=images,
         source="LogicVista",
     )

@@ -101,7 +101,7 @@ def _message(entry: Any) -> Message:
     content = entry.get("content") if entry.get("content") is not None else entry.get("value")
     if content is None:
         return Message(role, "")
-    if isinstance(content, str):
+    if isinstance(content, str) and not isinstance(content := _parts_in(content), list):
         # Text brings its own placeholders; their images stand in a column.
         return Message(role, content)
     if isinstance(content, Mapping):
@@ -121,6 +121,14 @@ def _message(entry: Any) -> Message:
 
 
 _NO_IMAGE = object()
+_TEXTS = ("text", "input_text", "output_text")
+
+
+def _parts_in(content: str) -> Any:
+    """The parts that a content holds as JSON text; any other text as it is."""
+    parts = from_json(content)
+    are_parts = isinstance(parts, list) and all(isinstance(part, Mapping) and "type" in part for part in parts)
+    return parts if are_parts and parts else content
 
 
 def _part(part: Any) -> tuple[str, Any]:
@@ -129,12 +137,15 @@ def _part(part: Any) -> tuple[str, Any]:
     if not isinstance(part, Mapping):
         raise RowProblem(f"a content part is a {type(part).__name__}")
     kind = part.get("type")
-    if kind == "text" or (kind is None and isinstance(part.get("text"), str)):
+    if kind in _TEXTS or (kind is None and isinstance(part.get("text"), str)):
         text = part.get("text")
         if not isinstance(text, str):
             raise RowProblem("a text part without text")
         return text, _NO_IMAGE
     if kind in ("image", "image_url", "input_image") or kind is None:
+        source = part.get("source")
+        if isinstance(source, Mapping):  # Anthropic's
+            part = {"bytes": source.get("data"), "url": source.get("url")}
         references = image_references({key: value for key, value in part.items() if key not in ("type", "text")})
         return IMAGE, references[0] if references else None
     raise RowProblem(f"a {str(kind)[:40]} part, and only text and images are read")

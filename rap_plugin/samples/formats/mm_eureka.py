@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row, RowProblem
 from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
+from rap_plugin.samples.formats.options import asked
 from rap_plugin.samples.formats.values import gold_of, good_values, images_of, source_of
 from rap_plugin.samples.sample import IMAGE, RawSample
 
@@ -31,7 +32,9 @@ def read(row: Row, columns: ColumnChoice) -> RawSample:
         raise RowProblem(f"no messages (columns {', '.join(MESSAGES)})")
     references = images_of(row, columns.images or "image_urls")
     question, images = problem_of(read_messages(row[name]), references)
-    return RawSample(question, gold_of(row, columns.answer or "answer"), images, source_of(row))
+    answer = columns.answer or "answer"
+    question = asked(question, row.get(answer), row, len(images))
+    return RawSample(question, gold_of(row, answer), images, source_of(row))
 
 
 def without_own_instruction(question: str) -> str:

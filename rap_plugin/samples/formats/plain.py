@@ -8,22 +8,21 @@ from rap_plugin.errors import Option, RapError
 from rap_plugin.samples.formats.base import ColumnChoice, Format, Row
 from rap_plugin.samples.formats.columns import (
     ANSWERS,
-    IMAGES,
     QUESTIONS,
     find_column,
+    find_images,
     further_columns,
-    looks_like_images,
     missing_answer,
+    plain_name,
 )
 from rap_plugin.samples.formats.messages import looks_like_messages, problem_of, read_messages
+from rap_plugin.samples.formats.options import asked, counts_options
+from rap_plugin.samples.formats.row_images import images_of_row
 from rap_plugin.samples.formats.values import (
     gold_of,
     good_values,
-    images_of,
-    in_places,
     question_of,
     source_of,
-    with_options,
 )
 from rap_plugin.samples.sample import IMAGE, RawSample
 
@@ -38,13 +37,8 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
 
     def is_text(name: str) -> bool:
         values = good_values(first_rows, name)
-        return not values or any(isinstance(value, str) for value in values)
-
-    def named_images(name: str) -> bool:
-        return looks_like_images(good_values(first_rows, name), by_name=True)
-
-    def holds_images(name: str) -> bool:
-        return looks_like_images(good_values(first_rows, name), by_name=False)
+        firsts = [value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value for value in values]
+        return not values or any(isinstance(value, (str, bytes)) for value in firsts)
 
     given = [name for name in (choice.question, choice.answer, choice.images) if name is not None]
     question = choice.question or find_column(columns, QUESTIONS, is_text, given)
@@ -68,11 +62,7 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
     if answer is None:
         raise missing_answer(columns)
     taken = (question, answer)
-    images = (
-        choice.images
-        or find_column(columns, IMAGES, named_images, taken)
-        or find_column(columns, columns, holds_images, taken)
-    )
+    images = choice.images or find_images(columns, first_rows, taken)
     questions = good_values(first_rows, question)
     if images is None and questions and all(isinstance(text, str) and IMAGE in text for text in questions):
         raise RapError(
@@ -81,21 +71,37 @@ def choose(columns: Sequence[str], first_rows: Sequence[Row], choice: ColumnChoi
             Option("pool.images"),
         )
     counted = images if choice.images is None else None
-    return ColumnChoice(question, answer, images, further_columns(columns, counted) if counted else ())
+    return ColumnChoice(
+        question,
+        answer,
+        images,
+        further_columns(columns, counted) if counted else (),
+        _further_question(columns, question) if choice.question is None else None,
+        counts_options(first_rows, answer),
+        choice.images is not None,
+    )
 
 
 def read(row: Row, columns: ColumnChoice) -> RawSample:
     """One row of the chosen columns."""
     assert columns.question is not None
     assert columns.answer is not None
-    images = tuple(image for name in (columns.images, *columns.further_images) for image in images_of(row, name))
+    images = images_of_row(row, columns)
     value = row.get(columns.question)
     if looks_like_messages(value):
         question, images = problem_of(read_messages(value), images)
     else:
         question = question_of(row, columns.question)
+        further = row.get(columns.further_question) if columns.further_question is not None else None
+        question = f"{question}\n{further}" if isinstance(further, str) and further.strip() else question
     gold = gold_of(row, columns.answer)
-    return RawSample(in_places(with_options(question, gold, row)), gold, images, source_of(row))
+    question = asked(question, row.get(columns.answer), row, len(images), columns.counted)
+    return RawSample(question, gold, images, source_of(row))
+
+
+def _further_question(columns: Sequence[str], question: str) -> str | None:
+    """Alpaca's `input` beside its `instruction`."""
+    return find_column(columns, ("input",)) if plain_name(question) == "instruction" else None
 
 
 PLAIN = Format("plain", "question, answer and images under any column names", detect, read, choose)

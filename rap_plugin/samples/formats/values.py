@@ -9,13 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rap_plugin.samples.formats.base import Row, RowProblem
+from rap_plugin.samples.formats.columns import is_image
 from rap_plugin.samples.pool import UnreadableValue
 from rap_plugin.samples.sample import IMAGE
 
 SOURCES = ("source", "data_source", "datasource", "imagesource", "dataset", "dataset_name")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_HASHES = re.compile(r"^####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
+MAX_TAGS = 100
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,8}\{")
 _IMAGE_KEYS = ("bytes", "path", "image", "url", "image_url")
+_OTHER_IMAGE_KEYS = ("file_name", "filename", "image_path", "img_path", "file", "base64", "data")
 
 
 def question_of(row: Row, column: str) -> str:
@@ -23,6 +27,9 @@ def question_of(row: Row, column: str) -> str:
     value = _value(row, column, "question")
     if value is None:
         raise RowProblem(f"the question is empty (column {column!r})")
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    value = _decoded(value, "question")
     if not isinstance(value, str):
         raise RowProblem(f"the question is a {type(value).__name__}, not a text (column {column!r})")
     return value
@@ -34,13 +41,18 @@ def gold_of(row: Row, column: str) -> str:
 
 
 def gold_text(value: Any) -> str:
-    """A gold answer as text: numbers as they print, a list of one unpacked; of a worked solution the answer that its tag or box marks."""
+    """A gold answer as text: numbers as they print, a list of one unpacked, also where it is printed as text; of a worked solution the answer that its tag, box or
+    last line "#### .." marks. Raises RowProblem."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and math.isinf(value):
         raise RowProblem(f"the gold answer is {value}, no number that a file meant", "ungradable_gold")
+    value = _decoded(value, "gold answer")
     if isinstance(value, str):
-        return _marked(value).strip()
+        listed = printed_texts(value)
+        if listed is None:
+            return _marked(value).strip()
+        value = listed
     if isinstance(value, (list, tuple)) and len(value) == 1:
         return gold_text(value[0])
     if isinstance(value, (list, tuple, Mapping)):
@@ -60,6 +72,9 @@ def label_text(value: Any) -> str:
 
 def _marked(text: str) -> str:
     """What `<answer>` tags or a box mark as the answer of a text; the text where nothing does. Raises RowProblem for several."""
+    opened = text.lower().count("<answer>")
+    if opened > MAX_TAGS:  # before any is looked for: each would be looked for to the text's end
+        raise RowProblem(f"the gold answer has {opened} <answer> tags, not one answer", "ungradable_gold")
     tagged = _TAGGED.findall(text)
     if len(tagged) == 1:
         text = tagged[0]
@@ -67,7 +82,11 @@ def _marked(text: str) -> str:
     if len(tagged) > 1 or len(boxes) > 1:
         what = f"{len(tagged)} <answer> tags" if len(tagged) > 1 else f"{len(boxes)} boxes"
         raise RowProblem(f"the gold answer has {what}, not one answer", "ungradable_gold")
-    return _braced(text, boxes[0].end()) if boxes else text
+    if boxes:
+        return _braced(text, boxes[0].end())
+    # GSM8K's form; several such lines are headings.
+    hashes = list(_HASHES.finditer(text)) if "####" in text else []
+    return hashes[0][1] if len(hashes) == 1 and not text[hashes[0].end() :].strip() else text
 
 
 def _braced(text: str, start: int) -> str:
@@ -82,7 +101,26 @@ def _braced(text: str, start: int) -> str:
 
 def images_of(row: Row, column: str | None) -> tuple[Any, ...]:
     """The image references of a row: none, one or many, whatever they are wrapped in."""
-    return () if column is None else image_references(_value(row, column, "images"))
+    if column is None:
+        return ()
+    value = _value(row, column, "images")
+    if isinstance(value, (list, tuple)):
+        value = [_unwrapped(element) for element in value]
+    return image_references(_unwrapped(value))
+
+
+def _unwrapped(value: Any) -> Any:
+    """What an object holds under a less usual key, or images under keys of their own ("<image_00>"). Raises RowProblem for
+    another object: an image that is not understood is not "no image"."""
+    if not isinstance(value, Mapping) or any(name in value for name in _IMAGE_KEYS) or not any(value.values()):
+        return value
+    other = next((name for name in _OTHER_IMAGE_KEYS if value.get(name)), None)
+    if other is not None:
+        return value[other]
+    if all(map(is_image, value.values())):
+        return list(value.values())
+    keys = ", ".join(map(str, list(value)[:6]))
+    raise RowProblem(f"the image is an object of {keys}, and none of {', '.join(_IMAGE_KEYS)}")
 
 
 def image_references(value: Any) -> tuple[Any, ...]:
@@ -91,18 +129,21 @@ def image_references(value: Any) -> tuple[Any, ...]:
         return ()
     if isinstance(value, str):
         text = value.strip()
-        if text.startswith("["):
+        if text.startswith(("[", "{")):
             try:
                 listed = json.loads(text)
             except (ValueError, RecursionError):
-                return (text,)
-            return image_references(listed)
+                listed = printed_texts(text)
+            return (text,) if listed is None else image_references(listed)
         return (text,) if text else ()
     if isinstance(value, (list, tuple)):
         if any(isinstance(element, (list, tuple)) for element in value):
             raise RowProblem("the images are a list of lists, not a list of images")
         return tuple(reference for element in value for reference in image_references(element))
     if isinstance(value, Mapping):
+        for name in _IMAGE_KEYS:  # `datasets` makes an object of lists from a list of objects
+            if isinstance(value.get(name), (list, tuple)) and any(value[name]):
+                return image_references(value[name])
         return (value,) if any(value.get(name) for name in _IMAGE_KEYS) else ()
     if isinstance(value, UnreadableValue):
         raise RowProblem(f"the images cannot be read ({value.reason})")
@@ -111,18 +152,19 @@ def image_references(value: Any) -> tuple[Any, ...]:
     return (value,)
 
 
-_NUMBERED = re.compile(r"<image[ _-]?(\d{1,2})>")
+_NUMBERED = re.compile(r"<\|?image[ _-]?(\d{1,2})\|?>", re.IGNORECASE)
 
 
-def in_places(question: str) -> str:
+def in_places(question: str, images: int | None = None) -> str:
     """A question whose images are named by number ("<image 1>", as MMMU has them) with `<image>` in their places.
 
-    Where one is named again, or they are not in order, the words "image 1" stay instead.
+    Where one is named again, they are not in order, or there are more `images` than named ones, the words "image 1" stay instead.
     """
     named = list(dict.fromkeys(int(match[1]) for match in _NUMBERED.finditer(question)))
     if not named or IMAGE in question:
         return question
-    placed = set(named) if named == list(range(1, len(named) + 1)) else set()
+    all_placed = named == list(range(1, len(named) + 1)) and (images is None or images <= len(named))
+    placed = set(named) if all_placed else set()
 
     def told(match: re.Match[str]) -> str:
         number = int(match[1])
@@ -134,91 +176,48 @@ def in_places(question: str) -> str:
     return _NUMBERED.sub(told, question)
 
 
-OPTIONS = ("options", "choices", "answer_choices", "candidates")
-"""Columns of answer options."""
-
-_WITH_LETTER = re.compile(r"\(?([A-Z])[.):]\)?\s*(\S.*)")
-"""A gold that is an option with its letter, "(A) 3"."""
-
-MAX_OPTIONS = 20_000
-"""Characters of options in one text."""
+_QUOTED = re.compile(r"""'([^'\\]*(?:\\.[^'\\]*)*)'|"([^"\\]*(?:\\.[^"\\]*)*)\"""", re.DOTALL)
+_ESCAPED = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-def with_options(question: str, gold: str, row: Row) -> str:
-    """The question with its options below, "A. .." each, where a column has them, the gold is the letter of one, and the
-    question does not show them all: without them nobody could answer.
-
-    Raises RowProblem where a column has options, the gold's is not among them, and the question has no "B." or "(B)" of its own.
-    """
-    marked_gold = _WITH_LETTER.fullmatch(gold)
-    letter = marked_gold[1] if marked_gold else gold.strip("() .").upper()
-    if len(letter) != 1 or not "A" <= letter <= "Z":
-        _refuse_a_count(question, gold, row)
-        return question
-    problem = ""
-    for name in OPTIONS:
-        found = from_json(row.get(name))
-        if found in (None, "", [], {}, ()):
-            continue
-        texts = _option_texts(found)
-        shown = [str(text).strip() for text in texts if isinstance(text, (str, int, float))]
-        if not shown or len(shown) != len(texts) or len(shown) > 26:
-            problem = problem or f"column {name!r} holds no list of texts"
-            continue
-        if ord(letter) - ord("A") >= len(shown):
-            if letter in (text.upper() for text in shown):
-                return question  # "M" among "K" and "M" is the answer itself
-            problem = problem or f"column {name!r} holds {len(shown)} options"
-            continue
-        if all(text in question for text in shown):
-            return question
-        if marked_gold and not {gold, marked_gold[2]} & {shown[ord(letter) - ord("A")]}:
-            return question
-        marked = all(re.match(rf"\(?{chr(65 + i)}[.):]", text) for i, text in enumerate(shown))
-        lines = shown if marked else [f"{chr(65 + i)}. {text}" for i, text in enumerate(shown)]
-        return "\n".join([question, *lines])
-    if problem and not re.search(rf"(?<!\w){letter}\s?[.):]", question):
-        raise RowProblem(f"the gold answer is the letter {letter}, and {problem}: nobody can know what {letter} is")
-    return question
+def printed_texts(text: str) -> list[str] | None:
+    """The texts of a list as Python, NumPy and JSON print it, "['a', 'b']" (MMMU's options); None for another text, "[1, 2]" too."""
+    text = text.strip()
+    found = _quoted(text, ",") if text[:1] == "[" and text[-1] == "]" else None
+    return found or None
 
 
-def _refuse_a_count(question: str, gold: str, row: Row) -> None:
-    """Raises RowProblem where the gold counts the options of a column: nobody can know from where."""
-    if not re.fullmatch(r"\d{1,2}", gold):
-        return
-    for name in OPTIONS:
-        texts = [str(text).strip() for text in _option_texts(from_json(row.get(name)))]
-        if len(texts) > 1 and int(gold) <= len(texts) and gold not in texts and not all(t in question for t in texts):
-            raise RowProblem(
-                f"the gold answer is {gold}, and column {name!r} holds {len(texts)} options: whether it counts them from 0 or "
-                "from 1 is not said; write the option's letter or text"
-            )
+def printed_pairs(text: str) -> dict[str, str] | None:
+    """The texts of an object that Python printed, "{'A': 'a', 'B': 'b'}"; None for another text."""
+    text = text.strip()
+    found = _quoted(text, ",:") if text[:1] == "{" and text[-1] == "}" else None
+    return dict(zip(found[::2], found[1::2], strict=True)) if found and len(found) % 2 == 0 else None
 
 
-_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_PRINTED = re.compile(rf"\[\s*(?:(?:{_QUOTED})\s*,\s*)*(?:{_QUOTED})\s*,?\s*\]")
-"""A list of texts as Python prints it: MMMU has its options so."""
-_MARKED = re.compile(r"\(?[A-Z][.):]\s*\S")
+def _quoted(text: str, marks: str) -> list[str] | None:
+    """The quoted texts inside brackets, in one pass; None where something else than `marks` stands between them."""
+    at, end = 1, len(text) - 1
+    found: list[str] = []
+    while at < end:
+        if text[at] in "'\"":
+            match = _QUOTED.match(text, at, end)
+            if match is None:
+                return None
+            found.append(_ESCAPED.sub(_unescaped, match[1] if match[1] is not None else match[2]))
+            at = match.end()
+        elif text[at].isspace() or text[at] in marks:
+            at += 1
+        else:
+            return None
+    return found
 
 
-def _option_texts(found: Any) -> list[Any]:
-    """The texts of answer options in the forms that pools have them in; none where the form is another."""
-    if isinstance(found, Mapping):
-        labels, texts = found.get("label"), found.get("text")
-        return list(texts) if isinstance(labels, list) and isinstance(texts, list) else list(found.values())
-    if isinstance(found, str):
-        if len(found) < MAX_OPTIONS and _PRINTED.fullmatch(found.strip()):
-            return [re.sub(r"\\(.)", r"\1", quoted[1:-1]) for quoted in re.findall(_QUOTED, found)]
-        lines = [line.strip() for line in found.splitlines() if line.strip()]
-        return lines if len(lines) > 1 and all(map(_MARKED.match, lines)) else []
-    if not isinstance(found, (list, tuple)):
-        return []
-    return [
-        next((option[name] for name in ("text", "value", "content") if name in option), None)
-        if isinstance(option, Mapping)
-        else option
-        for option in found
-    ]
+def _unescaped(match: re.Match[str]) -> str:
+    said = match[1]
+    if len(said) > 1:
+        return chr(int(said[1:], 16))
+    return _ESCAPES.get(said, said if said in "\\'\"/" else match[0])
 
 
 def source_of(row: Row) -> str:
@@ -242,6 +241,16 @@ def from_json(value: Any) -> Any:
         except (ValueError, RecursionError):
             return value
     return value
+
+
+def _decoded(value: Any, what: str) -> Any:
+    """Text that a file has as bytes, as text; anything else as it is."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise RowProblem(f"the {what} is bytes that are no UTF-8 text") from None
 
 
 def _value(row: Row, column: str, what: str) -> Any:
