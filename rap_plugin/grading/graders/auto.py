@@ -66,7 +66,7 @@ def check_routed_gold(gold: str, question: str = "") -> str | None:
 
 @grader(
     "auto",
-    version=7,
+    version=8,
     moved_by=("alternatives", "format_weight", "rtol", "timeout_s", "memory_mb"),
     facts=library_versions,
     check_gold=check_routed_gold,

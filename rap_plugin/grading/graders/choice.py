@@ -53,7 +53,7 @@ def check_choice_question(gold: str, question: str = "") -> str | None:
     return check_choice_gold(gold, parse_options(question))
 
 
-@grader("choice", version=6, moved_by=("format_weight",), check_gold=check_choice_question)
+@grader("choice", version=7, moved_by=("format_weight",), check_gold=check_choice_question)
 def choice(item: GradeItem, options: GradingOptions) -> Opinion:
     """Multiple choice: letters, several letters as sets, or an option's own words."""
     return choice_opinion(item, parse_options(item.question))

@@ -13,6 +13,8 @@ from rap_plugin.grading.reading.normalised import normalize_text, unwrap_text_co
 
 _YES_NO = re.compile(r"\W*(yes|no)\b(?!\s+(?:or|and)\b)", re.IGNORECASE)
 
+_TAKEN_BACK = re.compile(r"\b(?:wait|actually|sorry|correction|scratch that)\b.{0,60}\b(yes|no)\W*$", re.IGNORECASE)
+
 
 def same_text(answer: Answer, gold: str, *, alternatives: bool = False) -> bool:
     """Whether an answer says what the gold answer says, word for word."""
@@ -22,8 +24,10 @@ def same_text(answer: Answer, gold: str, *, alternatives: bool = False) -> bool:
         return True
     if is_figure(gold) and same_words(gold, answer):
         return True
-    lead = _YES_NO.match(unwrap_text_commands(answer.text))
-    return bool(lead and len(golds & {"yes", "no"}) == 1 and lead.group(1).lower() in golds)
+    text = unwrap_text_commands(answer.text)
+    lead = _YES_NO.match(text)
+    word = (_TAKEN_BACK.search(text[-200:]) or lead) if lead else None
+    return bool(word and len(golds & {"yes", "no"}) == 1 and word.group(1).lower() in golds)
 
 
 def compare_text(item: GradeItem, *, alternatives: bool) -> Opinion:
@@ -46,7 +50,7 @@ def compare_text(item: GradeItem, *, alternatives: bool) -> Opinion:
     return Opinion("wrong", answer.text, "another text")
 
 
-@grader("text", version=6, moved_by=("format_weight", "alternatives"))
+@grader("text", version=7, moved_by=("format_weight", "alternatives"))
 def text(item: GradeItem, options: GradingOptions) -> Opinion:
     """Normalised string match, for golds that are words."""
     return compare_text(item, alternatives=options.alternatives)
