@@ -82,6 +82,10 @@ def open_selected(run: Path, given: str | None = None) -> SelectedPool:
     load_plugin_files(config.plugins)
     selected = run / files.SELECTED
     if not selected.is_file():
+        if not (run / files.SCORES).is_file():
+            raise RapError(
+                f"{run}: the run is not finished (there is no {files.SELECTED}); `rap select` goes on with it"
+            )
         raise RapError(f"{run}: there is no {files.SELECTED}; `rap decide {run}` writes it")
     root, problem, is_there = _root_of(run, about, given)
     there = config.pool.model_copy(

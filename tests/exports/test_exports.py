@@ -253,6 +253,11 @@ def test_a_run_without_a_selection_says_what_to_do(tmp_path: Path, made: Fabrica
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_bytes((made.run / "run.json").read_bytes())
+    with pytest.raises(
+        RapError, match=r"the run is not finished \(there is no selected\.parquet\); `rap select` goes on"
+    ):
+        export_run(run, "verl")
+    (run / "scores.parquet").write_bytes((made.run / "scores.parquet").read_bytes())
     with pytest.raises(RapError, match=r"there is no selected\.parquet; `rap decide"):
         export_run(run, "verl")
     empty = pq.read_table(made.run / "selected.parquet").slice(0, 0)
