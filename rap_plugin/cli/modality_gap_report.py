@@ -58,6 +58,7 @@ def measure_command(
         quiet=quiet,
     )
     note = f", {done.quarantined:,} rows could not be used" if done.quarantined else ""
+    note += f", {done.failed:,} prompts were not answered (the same command asks again)" if done.failed else ""
     click.echo(f"{done.problems:,} problems, {done.sampled:,} responses sampled{note}: {done.path}")
 
 
