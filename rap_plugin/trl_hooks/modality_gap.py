@@ -244,7 +244,7 @@ def trl_config(kind: Any, fields: Mapping[str, Any], given: Mapping[str, Any]) -
             raise RapError(f"trl.{name}: {kind.__name__} has no such field{f'; it has {near[0]}' if near else ''}")
     try:
         return kind(**fields)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         if not given:
             raise
         raise RapError(f"trl ({', '.join(given)}): {kind.__name__} refuses it: {one_line(error)}") from None
