@@ -58,6 +58,7 @@ def measure_command(
         quiet=quiet,
     )
     note = f", {done.quarantined:,} rows could not be used" if done.quarantined else ""
+    note += f", {done.failed:,} prompts were not answered (the same command asks again)" if done.failed else ""
     click.echo(f"{done.problems:,} problems, {done.sampled:,} responses sampled{note}: {done.path}")
 
 
@@ -69,6 +70,7 @@ def report_command(runs: tuple[str, ...], out: str | None) -> None:
 
     Of evaluation hosts the pairs are PGPS9K's two tasks, MathVerse's text dominant and vision only, and all its versions.
     """
+    from rap_plugin.errors import RapError
     from rap_plugin.modality_gap.host_results import read_all
     from rap_plugin.modality_gap.report import last_points, page, points_of
 
@@ -84,5 +86,10 @@ def report_command(runs: tuple[str, ...], out: str | None) -> None:
             f"{100 * gap.gap:+.1f} ({100 * gap.low:+.1f} .. {100 * gap.high:+.1f}, {p}), {gap.problems:,} problems"
         )
     target = Path(os.path.expanduser(out)) if out else (paths[0] if paths[0].is_dir() else paths[0].parent) / "gap.html"
-    target.write_text(page(records, problems), encoding="utf-8")
+    try:
+        target.write_text(page(records, problems), encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise RapError(
+            f"{target}: cannot be written ({error.strerror or error}); name another file with --out"
+        ) from None
     click.echo(f"written to {target}")

@@ -78,8 +78,10 @@ def command(
         for one in asked:
             changed, known = with_changes(one, assignments)
             if host != "trl":
+                # The script is run from anywhere.
+                weights = str(Path(model).absolute()) if Path(model).is_dir() else model
                 script = launch_script(
-                    host, changed, known, str(Path(data).absolute()), model, str(out.absolute()), seed
+                    host, changed, known, str(Path(data).absolute()), weights, str(out.absolute()), seed
                 )
                 name = f"{changed.name}-{host}" + (f"-{seed}" if len(seeds) > 1 else "")
                 click.echo(write_script(out / f"{name}.sh", script))

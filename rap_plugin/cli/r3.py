@@ -68,6 +68,8 @@ def ask(images: tuple[Path, ...], question: str, page: str, **rest: Any) -> None
     from rap_plugin.vlm_r3.trace import Look
 
     config = _config(rest, {}, model=str(MODEL_DIR))
+    if Path(page).is_dir() or not Path(page).absolute().parent.is_dir():
+        raise RapError(f"--html {page}: cannot be written: it is a folder, or lies in none; name a file")
     pictures = []
     for path in images:
         try:
@@ -95,7 +97,11 @@ def ask(images: tuple[Path, ...], question: str, page: str, **rest: Any) -> None
     if trace.error:
         raise RapError(f"no answer: {trace.error}")
     click.secho(f"answer: {_plain(trace.answer)}", bold=True)
-    Path(page).write_text(trace_page(trace, question, pictures, config.model.id), encoding="utf-8")
+    try:
+        shown = trace_page(trace, question, pictures, config.model.id)
+        Path(page).write_text(shown, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise RapError(f"--html {page}: cannot be written ({error.strerror or error}); name another file") from None
     click.echo(f"where it looked: {page}")
 
 

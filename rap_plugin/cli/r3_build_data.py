@@ -30,6 +30,7 @@ READ_TOGETHER = 64
 def command(pool: str, out: Path, boxes: str | None, coordinates: Scale, max_image_pixels: int, **rest: Any) -> None:
     """Write interleaved rows for SFT (and rows for R-GRPO) from POOL, whose rows bring the boxes of their evidence."""
     from rap_plugin.config import load_config
+    from rap_plugin.errors import RapError
     from rap_plugin.plugins import get_plugins, load_plugin_files
     from rap_plugin.samples.ingest import ingest
     from rap_plugin.samples.opening import open_pool
@@ -55,6 +56,8 @@ def command(pool: str, out: Path, boxes: str | None, coordinates: Scale, max_ima
 
     frame = Frame(coordinates, 28 if coordinates == "resized" else 1, max_pixels=max_image_pixels)
     counts = write_rows(rows(), out, frame, boxes=boxes)
+    if not counts.kept:
+        raise RapError(f"{pool}: no row could be used, reasons in {out / 'refused.jsonl'}")
     refused = ", ".join(f"{name} {count:,}" for name, count in counts.refused.most_common())
     click.echo(f"{counts.kept:,} rows in {out / 'sft.jsonl'} and {out / 'rl.jsonl'}")
     if refused:

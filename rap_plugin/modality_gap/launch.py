@@ -31,7 +31,14 @@ DATA={data}
 OUT={out}
 
 run() {{ if [ -n "${{DRY_RUN:-}}" ]; then printf '%s\\n' "$@" ""; else "$@"; fi; }}
+{more}"""
+
+HYDRA = """# A path as verl's options take it: without quotes Hydra refuses or splits what holds a comma, a bracket, =, or a letter beyond ASCII.
+hydra() { printf "'%s'" "$(printf %s "$1" | sed "s/'/\\\\\\\\'/g")"; }
 """
+
+SPLITS = (",", "@")
+"""What OpenRLHF takes a data set's name apart at."""
 
 
 def launch_script(
@@ -39,10 +46,12 @@ def launch_script(
 ) -> str:
     """The script that trains a recipe and what it starts from. `data` holds a folder per condition; `out` gets a folder a stage.
 
-    Raises RapError where a start is unknown.
+    Raises RapError where a start is unknown, and for a path that the host cannot take.
     """
     if host not in HOSTS:
         raise RapError(f"no launch scripts for {host!r}; hosts: {', '.join(HOSTS)}")
+    if host == "openrlhf" and any(sign in data for sign in SPLITS):
+        raise RapError(f"{data}: OpenRLHF takes the name of a data set apart at a comma and at @; rename the folder")
     chain = chain_of(recipe, known)
     conditions = sorted({name for stage in chain for name in folders_of(stage)})
     head = HEAD.format(
@@ -52,6 +61,7 @@ def launch_script(
         to=" --to openrlhf" if host == "openrlhf" else "",
         data=shlex.quote(data),
         out=shlex.quote(out),
+        more=HYDRA if host == "verl" else "",
     )
     blocks, start = [head], shlex.quote(model)
     for number, stage in enumerate(chain):
@@ -75,19 +85,20 @@ def folders_of(recipe: GapRecipe) -> tuple[str, ...]:
 def _with_verl(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[list[str], str]:
     """verl: dynamic sampling, clip-higher, dual clip and overlong shaping are its own options."""
     t = stage.training
-    files = ",".join(f"$DATA/{name}/train.parquet" for name in folders_of(stage))
+    files = ",".join(f'$(hydra "$DATA/{name}/train.parquet")' for name in folders_of(stage))
     folder = f"$OUT/{stage.name}"
     words = [
         "python -m verl.trainer.main_ppo",
         f"algorithm.adv_estimator=grpo algorithm.use_kl_in_reward=False data.seed={seed + 1}",
-        f'"data.train_files=[{files}]" "data.val_files=[$DATA/text/test.parquet,$DATA/image/test.parquet]"',
+        f'"data.train_files=[{files}]"',
+        '"data.val_files=[$(hydra "$DATA/text/test.parquet"),$(hydra "$DATA/image/test.parquet")]"',
         f"data.train_batch_size={t.prompts} data.max_prompt_length={t.max_prompt_tokens}",
         f"data.max_response_length={t.max_response_tokens} data.filter_overlong_prompts=True data.image_key=images",
-        '"reward.custom_reward_function.path=$(rap path verl-modality-gap-reward)"',
+        '"reward.custom_reward_function.path=$(hydra "$(rap path verl-modality-gap-reward)")"',
         "reward.custom_reward_function.name=compute_score",
         f"+reward.custom_reward_function.reward_kwargs.tolerance={stage.tolerance}",
         *_overlong(stage),
-        f"actor_rollout_ref.model.path={start}",
+        f'"actor_rollout_ref.model.path=$(hydra {start})"',
         f"actor_rollout_ref.actor.optim.lr={t.learning_rate} actor_rollout_ref.actor.ppo_mini_batch_size={t.mini_batch}",
         "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1 actor_rollout_ref.actor.use_kl_loss=False",
         f"actor_rollout_ref.actor.clip_ratio_low={t.clip_low} actor_rollout_ref.actor.clip_ratio_high={t.clip_high}",
@@ -99,7 +110,7 @@ def _with_verl(stage: GapRecipe, start: str, seed: int, step: int) -> tuple[list
         "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=2",
         f'"trainer.n_gpus_per_node=$GPUS" trainer.nnodes=1 trainer.total_training_steps={step}',
         f"trainer.total_epochs=1000 trainer.save_freq={stage.save_every} trainer.test_freq={stage.save_every}",
-        f'"trainer.default_local_dir={folder}" trainer.resume_mode=auto',
+        f'"trainer.default_local_dir=$(hydra "{folder}")" trainer.resume_mode=auto',
         f"trainer.project_name=modality-gap trainer.experiment_name={stage.name} 'trainer.logger=[\"console\"]'",
     ]
     if t.sampling_rounds > 1:
@@ -123,7 +134,7 @@ def _verl_contrastive(stage: GapRecipe) -> list[str]:
     return [
         f"+data.rap.contrastive={loss.form} +data.rap.contrastive_coefficient={loss.coefficient}",
         f"+data.rap.contrastive_sampled_by={loss.sampled_by} +data.rap.contrastive_key={other} data.prompt_key={asked}",
-        '"actor_rollout_ref.rollout.agent.agent_loop_config_path=$(rap path verl-contrastive-agent)"',
+        '"actor_rollout_ref.rollout.agent.agent_loop_config_path=$(hydra "$(rap path verl-contrastive-agent)")"',
         "actor_rollout_ref.rollout.agent.default_agent_loop=rap_contrastive",
         *(f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={value}" for name, value in ENGINE.items()),
     ]

@@ -46,6 +46,28 @@ class GapMeasurement:
     sampled: int
     """Responses sampled now; those that were there already are not sampled again."""
     quarantined: int
+    failed: int = 0
+    """Prompts that the engine could not answer now: they are in no record, and the same call asks them again."""
+
+
+HOPELESS = 8
+"""Prompts that the engine fails on before it answers any: fewer can be the rows' own fault."""
+
+
+@dataclass
+class _Count:
+    """What the engine did so far."""
+
+    sampled: int = 0
+    answered: int = 0
+    failed: int = 0
+    error: str = ""
+    """Of the first prompt that failed."""
+
+    def check(self, *, ended: bool = False) -> None:
+        """Raises RapError where nothing can be answered."""
+        if self.failed and not self.answered and (ended or self.failed >= HOPELESS):
+            raise RapError(f"the engine could answer none of {self.failed:,} prompts; the first: {self.error}")
 
 
 def measure(
@@ -85,14 +107,15 @@ def measure_with(
     """Adds to OUT/gap.jsonl the responses of an open engine to every row in both conditions, graded within 1 %.
 
     The published protocol is 4 responses at temperature 0.6. What the file holds already about this state is not sampled
-    again. A response that nobody can grade counts as wrong; one that the engine failed on leaves its record out.
+    again. A response that nobody can grade counts as wrong; a row whose gold nobody can grade against cannot be used; a prompt that
+    the engine failed on leaves its record out. Raises RapError where it fails on all.
     """
     state = state or State()
     path = Path(out) / FILE
     options = pool.model_copy(update={"facts": pool.facts or "auto"})
     opened = open_pool(options)
     done = _done(path, state)
-    refused = sampled = 0
+    refused, count, grader = 0, _Count(), reward_grader()
     problems: set[str] = set()
     size = max(1, (batch_size or engine.batch_size) // samples)
     drawn = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=state.seed)
@@ -100,7 +123,7 @@ def measure_with(
     with step("measure the gap", 2 * total, "prompts", quiet=quiet) as advance:
         waiting: list[tuple[GapRecord, Sample, Prompt]] = []
         for item in ingest(opened, options, formats=get_plugins().registry().things["formats"], keep_duplicates=True):
-            if isinstance(item, Quarantined):
+            if isinstance(item, Quarantined) or grader.check_gold(item.gold, item.question) is not None:
                 refused += 1
                 advance(2)
                 continue
@@ -111,15 +134,16 @@ def measure_with(
                 else:
                     waiting.append((blank, item, prompt))
             while len(waiting) >= size:
-                sampled += _answer(engine, waiting[:size], drawn, samples, path)
+                _answer(engine, waiting[:size], drawn, samples, path, count)
                 waiting = waiting[size:]
                 advance(size)
         if waiting:
-            sampled += _answer(engine, waiting, drawn, samples, path)
+            _answer(engine, waiting, drawn, samples, path, count)
             advance(len(waiting))
     if not problems:
         raise RapError(f"{opened.path}: none of the {total:,} rows can be used")
-    return GapMeasurement(path, len(problems), sampled, refused)
+    count.check(ended=not done)
+    return GapMeasurement(path, len(problems), count.sampled, refused, count.failed)
 
 
 def _done(path: Path, state: State) -> set[tuple[str, str, Condition]]:
@@ -154,8 +178,13 @@ def _value(row: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def _answer(
-    engine: Engine, asked: Sequence[tuple[GapRecord, Sample, Prompt]], drawn: Sampling, samples: int, path: Path
-) -> int:
+    engine: Engine,
+    asked: Sequence[tuple[GapRecord, Sample, Prompt]],
+    drawn: Sampling,
+    samples: int,
+    path: Path,
+    count: _Count,
+) -> None:
     requests = [Request(prompt, tuple(range(samples))) for _, _, prompt in asked]
     responses = engine.generate(requests, drawn)
     kept = [
@@ -163,13 +192,16 @@ def _answer(
         for (blank, sample, _), row in zip(asked, responses, strict=True)
         if all(response.status == "ok" for response in row)
     ]
+    count.answered += len(kept)
+    count.failed += len(asked) - len(kept)
+    count.sampled += sum(len(row) for _, _, row in kept)
+    count.error = count.error or next((r.error for row in responses for r in row if r.status != "ok"), "")
     if not kept:
-        first = next((r.error for row in responses for r in row if r.status != "ok"), "")
-        raise RapError(f"the engine could answer none of {len(asked)} prompts: {first}")
+        count.check()
+        return
     items = [GradeItem(response.text, sample.gold, sample.question) for _, sample, row in kept for response in row]
     grades = iter(reward_grader().grade(items))
     write_records(path, [_filled(blank, row, [next(grades) for _ in row]) for blank, _, row in kept])
-    return sum(len(row) for _, _, row in kept)
 
 
 def _filled(blank: GapRecord, row: Sequence[Response], grades: Sequence[Any]) -> GapRecord:

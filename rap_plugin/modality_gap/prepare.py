@@ -234,7 +234,9 @@ def row_of(sample: Sample, condition: str, split: str) -> dict[str, Any]:
 def prompts_of(sample: Sample) -> tuple[str, str]:
     """(text, image): the prompts of a problem in both conditions; images in front stay there, others in the question."""
     marks, question = split_marks(sample.question)
-    return marks + text_prompt(sample.facts, question), marks + image_prompt(question)
+    # A fact that holds a placeholder would ask for an image that the row has not.
+    facts = [told for fact in sample.facts if (told := fact.replace(IMAGE, " ").strip())]
+    return marks + text_prompt(facts, question), marks + image_prompt(question)
 
 
 def _write_quarantine(path: Path, refused: list[Quarantined]) -> None:

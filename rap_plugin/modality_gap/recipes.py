@@ -26,6 +26,10 @@ from rap_plugin.modality_gap.reward import Tolerance
 Condition = Literal["text", "image", "mix", "contrastive"]
 
 
+BASE = "base"
+"""The name under which the report shows the model that a training starts from."""
+
+
 class DapoConfig(Section):
     """How every stage is trained. A *step* is one batch of rollouts; it makes `prompts / mini_batch` optimiser steps."""
 
@@ -87,6 +91,12 @@ def read_recipe(tree: Mapping[str, Any], where: str) -> GapRecipe:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise RapError(f"{where}: {name}: {in_plain_words(first)} (got {one_line(repr(first['input']), 80)})") from None
+    if recipe.name == BASE:
+        raise RapError(f"{where}: name: {BASE!r} is where the untrained model is measured; choose another")
+    if recipe.start is None and recipe.start_step is not None:
+        raise RapError(
+            f"{where}: start_step is set without start, the recipe that it is a step of; leave it out (null)"
+        )
     if (recipe.condition == "contrastive") != (recipe.contrastive is not None):
         raise RapError(f"{where}: condition: contrastive and the section contrastive belong together")
     if recipe.training.prompts % recipe.training.mini_batch:

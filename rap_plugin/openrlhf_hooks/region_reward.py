@@ -11,7 +11,7 @@ from rap_plugin.vlm_r3.trace import Trace
 
 def region_rewards(trace: Trace, question: str, label: Any) -> tuple[float, float, dict[str, float]]:
     """(reward, score, numbers for the training's log) of one row."""
-    reward, right = hosted_reward(trace, question, str(label), default_grader())
+    reward, right = hosted_reward(trace, question, label, default_grader())
     logs = {
         "rap_r3_crops": float(trace.crops),
         "rap_r3_valid_boxes": float(sum(look.valid for look in trace.looks)),

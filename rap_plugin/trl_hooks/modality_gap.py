@@ -7,6 +7,8 @@ last whole checkpoint; a stage that is done is not run again.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import json
 import os
 import re
@@ -129,7 +131,12 @@ def keep_settings(path: Path, settings: dict[str, Any]) -> None:
     """Writes the settings once; raises RapError where others are there."""
     text = json.dumps(settings, indent=1, sort_keys=True)
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise RapError(
+                f"{path} cannot be read ({one_line(error, 100)}); give another --out, or remove the folder"
+            ) from None
         other = sorted(name for name in settings if before.get(name) != json.loads(text)[name])
         if other:
             raise RapError(
@@ -137,7 +144,10 @@ def keep_settings(path: Path, settings: dict[str, Any]) -> None:
             )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    # Whole or not at all: a training that is killed here goes on, and its other processes may be reading.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def make_trainer(recipe: GapRecipe, data: Path, start: str, folder: Path, run: TrainingRun) -> Any:
@@ -152,7 +162,7 @@ def make_trainer(recipe: GapRecipe, data: Path, start: str, folder: Path, run: T
 
     cuda = torch.cuda.is_available()
     count = devices()
-    args = GRPOConfig(**arguments(recipe, folder, run.seed, count, run.per_device, cuda))
+    args = trl_config(GRPOConfig, arguments(recipe, folder, run.seed, count, run.per_device, cuda), recipe.trl)
     rewards: list[Any] = [modality_gap_reward(recipe.tolerance, answer="answer")]
     if recipe.training.overlong_buffer and recipe.training.overlong_factor:
         longest, buffer = recipe.training.max_response_tokens, recipe.training.overlong_buffer
@@ -223,6 +233,21 @@ def arguments(
         "gradient_checkpointing": cuda,
         **recipe.trl,
     }
+
+
+def trl_config(kind: Any, fields: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """TRL's configuration of a kind; `given` is what the recipe's section trl says of it. Raises RapError for what it cannot say."""
+    known = {one.name for one in dataclasses.fields(kind)}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise RapError(f"trl.{name}: {kind.__name__} has no such field{f'; it has {near[0]}' if near else ''}")
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if not given:
+            raise
+        raise RapError(f"trl ({', '.join(given)}): {kind.__name__} refuses it: {one_line(error)}") from None
 
 
 def devices() -> int:

@@ -13,11 +13,8 @@ from pathlib import Path
 
 from rap_plugin.config import ModelConfig, PoolConfig
 from rap_plugin.modality_gap.measure import State, measure
-from rap_plugin.modality_gap.recipes import RECIPES, GapRecipe, chain_of
+from rap_plugin.modality_gap.recipes import BASE, RECIPES, GapRecipe, chain_of
 from rap_plugin.trl_hooks.modality_gap import FINAL, TrainingRun, updates_per_step, whole_checkpoints
-
-BASE = "base"
-"""The name under which the report shows the model that a training starts from."""
 
 
 @dataclass(frozen=True)

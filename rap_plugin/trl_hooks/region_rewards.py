@@ -9,7 +9,8 @@ from rap_plugin.grading import GradingOptions, open_grader
 from rap_plugin.samples.formats.columns import ANSWERS, find_column
 from rap_plugin.trl_hooks.rewards import Reward, question_of
 from rap_plugin.vlm_r3.evidence_boxes import known_boxes
-from rap_plugin.vlm_r3.reward import Judge, judged_right, reward_terms
+from rap_plugin.vlm_r3.golds import one_gold
+from rap_plugin.vlm_r3.reward import Judge, final_answer, judged_right, reward_terms
 from rap_plugin.vlm_r3.reward import region_reward as reward_of_row
 
 
@@ -29,9 +30,9 @@ def region_reward(
     ) -> list[float | None]:
         traces = columns["trace"]
         name = answer or find_column(list(columns), ANSWERS) or "answer"
-        said = ["" if trace is None else _answer(trace) for trace in traces]
+        said = ["" if trace is None else final_answer(trace) for trace in traces]
         questions = [question_of(prompt) for prompt in prompts]
-        verdicts = judged_right(grader, said, [str(gold) for gold in columns[name]], questions, judge)
+        verdicts = judged_right(grader, said, [one_gold(gold) for gold in columns[name]], questions, judge)
         rewards: list[float | None] = []
         parts: dict[str, list[float]] = {}
         for at, (trace, right) in enumerate(zip(traces, verdicts, strict=True)):
@@ -53,10 +54,6 @@ def region_reward(
 
     reward.__name__ = f"region_reward_{preset}"
     return reward
-
-
-def _answer(trace: Any) -> str:
-    return trace.answer if "<answer>" in trace.text else ""
 
 
 def _listed(values: Any) -> bool:

@@ -18,7 +18,18 @@ from rap_plugin.config import ModelConfig
 from rap_plugin.engines.facts import vision_facts
 from rap_plugin.engines.pixels import bound_processor
 from rap_plugin.errors import RapError, one_line
-from rap_plugin.trl_hooks.modality_gap import FINAL, LOG, SETTINGS, STATE, devices, keep_settings, last_checkpoint
+from rap_plugin.samples.images import image_bytes, image_size
+from rap_plugin.samples.sample import ImageProblem
+from rap_plugin.trl_hooks.modality_gap import (
+    FINAL,
+    LOG,
+    SETTINGS,
+    STATE,
+    devices,
+    keep_settings,
+    last_checkpoint,
+    trl_config,
+)
 from rap_plugin.trl_hooks.modality_gap_rows import file_hash
 from rap_plugin.trl_hooks.region_recipe import RegionRecipe, RegionRlConfig, RegionSftConfig
 from rap_plugin.trl_hooks.region_sft import SFT_SETTINGS, RegionCollator
@@ -76,7 +87,7 @@ def _train_step(step: Step, recipe: RegionRecipe, run: RegionTraining, start: st
         run.say(f"{step}: done before")
         return folder / FINAL
     checkpoint = last_checkpoint(folder)
-    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = read_rows(data)
     # From the checkpoint, where there is one: Trainer itself passes over weights that were saved under other names.
     weights = str(checkpoint or start)
     trainer = (_sft_trainer if step == "sft" else _rl_trainer)(recipe, run, weights, folder, rows)
@@ -92,6 +103,27 @@ def _train_step(step: Step, recipe: RegionRecipe, run: RegionTraining, start: st
         partial.rename(folder / FINAL)
     trainer.accelerator.wait_for_everyone()
     return folder / FINAL
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file. Raises RapError, one line, for a line that is none."""
+    rows: list[dict[str, Any]] = []
+    # Split at line feeds alone: texts hold other ends of lines.
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise RapError(
+                f"{path}: line {number:,} is no JSON ({one_line(error, 100)}); write the file anew"
+            ) from None
+        if not isinstance(row, dict):
+            raise RapError(f"{path}: line {number:,} is no row, but {type(row).__name__}")
+        rows.append(row)
+    if not rows:
+        raise RapError(f"{path} has no rows; see refused.jsonl beside it for the reasons")
+    return rows
 
 
 def _is_last(checkpoint: Path) -> bool:
@@ -110,7 +142,12 @@ def _sft_trainer(
     assert part is not None
     model, processor = load(recipe, start, part.max_pixels)
     behind = _behind(recipe, model, processor)
-    rows = [{**row, "question": f"{row['question']} {behind}".strip()} for row in rows]
+    rows = [
+        {**row, "question": f"{asked} {behind}".strip()}
+        if isinstance(asked := row.get("question"), str) and asked
+        else row
+        for row in rows
+    ]
     collate = RegionCollator(processor, model, root=run.data, max_tokens=part.max_tokens)
     bad = collate.problems(rows)
     if len(bad) == len(rows):
@@ -121,7 +158,7 @@ def _sft_trainer(
     kept = [row for number, row in enumerate(rows) if number not in bad]
     return SFTTrainer(
         model=model,
-        args=SFTConfig(**sft_arguments(recipe, part, run, folder)),
+        args=trl_config(SFTConfig, sft_arguments(recipe, part, run, folder), part.trl),
         train_dataset=datasets.Dataset.from_list(kept),
         data_collator=collate,
         processing_class=processor,
@@ -147,7 +184,7 @@ def _rl_trainer(recipe: RegionRecipe, run: RegionTraining, start: str, folder: P
                 "answer": row["answer"],
                 **({"evidence_boxes": row["evidence_boxes"]} if "evidence_boxes" in row else {}),
             }
-            for row in rows
+            for row in _problems_of(rows, run)
         ]
     ).cast_column("image", datasets.Image())
     coordinates: Scale | None = None if recipe.coordinates == "auto" else recipe.coordinates
@@ -155,7 +192,7 @@ def _rl_trainer(recipe: RegionRecipe, run: RegionTraining, start: str, folder: P
     return RegionGRPOTrainer(
         model=model,
         processing_class=processor,
-        args=GRPOConfig(**rl_arguments(recipe, part, run, folder)),
+        args=trl_config(GRPOConfig, rl_arguments(recipe, part, run, folder), part.trl),
         train_dataset=asked,
         reward_funcs=[region_reward(part.reward, evidence=part.evidence, answer="answer", judge=run.judge)],
         rollouts=RegionRollouts(
@@ -165,6 +202,29 @@ def _rl_trainer(recipe: RegionRecipe, run: RegionTraining, start: str, folder: P
             mask_unfinished=part.mask_unfinished,
         ),
     )
+
+
+def _problems_of(rows: list[dict[str, Any]], run: RegionTraining) -> list[dict[str, Any]]:
+    """The rows of rl.jsonl that can be asked. Raises RapError where none can."""
+    bad = {number: problem for number, row in enumerate(rows) if (problem := _problem_of(row, run.data))}
+    first = next(iter(bad.items()), (0, ""))
+    if len(bad) == len(rows):
+        raise RapError(f"{run.data / 'rl.jsonl'}: no row can be trained on; the first: {first[1]}")
+    if bad:
+        run.say(f"rl: {len(bad):,} rows cannot be trained on and are left out; row {first[0]}: {first[1]}")
+    return [row for number, row in enumerate(rows) if number not in bad]
+
+
+def _problem_of(row: dict[str, Any], root: Path) -> str:
+    """Why a row of rl.jsonl cannot be asked; empty where it can."""
+    for name in ("question", "image_path", "answer"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            return f"{name} is no text, or empty"
+    try:
+        image_size(image_bytes(row["image_path"], root, allow_urls=False))
+    except ImageProblem as problem:
+        return f"its image cannot be read ({one_line(problem)})"
+    return ""
 
 
 def sft_arguments(recipe: RegionRecipe, part: RegionSftConfig, run: RegionTraining, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rap_plugin.grading import Grade
 from rap_plugin.modality_gap.reward import grade_responses
+from rap_plugin.samples.formats.values import label_text
 from rap_plugin.verl_hooks.reward import scores_of
 
 REWARD_NAME = "modality_gap"
@@ -32,7 +33,7 @@ def compute_score(
 ) -> dict[str, float]:
     """verl's reward function: {score, acc, format, graded}, all between 0 and 1; what nobody can judge scores 0."""
     question = str((extra_info or {}).get("question") or "")
-    grades = grade_responses([solution_str], [str(ground_truth)], [question], tolerance)
+    grades = grade_responses([solution_str], [label_text(ground_truth)], [question], tolerance)
     _tell(grades)
     return scores_of(grades[0])
 
@@ -41,7 +42,7 @@ def easyr1_score(reward_inputs: Sequence[Mapping[str, Any]], tolerance: str = "o
     """EasyR1's batched reward function: {overall, accuracy, format, graded} per {response, ground_truth}."""
     grades = grade_responses(
         [str(one["response"]) for one in reward_inputs],
-        [str(one["ground_truth"]) for one in reward_inputs],
+        [label_text(one["ground_truth"]) for one in reward_inputs],
         tolerance=tolerance,
     )
     _tell(grades)

@@ -82,7 +82,7 @@ def _reward(trace: Trace, messages: Sequence[Mapping[str, Any]], row: Mapping[st
     if gold is None:
         raise RapError("rows need reward_model.ground_truth for RAP_R3_REWARD, as verl's own rewards do")
     question = (row.get("extra_info") or {}).get("question") or _text_of(messages)
-    reward, _ = hosted_reward(trace, str(question), str(gold), open_grader_for(None))
+    reward, _ = hosted_reward(trace, str(question), gold, open_grader_for(None))
     return reward
 
 

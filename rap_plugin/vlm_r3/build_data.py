@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from rap_plugin.samples.images import open_image
 from rap_plugin.samples.sample import IMAGE, Quarantined, Sample
 from rap_plugin.vlm_r3.coordinates import Frame, Region, to_corners
 from rap_plugin.vlm_r3.crops import TRAINING, CropLimits, crop, too_small
-from rap_plugin.vlm_r3.evidence_boxes import known_boxes
+from rap_plugin.vlm_r3.evidence_boxes import read_boxes
+from rap_plugin.vlm_r3.golds import alternatives
 from rap_plugin.vlm_r3.interventions import overlap
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def build_row(
     answer: str,
     boxes: Sequence[Region],
     frame: Frame,
-    rationale: Sequence[str] | None = None,
+    rationale: Any = None,
     filters: Filters | None = None,
     judges: Judges | None = None,
 ) -> BuiltRow:
@@ -105,7 +107,7 @@ def build_row(
     segments = [
         f"{'<think>' if not at else ''}{words[at]} {_json(frame, region, image)}" for at, region in enumerate(regions)
     ]
-    segments.append(f"{words[-1]}</think><answer>{answer}</answer>")
+    segments.append(f"{words[-1]}</think><answer>{alternatives(answer)[0]}</answer>")
     if judges.reasoning is not None and not judges.reasoning(question, "\n".join(segments)):
         raise Refused("reasoning", "the judge says that it does not hold together")
     return BuiltRow(question, answer, tuple(segments), regions)
@@ -136,9 +138,8 @@ def write_rows(
         for number, (row, sample) in enumerate(rows):
             try:
                 image, question, answer = _problem(sample)
-                built = build_row(
-                    image, question, answer, known_boxes(row, boxes), frame, row.get(RATIONALE), filters, judges
-                )
+                known_boxes = _known(read_boxes(row, boxes))
+                built = build_row(image, question, answer, known_boxes, frame, row.get(RATIONALE), filters, judges)
             except Refused as why:
                 counts.refused[why.name] += 1
                 refused.write(json.dumps({"row": number, "filter": why.name, "reason": why.reason}) + "\n")
@@ -150,7 +151,7 @@ def write_rows(
                 (out / name).write_bytes(_png(crop(image, region, limits, frame.factor)))
             base = {"image_path": whole, "question": question}
             sft.write(json.dumps({**base, "response_list": built.segments, "img_crop_list": crops}) + "\n")
-            known = {"answer": answer, "source": row.get("source") or "", "evidence_boxes": built.regions}
+            known = {"answer": answer, "source": str(row.get("source") or ""), "evidence_boxes": built.regions}
             rl.write(json.dumps({**base, **known}) + "\n")
             counts.kept += 1
     return counts
@@ -163,6 +164,17 @@ def _problem(sample: Sample | Quarantined) -> tuple[Image, str, str]:
     if len(sample.images) != 1:
         raise Refused("boxes", f"{len(sample.images)} images; boxes are about one")
     return open_image(sample.images[0]), sample.question.replace(IMAGE, "").strip(), sample.gold
+
+
+def _known(boxes: Sequence[Region | None]) -> tuple[Region, ...]:
+    """The boxes of a row, all of which have to be boxes: without one of them the evidence would be half of it."""
+    kept = tuple(box for box in boxes if box is not None)
+    if len(kept) < len(boxes):
+        raise Refused(
+            "boxes",
+            f"{len(boxes) - len(kept)} of {len(boxes)} are not [x1, y1, x2, y2] in pixels with x1 < x2 and y1 < y2",
+        )
+    return kept
 
 
 def _regions(image: Image, boxes: Sequence[Region], filters: Filters) -> tuple[Region, ...]:
@@ -191,24 +203,41 @@ def _regions(image: Image, boxes: Sequence[Region], filters: Filters) -> tuple[R
     return tuple(kept)
 
 
-def _words(count: int, answer: str, rationale: Sequence[str] | None) -> list[str]:
+def _words(count: int, answer: str, rationale: Any) -> list[str]:
     """A text in front of each box and one behind the last."""
-    if not answer.strip() or "<answer>" in answer or "</answer>" in answer:
+    if not alternatives(answer) or "<answer>" in answer or "</answer>" in answer:
         raise Refused("answer", "the gold answer is empty or holds a tag")
     if rationale is None:
         return [FIRST, *[NEXT] * (count - 1), LAST]
-    words = [str(text).strip() for text in rationale]
+    if not isinstance(rationale, (list, tuple)) or not all(isinstance(text, str) for text in rationale):
+        raise Refused("reasoning", f"{RATIONALE} is no list of texts")
+    words = [text.strip() for text in rationale]
     if len(words) != count + 1:
         raise Refused("reasoning", f"{len(words)} texts for {count} boxes; there has to be one more than boxes")
     if not all(words):
         raise Refused("reasoning", "a step says nothing")
     if len({text.casefold() for text in words}) < len(words):
         raise Refused("reasoning", "a step is said twice")
-    if any(mark in text for text in words for mark in ("bbox_2d", "<answer>", "</answer>")):
+    if any(mark in text for text in words for mark in ("bbox_2d", "<answer>", "</answer>", "</think>")):
         raise Refused("reasoning", "a step holds a box or an answer of its own")
-    if answer.strip().casefold() not in words[-1].casefold():
+    if not any(_says(words[-1], one) for one in alternatives(answer)):
         raise Refused("answer", "the last step does not come to the gold answer")
     return words
+
+
+def _says(text: str, answer: str) -> bool:
+    """Whether a text holds an answer as a word or number of its own: 40, 2.4 and -4 do not say 4."""
+    before = r"(?<![0-9A-Za-z])" if _is_word(answer[0]) else ""
+    behind = r"(?![0-9A-Za-z])" if _is_word(answer[-1]) else ""
+    if answer[0].isdigit():
+        before += r"(?<!\d[.,])(?<![-−/])"
+    if answer[-1].isdigit():
+        behind += r"(?![.,]\d)(?!\s?/\s?\d)"
+    return re.search(before + re.escape(answer) + behind, text, re.IGNORECASE) is not None
+
+
+def _is_word(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 def _json(frame: Frame, region: Region, image: Image) -> str:

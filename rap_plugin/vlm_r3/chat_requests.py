@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from rap_plugin.config import RunConfig
 from rap_plugin.errors import RapError, one_line
 from rap_plugin.rollout import Sampling
-from rap_plugin.samples.images import check_image, image_bytes, open_image
+from rap_plugin.samples.images import check_image, image_bytes, image_size, open_image
 from rap_plugin.samples.sample import IMAGE, ImageProblem
 from rap_plugin.vlm_r3 import settings
 from rap_plugin.vlm_r3.ask import question_row
@@ -23,6 +23,19 @@ from rap_plugin.vlm_r3.coordinates import Frame
 from rap_plugin.vlm_r3.loop import RegionRow
 
 MOST_IMAGES = 16
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "stop": ([], ""),
+    "tools": ([],),
+    "functions": ([],),
+    "response_format": ({"type": "text"},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+}
+"""Fields of the protocol that ask for what is not done here, and their values that ask for nothing (null is one of each)."""
 
 
 class BadRequest(Exception):
@@ -42,21 +55,31 @@ def read_object(data: bytes) -> dict[str, Any]:
 
 def read_request(body: Mapping[str, Any], config: RunConfig, frame: Frame) -> tuple[RegionRow, Sampling]:
     """The row that a request asks for. Raises BadRequest, one line, for what is not understood."""
-    text, system, images = _read_messages(body.get("messages"), config)
-    if body.get("n") not in (None, 1):
+    # What is cheap to see comes before the images.
+    for name, asks_nothing in NEUTRAL.items():
+        if body.get(name) is not None and body[name] not in asks_nothing:
+            raise BadRequest(f"{name} is not supported; leave it out")
+    if body.get("n") is not None and (isinstance(body["n"], bool) or body["n"] != 1):
         raise BadRequest("n has to be 1")
+    if not isinstance(body.get("stream"), (bool, type(None))):
+        raise BadRequest("stream is neither true nor false")
     most = settings.make_sampling(config).max_new_tokens
-    tokens = body.get("max_completion_tokens") or body.get("max_tokens") or config.sampling.max_new_tokens
+    name = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
+    tokens = config.sampling.max_new_tokens if body.get(name) is None else body[name]
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
-        raise BadRequest("max_tokens is no whole number above 0")
+        raise BadRequest(f"{name} is no whole number above 0")
+    seed = _number(body, "seed", config.sampling.seed, 0, 2**63 - 1)
+    if not isinstance(seed, int):
+        raise BadRequest("seed is no whole number")
     changed = config.sampling.model_copy(
         update={
             "max_new_tokens": min(tokens, config.sampling.max_new_tokens),
-            "seed": _number(body, "seed", config.sampling.seed, 0, 2**63 - 1),
+            "seed": seed,
             "top_p": _number(body, "top_p", config.sampling.top_p, 1e-6, 1),
         }
     )
     heat = _number(body, "temperature", config.r3.temperature, 0, 10)
+    text, system, images = _read_messages(body.get("messages"), config)
     config = config.model_copy(update={"sampling": changed, "r3": config.r3.model_copy(update={"temperature": heat})})
     row = question_row(text, images, config, frame, system=system, key=uuid.uuid4().hex)
     # Rows of all callers share a batch: what differs between them is their own, not the batch's.
@@ -65,8 +88,8 @@ def read_request(body: Mapping[str, Any], config: RunConfig, frame: Frame) -> tu
 
 def _read_messages(messages: Any, config: RunConfig) -> tuple[str, str, list[Any]]:
     if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages is empty")
-    text, system, images = "", "", []
+        raise BadRequest("messages is no list" if messages else "messages is empty")
+    text, system, references = "", "", []
     users = 0
     for message in messages:
         role = message.get("role") if isinstance(message, dict) else None
@@ -83,27 +106,42 @@ def _read_messages(messages: Any, config: RunConfig) -> tuple[str, str, list[Any
                 said = part["text"].replace(IMAGE, "")
                 text, system = (text + said, system) if role == "user" else (text, system + said)
             elif kind == "image_url" and role == "user":
-                images.append(_read_image(part.get("image_url"), config))
+                references.append(part.get("image_url"))
                 text += IMAGE
             else:
                 raise BadRequest(f"a part of type {str(kind)[:40]!r} is not understood; text and image_url are")
     if users != 1:
         raise BadRequest("exactly one message of the user is answered")
-    if len(images) > MOST_IMAGES:
-        raise BadRequest(f"{len(images)} images, at most {MOST_IMAGES} are taken")
-    return text, system, images
-
-
-def _read_image(reference: Any, config: RunConfig) -> Any:
-    url = reference.get("url") if isinstance(reference, dict) else reference
-    if not isinstance(url, str) or not url.startswith("data:"):
-        raise BadRequest("images have to come inside the request, as data: URLs; nothing is fetched")
+    if not text.strip():
+        raise BadRequest("the message of the user is empty")
     try:
-        data = image_bytes(url, Path(), allow_urls=False)
-        check_image(data, config.pool.max_pixels)
-        return open_image(data)
-    except (ImageProblem, RapError) as error:
-        raise BadRequest(f"an image cannot be used: {one_line(error)}") from None
+        (text + system).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("a text holds half a character (a lone surrogate)") from None
+    if len(references) > MOST_IMAGES:
+        raise BadRequest(f"{len(references)} images, at most {MOST_IMAGES} are taken")
+    return text, system, _read_images(references, config)
+
+
+def _read_images(references: Sequence[Any], config: RunConfig) -> list[Any]:
+    """The images, open. All of a request have the pixels that one may have: a small file can hold many."""
+    images: list[Any] = []
+    left = config.pool.max_pixels
+    for reference in references:
+        url = reference.get("url") if isinstance(reference, dict) else reference
+        if not isinstance(url, str) or url[:5].lower() != "data:":
+            raise BadRequest("images have to come inside the request, as data: URLs; nothing is fetched")
+        try:
+            data = image_bytes("data:" + url[5:], Path(), allow_urls=False)
+            width, height = image_size(data)
+            if images and width * height > left:
+                raise BadRequest(f"the images have more than {config.pool.max_pixels:,} pixels together")
+            check_image(data, config.pool.max_pixels)
+            left -= width * height
+            images.append(open_image(data))
+        except (ImageProblem, RapError) as error:
+            raise BadRequest(f"an image cannot be used: {one_line(error)}") from None
+    return images
 
 
 def _number(body: Mapping[str, Any], name: str, default: Any, low: float, high: float) -> Any:

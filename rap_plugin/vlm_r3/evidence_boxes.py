@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,14 +21,39 @@ HOLDS = 0.5
 """Share of a box from which crops hold it."""
 
 
+NAMES = ("bbox_2d", "bbox", "box_2d", "box")
+"""Keys of a box where it is a mapping, as models write it."""
+
+LONGEST = 20_000
+"""Characters of a text that holds boxes as JSON."""
+
+
 def known_boxes(row: Mapping[str, Any], column: str | None = None) -> tuple[Region, ...]:
-    """The boxes of a pool's row, [x1, y1, x2, y2] in pixels of the image: one, or a list of them; () where there are none."""
+    """The boxes of a pool's row, [x1, y1, x2, y2] in pixels of the image: one, or a list of them; () where there are none.
+
+    A box may be a mapping with a key `bbox_2d`, and all of it JSON in a text. What is no box is left out.
+    """
+    return tuple(box for box in read_boxes(row, column) if box is not None)
+
+
+def read_boxes(row: Mapping[str, Any], column: str | None = None) -> tuple[Region | None, ...]:
+    """As `known_boxes`, with None for each that is no box: reversed, not four numbers, or shares of the image."""
     names = (column,) if column else COLUMNS
-    value = next((row[name] for name in names if row.get(name) is not None), None)
-    if not isinstance(value, (list, tuple)):
+    value = _listed(next((row[name] for name in names if row.get(name) is not None), None))
+    if not isinstance(value, (list, tuple)) or not value:
         return ()
-    several = value if value and isinstance(value[0], (list, tuple)) else [value]
-    return tuple(box for box in map(_region, several[:MOST]) if box is not None)
+    several = value if any(isinstance(one, (list, tuple, Mapping)) for one in value) else [value]
+    return tuple(map(_region, several[:MOST]))
+
+
+def _listed(value: Any) -> Any:
+    """A list of boxes, from whatever holds it."""
+    if isinstance(value, str) and len(value) <= LONGEST and value.lstrip()[:1] in ("[", "{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return [value] if isinstance(value, Mapping) else value
 
 
 def shown_share(boxes: Sequence[Region], trace: Trace) -> float | None:
@@ -60,11 +86,17 @@ def _area(region: Region) -> int:
 
 
 def _region(value: Any) -> Region | None:
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in NAMES if name in value), None)
+    if not isinstance(value, (list, tuple)) or any(isinstance(number, bool) for number in value):
+        return None
     try:
         left, top, right, bottom = (float(number) for number in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if not all(map(math.isfinite, (left, top, right, bottom))) or max(map(abs, (left, top, right, bottom))) > 1e7:
         return None
+    if max(left, top, right, bottom) <= 1:
+        return None  # shares of the image's sides
     region = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
     return region if region[0] < region[2] and region[1] < region[3] else None

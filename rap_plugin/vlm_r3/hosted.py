@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from rap_plugin.config import R3Config
@@ -142,7 +143,14 @@ def facts_of(processor: Any) -> VisionFacts:
 
 
 def options_of(environment: Mapping[str, str]) -> R3Config:
-    """The options that a training run sets by environment variables. Raises RapError for a value that is none."""
+    """The options that a training run sets by environment variables. Raises RapError for a name or a value that is none."""
+    known = [PREFIX + name.upper() for name in (*R3Config.model_fields, "reward")]
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            near = get_close_matches(name, known, 1)
+            raise RapError(
+                f"{name}: no such option{f'; is it {near[0]}' if near else ''}? There are {', '.join(known)}"
+            )
     given = {
         name: environment[PREFIX + name.upper()]
         for name in R3Config.model_fields

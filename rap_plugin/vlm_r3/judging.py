@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from rap_plugin.evaluation.grade import BenchmarkGrade
 from rap_plugin.evaluation.item import BenchmarkItem
 from rap_plugin.evaluation.judge import judge_from_environment
-from rap_plugin.vlm_r3.reward import Judge, alternatives
+from rap_plugin.vlm_r3.golds import alternatives
+from rap_plugin.vlm_r3.reward import Judge
 
 BY_RULES = BenchmarkGrade(0.0, "wrong", "")
 

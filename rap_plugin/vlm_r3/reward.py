@@ -16,7 +16,10 @@ from rap_plugin.grading import Grader
 from rap_plugin.grading.base import GradeItem
 from rap_plugin.vlm_r3.coordinates import Region
 from rap_plugin.vlm_r3.evidence_reward import evidence_reward
+from rap_plugin.vlm_r3.golds import alternatives
 from rap_plugin.vlm_r3.trace import Look, Trace
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\b")
 
 Judge = Callable[[str, str, str], bool | None]
 """(question, gold answer, answer) -> whether it is right; None where the judge has not said."""
@@ -107,12 +110,24 @@ def shortest_reasoning(trace: Trace) -> int:
     return min(lengths, default=0)
 
 
+def final_answer(trace: Trace) -> str:
+    """What a row says as its answer, for a reward: inside its last <answer>, which is closed or at the end of the turn.
+
+    Empty where nothing is marked, and where the row ran out while it wrote: half an answer may be the gold by chance.
+    """
+    start = trace.text.rfind("<answer>")
+    if start < 0 or (trace.ended != "end" and "</answer>" not in trace.text[start:]):
+        return ""
+    return trace.answer
+
+
 def judged_right(
     grader: Grader, answers: Sequence[str], golds: Sequence[str], questions: Sequence[str], judge: Judge | None = None
 ) -> list[bool | None]:
     """Whether each answer is right: the same words, then the rules of the grader, then the judge where there is one.
 
-    A gold may hold several, parted by "/"; each of them is right. None where nothing can be said.
+    A gold may hold several, parted by "/"; each of them is right (`golds.alternatives`). None where nothing can be said: no gold, or
+    one that the rules cannot grade against, or a response that they could not finish. An answer in several boxes is wrong.
     """
     verdicts: list[bool | None] = [None] * len(answers)
     items: list[GradeItem] = []
@@ -121,27 +136,42 @@ def judged_right(
         accepted = alternatives(gold)
         if not accepted:
             continue
-        verdicts[at] = bool(answer) and _plain(answer) in {_plain(one) for one in accepted}
-        if answer and not verdicts[at]:
-            for one in accepted:
-                if grader.check_gold(one, question) is None:
-                    items.append(GradeItem(f"\\boxed{{{answer}}}", one, question))
-                    places.append(at)
+        verdicts[at] = bool(answer) and _plain(answer) in {_plain(one) for one in (gold, *accepted)}
+        if not answer or verdicts[at] or _boxes_apart(answer):
+            continue
+        for one in accepted:
+            if grader.check_gold(one, question) is None:
+                # In tags: a brace too many would end a box, and start one of the model's choice.
+                items.append(GradeItem(f"<answer>{answer}</answer>", one, question))
+                places.append(at)
+            else:
+                verdicts[at] = None
+    unknown = {at for at, verdict in enumerate(verdicts) if verdict is None}
     for at, grade in zip(places, grader.grade(items), strict=True):
         verdicts[at] = bool(verdicts[at]) or grade.verdict == "right"
+        if grade.verdict not in ("right", "wrong"):
+            unknown.add(at)
+    for at in unknown:
+        verdicts[at] = verdicts[at] or None
     if judge is not None:
         for at, (answer, gold, question) in enumerate(zip(answers, golds, questions, strict=True)):
-            if verdicts[at] is False and answer:
-                verdicts[at] = bool(judge(question, gold, answer))
+            if not verdicts[at] and answer and alternatives(gold):
+                said = judge(question, gold, answer)
+                verdicts[at] = verdicts[at] if said is None else said
     return verdicts
 
 
-def alternatives(gold: str) -> list[str]:
-    """The answers that a gold accepts: parts of "red/crimson"; a fraction such as 3/4 is one."""
-    gold = gold.strip()
-    if re.fullmatch(r"[-+]?\d+\s*/\s*\d+", gold):
-        return [gold]
-    return [part.strip() for part in gold.split("/") if part.strip()]
+def _boxes_apart(answer: str) -> bool:
+    """Whether an answer has several boxes, or one among braces that do not match: whichever is read, the other was said too."""
+    boxes = len(_BOX.findall(answer))
+    if boxes != 1:
+        return boxes > 1
+    depth = 0
+    for sign in answer:
+        depth += (sign == "{") - (sign == "}")
+        if depth < 0:
+            return True
+    return depth > 0
 
 
 def _plain(text: str) -> str:

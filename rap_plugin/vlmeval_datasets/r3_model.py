@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rap_plugin.errors import one_line
 from rap_plugin.rollout import Prompt
 from rap_plugin.samples.images import open_image
-from rap_plugin.samples.sample import IMAGE
+from rap_plugin.samples.sample import IMAGE, ImageProblem
 
 
 def prompt_of(message: Sequence[dict[str, str]], dataset: str | None) -> Prompt:
@@ -45,7 +46,11 @@ def r3_model_class() -> Any:
             self._answerer = RegionAnswerer(pretrained, max_new_tokens=max_new_tokens, **arguments)
 
         def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:
-            (trace,) = self._answerer.answer([prompt_of(message, dataset)])
+            try:
+                prompt = prompt_of(message, dataset)
+            except (ImageProblem, OSError) as error:
+                return f"Failed to obtain answer: an image cannot be read ({one_line(error)})"
+            (trace,) = self._answerer.answer([prompt])
             if trace.ended in ("engine_error", "overlong"):
                 return f"Failed to obtain answer: {trace.error}"
             return trace.answer

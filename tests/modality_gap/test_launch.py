@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from rap_plugin.cli import cli
 from rap_plugin.cli.path import PATHS
 from rap_plugin.errors import RapError
 from rap_plugin.modality_gap.launch import launch_script, write_script
@@ -79,7 +81,7 @@ def test_verls_overlong_shaping_gets_what_it_reads(verl_commands: list[list[str]
 
 def test_a_stage_starts_from_the_weights_of_the_one_before(verl_commands: list[list[str]]) -> None:
     def said(words: list[str], name: str) -> str:
-        return next(word.partition("=")[2] for word in words if word.startswith(name + "="))
+        return next(word.partition("=")[2].replace("'", "") for word in words if word.startswith(name + "="))
 
     first, second = verl_commands
     assert said(first, "actor_rollout_ref.model.path") == "some/model"
@@ -141,7 +143,7 @@ def test_verl_trains_a_contrastive_stage_with_our_engine_and_agent_loop(who: str
     assert config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_ENGINE_VENDOR == "rap"
     assert config.trainer.total_training_steps == 50
     start = next(word for word in second if word.startswith("actor_rollout_ref.model.path="))
-    assert start.endswith("/out/contrastive_kl/global_step_50/actor/huggingface")
+    assert start.endswith("/out/contrastive_kl/global_step_50/actor/huggingface'")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +173,46 @@ def test_openrlhf_trains_a_contrastive_stage_itself(who: str, asked: str, other:
     assert args.data.prompt_dataset.endswith("/contrastive/openrlhf/train.jsonl")
     start = second[second.index("--actor.model_name_or_path") + 1]
     assert start.endswith("/out/contrastive_kl/checkpoints/global_step200_hf")
+
+
+@pytest.mark.parametrize("odd", ["it's", 'a "b"', "lr=1e-6", "数据", "a,b [c]", "$(touch x)", "a;b & c", "~x", "100%"])
+def test_verl_reads_every_path_as_it_is(odd: str, tmp_path: Path) -> None:
+    parser = pytest.importorskip("hydra.core.override_parser.overrides_parser").OverridesParser.create()
+    folder = tmp_path / odd
+    folder.mkdir()
+    for words in commands("verl", "kl_curriculum", folder):
+        named = ("data.train_files=", "data.val_files=", "trainer.default_local_dir=")
+        said = [parser.parse_override(word).value() for word in words if word.startswith(named)]
+        assert len(said) == 3
+        for value in said:
+            for path in value if isinstance(value, list) else [value]:
+                assert str(path).startswith(f"{folder}/")
+    assert [one.name for one in tmp_path.iterdir()] == [odd]
+
+
+@pytest.mark.parametrize("odd", ["it's", 'a "b"', "lr=1e-6", "数据", "[c]", "$(touch x)", "a;b & c"])
+def test_openrlhf_gets_every_path_as_it_is(odd: str, tmp_path: Path) -> None:
+    folder = tmp_path / odd
+    folder.mkdir()
+    first, second = commands("openrlhf", "curriculum", folder)
+    assert first[first.index("--data.prompt_dataset") + 1] == f"{folder}/the data/text/openrlhf/train.jsonl"
+    assert second[second.index("--ckpt.path") + 1] == f"{folder}/out/curriculum/checkpoints"
+
+
+@pytest.mark.parametrize("odd", ["a,b", "a@b"])
+def test_a_path_that_openrlhf_takes_apart_is_one_line(odd: str) -> None:
+    with pytest.raises(RapError, match="rename the folder"):
+        launch_script("openrlhf", RECIPES["mix"], RECIPES, f"/x/{odd}", "model", "out")
+
+
+def test_a_script_runs_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    arguments = ["full_text", "--host", "verl", "--data", "data", "--out", "out", "--model"]
+    for model, written in (("model", f"hydra {tmp_path}/model"), ("Qwen/Qwen2.5-VL-7B-Instruct", "hydra Qwen/")):
+        done = CliRunner().invoke(cli, ["modality-gap", "train", *arguments, model])
+        assert done.exit_code == 0, done.output
+        assert written in (tmp_path / "out" / "full_text-verl.sh").read_text()
 
 
 def test_another_host_is_one_line() -> None:

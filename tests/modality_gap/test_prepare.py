@@ -17,8 +17,9 @@ from rap_plugin.cli import cli
 from rap_plugin.config import PoolConfig
 from rap_plugin.errors import RapError
 from rap_plugin.modality_gap import make_pool
-from rap_plugin.modality_gap.prepare import prepare
+from rap_plugin.modality_gap.prepare import prepare, prompts_of
 from rap_plugin.samples.conditions import LOOK
+from rap_plugin.samples.sample import Sample
 from tests.conftest import png
 
 PROB_27 = {
@@ -287,3 +288,10 @@ def test_the_command_says_what_it_wrote(pgps9k: Path, tmp_path: Path) -> None:
     assert f"train: 6 rows of 3 problems: {tmp_path / 'out' / 'train.parquet'}" in done.output
     assert "clauses: 20 in words, 10 that add nothing, 2 unreadable, such as arc A B" in done.output
     assert "quarantined: 1 malformed_row, 2 unreadable_image" in done.output
+
+
+def test_a_placeholder_in_a_fact_asks_for_no_image_that_is_not_there() -> None:
+    sample = Sample("a", 0, "<image>Find <image> y.", "4", (b"1", b"2"), facts=("<image>", "AB = <image>4", "C"))
+    text, image = prompts_of(sample)
+    assert text == "<image>AB =  4, C, answer the question: Find <image> y."
+    assert text.count("<image>") == image.count("<image>") == 2

@@ -92,6 +92,8 @@ def test_what_cannot_be_is_one_line(changes: list[str], said: str) -> None:
         ("name: x\ncondition: text\nstart: mix\nstart_step: 30", "keeps every 50th"),
         ("name: x\ncondition: text\nstart: mix\nstart_step: 900", "keeps every 50th"),
         ("name: ../x\ncondition: text", "name"),
+        ("name: base\ncondition: text", "untrained model"),
+        ("name: x\ncondition: text\nstart_step: 50", "start_step is set without start"),
         ("- text", "at the top"),
         ("name: [", "not a YAML file"),
         ("name: " + "[" * 20_000, "not a YAML file"),

@@ -106,6 +106,10 @@ def test_the_command_writes_the_page_and_says_the_gap(records: list[GapRecord], 
     )
     assert (tmp_path / "gap.html").read_text().startswith("<!doctype html>")
     assert isinstance(CliRunner().invoke(cli, ["modality-gap", "report", str(tmp_path / "no")]).exception, Exception)
+    lost = CliRunner().invoke(
+        cli, ["modality-gap", "report", str(tmp_path), "--out", str(tmp_path / "gone" / "gap.html")]
+    )
+    assert "cannot be written" in str(lost.exception)
 
 
 def test_every_pair_of_host_tasks_is_a_task_that_exists() -> None:

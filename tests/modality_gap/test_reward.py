@@ -70,6 +70,16 @@ def test_a_gold_that_cannot_be_graded_is_no_silent_zero(caplog: pytest.LogCaptur
     assert "cannot be graded" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("gold", "response", "score"),
+    [(None, "None", 0.0), (float("nan"), "nan", 0.0), (["48.000"], "48", 0.9), (r"thus \boxed{48}", "48", 0.9), (48.0, "48", 0.9)],
+)  # fmt: skip
+def test_verl_and_easyr1_read_a_gold_as_a_pool_does(gold: Any, response: str, score: float) -> None:
+    said = f"\\boxed{{{response}}}"
+    assert compute_score("pgps9k", said, gold)["score"] == score
+    assert easyr1_score([{"response": said, "ground_truth": gold}])[0]["overall"] == score
+
+
 def test_another_tolerance_is_one_line() -> None:
     with pytest.raises(RapError, match="exact, one_percent"):
         grade_responses(["1"], ["1"], tolerance="loose")

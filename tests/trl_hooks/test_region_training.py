@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from rap_plugin.cli import cli
 from rap_plugin.errors import RapError
+from rap_plugin.trl_hooks.modality_gap import keep_settings, trl_config
 from rap_plugin.trl_hooks.region_recipe import RegionRecipe, load_region_recipe
-from rap_plugin.trl_hooks.region_training import RegionTraining, rl_arguments, sft_arguments
+from rap_plugin.trl_hooks.region_training import RegionTraining, _problems_of, read_rows, rl_arguments, sft_arguments
 from rap_plugin.vlm_r3.scenes import MODEL_DIR, make_scenes, pool_rows
 
 pytest.importorskip("trl", reason="TRL is not installed")
@@ -47,6 +48,51 @@ def weights(folder: Path) -> dict:
     from safetensors.torch import load_file
 
     return {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+
+
+def test_rows_that_cannot_be_asked_are_left_out_and_told(data: Path) -> None:
+    rows = read_rows(data / "rl.jsonl")
+    bad = [{**rows[0], "image_path": "gone.png"}, {**rows[0], "answer": 4}, {"question": "?"}]
+    said: list[str] = []
+    run = RegionTraining(data, "m", data, say=said.append)
+    assert _problems_of([bad[0], *rows, *bad[1:]], run) == rows
+    assert "3 rows cannot be trained on" in said[0]
+    assert "row 0: its image" in said[0]
+    with pytest.raises(RapError, match="no row can be trained on; the first: answer is no text"):
+        _problems_of(bad[1:2], run)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b'{"question": "?"}\n{"quest', "line 2 is no JSON"), (b"[1]\n", "line 1 is no row"), (b"\n", "has no rows")],
+)
+def test_a_damaged_file_of_rows_is_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "rl.jsonl").write_bytes(content)
+    with pytest.raises(RapError, match=said) as raised:
+        read_rows(tmp_path / "rl.jsonl")
+    assert "\n" not in str(raised.value)
+    (tmp_path / "rl.jsonl").write_text(json.dumps({"question": "one\u2028line"}, ensure_ascii=False), encoding="utf-8")
+    assert len(read_rows(tmp_path / "rl.jsonl")) == 1
+
+
+def test_a_field_that_trl_has_not_is_one_line_with_the_one_that_was_meant() -> None:
+    from trl import GRPOConfig
+
+    with pytest.raises(RapError, match=r"trl.lerning_rate: GRPOConfig has no such field; it has learning_rate"):
+        trl_config(GRPOConfig, {}, {"lerning_rate": 1e-6})
+    wrong = {"num_generations": 0, "use_cpu": True, "bf16": False}
+    with pytest.raises(RapError, match=r"trl \(num_generations\): GRPOConfig refuses it"):
+        trl_config(GRPOConfig, wrong, {"num_generations": 0})
+
+
+def test_settings_that_were_cut_are_one_line_and_never_written_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "sft" / "settings.json"
+    keep_settings(path, {"seed": 0})
+    keep_settings(path, {"seed": 0})
+    assert [one.name for one in path.parent.iterdir()] == ["settings.json"]
+    path.write_text('{"see')
+    with pytest.raises(RapError, match="cannot be read"):
+        keep_settings(path, {"seed": 0})
 
 
 @pytest.mark.slow

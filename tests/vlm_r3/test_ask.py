@@ -92,3 +92,12 @@ def test_a_file_that_is_no_image_is_one_line(looker: Path, tmp_path: Path, conte
     done = CliRunner().invoke(cli, ["r3", "ask", str(tmp_path / "a.png"), "c?", "--model", str(looker)])
     assert isinstance(done.exception, RapError)
     assert "a.png" in str(done.exception)
+
+
+@pytest.mark.parametrize("place", ["gone/looks.html", "."])
+def test_a_page_that_cannot_be_written_is_one_line_before_a_model_is_loaded(place: str, tmp_path: Path) -> None:
+    script.picture(2).save(tmp_path / "a.png")
+    arguments = [str(tmp_path / "a.png"), "c?", "--model", "no/such-model", "--html", str(tmp_path / place)]
+    done = CliRunner().invoke(cli, ["r3", "ask", *arguments])
+    assert isinstance(done.exception, RapError)
+    assert "cannot be written" in str(done.exception)

@@ -17,6 +17,7 @@ from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.vlm_r3.boxes import AskedBox, read_box
 from rap_plugin.vlm_r3.build_data import Judges, Refused, build_row
 from rap_plugin.vlm_r3.coordinates import Frame, to_region
+from rap_plugin.vlm_r3.evidence_boxes import known_boxes, read_boxes
 from rap_plugin.vlm_r3.interleaved import read_interleaved
 from rap_plugin.vlm_r3.scenes import make_scenes, pool_rows
 
@@ -51,6 +52,14 @@ def test_a_row_becomes_one_turn_whose_boxes_mean_the_known_regions() -> None:
         ([BOX], ["It is 7.", "it is 7."], "7", "reasoning"),
         ([BOX], ["I look.", "<answer>7</answer> 7"], "7", "reasoning"),
         ([BOX], ["I look.", "So it is 8."], "7", "answer"),
+        ([BOX], ["I look.", "So it is 17."], "7", "answer"),
+        ([BOX], ["I look.", "So it is -7."], "7", "answer"),
+        ([BOX], ["I look.", "So it is 7.5."], "7", "answer"),
+        ([BOX], ["I look.", "It is coloured."], "colour", "answer"),
+        ([BOX], "ab", "b", "reasoning"),
+        ([BOX], 7, "7", "reasoning"),
+        ([BOX], ["I look.", 7], "7", "reasoning"),
+        ([BOX], {"a": 1, "7": 2}, "7", "reasoning"),
         ([BOX], None, "</answer>", "answer"),
     ],
 )
@@ -58,6 +67,33 @@ def test_every_filter_refuses_what_it_is_for(boxes: Any, rationale: Any, answer:
     with pytest.raises(Refused) as refused:
         build_row(NOISE, "How many?", answer, boxes, FRAME, rationale)
     assert refused.value.name == name
+
+
+def test_the_first_of_several_golds_is_what_a_row_teaches() -> None:
+    row = build_row(NOISE, "Which colour?", "red/crimson", [BOX], FRAME, ["I look.", "It is crimson, a red."])
+    assert row.segments[-1].endswith("<answer>red</answer>")
+    row = build_row(NOISE, "哪种颜色?", "红色", [BOX], FRAME, ["我看。", "所以是红色的。"])
+    assert row.segments[-1].endswith("<answer>红色</answer>")
+
+
+@pytest.mark.parametrize(
+    ("value", "boxes"),
+    [
+        ("[[1, 2, 30, 40]]", ((1, 2, 30, 40),)),
+        ([{"bbox_2d": [1, 2, 30, 40], "label": "cat"}], ((1, 2, 30, 40),)),
+        ({"bbox": [1, 2, 30, 40]}, ((1, 2, 30, 40),)),
+        ([[1, 2, 30, 40], "1234"], ((1, 2, 30, 40), None)),
+        ([[1, 2, 30, 40], [30, 40, 1, 2]], ((1, 2, 30, 40), None)),
+        ([None, [1, 2, 30, 40]], (None, (1, 2, 30, 40))),
+        ([[0.1, 0.2, 0.5, 0.6]], (None,)),
+        ([[True, 0, 5, 6]], (None,)),
+        ("[" * 20_000, ()),
+        ("somewhere", ()),
+    ],
+)
+def test_boxes_are_read_in_every_form_that_means_pixels(value: Any, boxes: Any) -> None:
+    assert read_boxes({"bboxes": value}) == boxes
+    assert known_boxes({"bboxes": value}) == tuple(box for box in boxes if box)
 
 
 def test_a_region_with_nothing_in_it_is_refused() -> None:
@@ -81,12 +117,14 @@ def test_the_command_writes_rows_that_training_reads_and_says_what_it_left_out(t
     rows = pool_rows(make_scenes(5, seed=2))
     rows[1]["evidence_boxes"] = []
     rows[3]["images"] = [{"bytes": b"no picture", "path": None}]
+    rows.append({**rows[0], "problem": "<image>Another one?", "evidence_boxes": [[9, 9, 90, 90], [90, 90, 9, 9]]})
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
     out = tmp_path / "data"
     done = CliRunner().invoke(cli, ["r3", "build-data", str(tmp_path / "pool.parquet"), "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert "3 rows in" in done.output
-    assert "boxes 1" in done.output
+    assert "boxes 2" in done.output
+    assert "1 of 2 are not" in (out / "refused.jsonl").read_text()
     assert "unreadable 1" in done.output
     written = [json.loads(line) for line in (out / "sft.jsonl").read_text().splitlines()]
     reinforced = [json.loads(line) for line in (out / "rl.jsonl").read_text().splitlines()]
@@ -96,6 +134,19 @@ def test_the_command_writes_rows_that_training_reads_and_says_what_it_left_out(t
         assert len(turn.crops) == len(rows[at]["evidence_boxes"])
         assert turn.question == rows[at]["problem"].removeprefix("<image>")
         assert turn.images[0].size == (432, 432)
+
+
+def test_a_pool_without_a_usable_row_is_an_error(tmp_path: Path) -> None:
+    from rap_plugin.cli import cli
+    from rap_plugin.errors import RapError
+
+    rows = [{**row, "evidence_boxes": [[0.1, 0.2, 0.3, 0.4]]} for row in pool_rows(make_scenes(2, seed=2))]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    done = CliRunner().invoke(
+        cli, ["r3", "build-data", str(tmp_path / "pool.parquet"), "--out", str(tmp_path / "data")]
+    )
+    assert isinstance(done.exception, RapError)
+    assert "no row could be used, reasons in" in str(done.exception)
 
 
 @pytest.mark.parametrize(
