@@ -75,10 +75,12 @@ class Told:
 class Follower:
     """Chooses the rows of numbered batches (0, 1, ..) and is told their rewards in that order."""
 
-    def __init__(self, beliefs: Beliefs, options: FollowOptions, size: int, lag: int = 1) -> None:
+    def __init__(self, beliefs: Beliefs, options: FollowOptions, size: int, lag: int = 1, pool: str = "") -> None:
         if size < 1 or lag < 1:
             raise RapError(f"a batch of {size} prompts that lags {lag} batches behind its rewards cannot be followed")
         self.options, self.size, self.lag = options, size, lag
+        self.pool = pool
+        """What tells these rows from others of the same number and groups, where the host knows it."""
         self._base = beliefs
         """Beliefs that know of the first `step` batches."""
         self._told: list[Told] = []
@@ -153,6 +155,7 @@ class Follower:
             "step": self._base.step,
             "told": [asdict(told) for told in self._told],
             "size": self.size,
+            "pool": self.pool,
             "options": asdict(self.options),
         }
         table = pa.table(columns).replace_schema_metadata({"rap_follow": json.dumps(about)})
@@ -176,10 +179,11 @@ class Follower:
             columns = {name: table.column(name).to_numpy() for name in COLUMNS}
             columns |= {name: table.column(name).to_numpy() for name in LATER if name in table.column_names}
             told = [Told(**one) for one in about["told"]]
-            step, size = int(about["step"]), int(about["size"])
+            step, size, pool = int(about["step"]), int(about["size"]), str(about.get("pool", ""))
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
             raise RapError(f"{where}: no state of following ({one_line(error)})") from None
         same = len(table) == len(self._base) and np.array_equal(columns["group"], self._base.group)
+        same = same and (not pool or not self.pool or pool == self.pool)
         if not same or size != self.size:
             raise RapError(
                 f"{where}: followed {len(table)} rows in batches of {size}; this training has another pool or batch"

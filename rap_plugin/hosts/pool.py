@@ -76,6 +76,14 @@ def row_numbers(run: Path) -> dict[str, int]:
         return {sample.id: sample.row for sample in store.samples()}
 
 
+def questions(run: Path) -> dict[int, str]:
+    """The question that a run asked of each row of its pool, by row number; none where its evidence is not there."""
+    if not (run / files.EVIDENCE).is_file():
+        return {}
+    with closing(EvidenceStore(live_file(run / files.EVIDENCE), read_only=True)) as store:
+        return {sample.row: sample.question for sample in store.samples()}
+
+
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

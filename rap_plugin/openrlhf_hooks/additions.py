@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +21,7 @@ from rap_plugin.openrlhf_hooks.batches import fitting_rows
 from rap_plugin.openrlhf_hooks.flags import FOLLOW, attention_test
 from rap_plugin.openrlhf_hooks.row_prompts import require_column
 from rap_plugin.posterior.attention import AttentionTest
-from rap_plugin.posterior.following import ATTENTION, BLIND, IMAGE, FollowOptions
+from rap_plugin.posterior.following import ATTENTION, BLIND, IMAGE, FollowOptions, group_numbers
 
 OTHER_PROMPT = "contrastive_prompt"
 """The column of the other prompts, as `rap modality-gap prepare` names it."""
@@ -92,7 +93,11 @@ def _following_of(args: SimpleNamespace, given: Mapping[str, Any]) -> Following 
         raise RapError(
             f"--rap.follow_groups {groups}: the dataset has no such column; columns: {', '.join(rows.column_names)}"
         )
+    if groups is not None:
+        group_numbers(list(rows[groups]))
     right_at = numbers.pop("right_at", 0.5)
+    if not math.isfinite(right_at):
+        raise RapError(f"--rap.follow_right_at {right_at}: give the score from which a response counts as right")
     options = FollowOptions(args.rollout.n_samples_per_prompt, seed=args.train.seed, **numbers)
     test = attention_test(given)
     if options.attention_weight and not options.renew_attention and given["data_filter"] is None:

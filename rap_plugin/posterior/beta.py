@@ -71,8 +71,10 @@ class Posterior:
             a, b = STRENGTH * means + right[u], STRENGTH * (1 - means) + wrong[u]
             log = a[:, None] * log_p + b[:, None] * log_q
             density = np.exp(log - log.max(axis=1, keepdims=True))
-            cumulated = np.cumsum(merged[u] @ (density / density.sum(axis=1, keepdims=True)))
-            found = np.interp([(1 - level) / 2, (1 + level) / 2], cumulated / cumulated[-1], odds)
+            mass = merged[u] @ (density / density.sum(axis=1, keepdims=True))
+            # Half of a cell's mass lies below its middle.
+            cumulated = np.cumsum(mass) - mass / 2
+            found = np.interp([(1 - level) / 2, (1 + level) / 2], cumulated / mass.sum(), odds)
             low[u], high[u] = 1 / (1 + np.exp(-found))
         return low[self.state], high[self.state]
 

@@ -12,10 +12,14 @@ All functions are pure: beliefs go in, beliefs or numbers come out, and what is 
 
 from __future__ import annotations
 
+import json
+import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,11 @@ from numpy.typing import NDArray
 from rap_plugin.errors import RapError
 from rap_plugin.evidence.table import Counts, Numbers
 from rap_plugin.scorers.success import IMAGE_WEIGHT, STRENGTH, informative, shared_posteriors, worth_of
+
+TINY, HUGE = math.ulp(0.0), sys.float_info.max
+"""The least number above 0, and the largest that is finite."""
+
+SEEDS = 2**63
 
 NEVER = -1
 """`seen` of a sample that no batch has asked."""
@@ -54,18 +63,22 @@ class FollowOptions:
     """How much of a sample's worth is lost where all of its responses are attention-biased; 0: psi has no part in it."""
 
     def __post_init__(self) -> None:
-        for name, fits, said in (
-            ("half_life", self.half_life > 0, "a number of steps above 0"),
-            ("strength", self.strength > 0, "a number of rollouts above 0"),
-            ("explore", 0 <= self.explore <= 1, "a share from 0 to 1"),
-            ("image_weight", 0 <= self.image_weight <= 1, "a share from 0 to 1"),
-            ("headroom", 0 <= self.headroom < float("inf"), "an exponent from 0"),
-            ("renew", 0 <= self.renew < float("inf"), "a share of a batch's own rollouts, or 0 for none"),
-            ("renew_attention", 0 <= self.renew_attention <= 1, "a share from 0 to 1"),
-            ("attention_weight", 0 <= self.attention_weight <= 1, "a share from 0 to 1"),
+        share = "a share from 0 to 1"
+        for name, low, high, said in (
+            ("half_life", TINY, math.inf, "a number of steps above 0"),
+            ("strength", TINY, HUGE, "a number of rollouts above 0"),
+            ("explore", 0, 1, share),
+            ("image_weight", 0, 1, share),
+            ("headroom", 0, HUGE, "an exponent from 0"),
+            ("renew", 0, HUGE, "a share of a batch's own rollouts, or 0 for none"),
+            ("renew_attention", 0, 1, share),
+            ("attention_weight", 0, 1, share),
         ):
-            if not fits:
-                raise RapError(f"following with {name}={getattr(self, name)}: give {said}")
+            value: Any = getattr(self, name)
+            if not (isinstance(value, Real) and low <= float(value) <= high):
+                raise RapError(f"following with {name}={value!r}: give {said}")
+        if not (isinstance(self.seed, Integral) and -SEEDS <= self.seed < SEEDS):
+            raise RapError(f"following with seed={self.seed!r}: give a whole number of at most 63 bits")
 
 
 @dataclass(frozen=True)
@@ -102,9 +115,23 @@ def begin(groups: Sequence[int]) -> Beliefs:
 
 
 def group_numbers(labels: Sequence[object]) -> list[int]:
-    """A number per different label, in the order of their first appearance."""
+    """A number per different label, in the order of their first appearance. Raises RapError for what is no label."""
     numbers: dict[object, int] = {}
-    return [numbers.setdefault(label, len(numbers)) for label in labels]
+    return [numbers.setdefault(_comparable(label), len(numbers)) for label in labels]
+
+
+def _comparable(label: Any) -> object:
+    """A label that is equal where it says the same: arrays and tensors as plain values, lists and mappings as texts, NaN as None."""
+    if hasattr(label, "tolist"):
+        label = label.tolist()
+    if isinstance(label, float) and math.isnan(label):
+        return None
+    try:
+        plain: object = json.dumps(label, sort_keys=True) if isinstance(label, (list, dict)) else label
+        hash(plain)
+    except TypeError:
+        raise RapError(f"groups: a {type(label).__name__} is no label; give texts or numbers") from None
+    return plain
 
 
 NUMBERS = re.compile(r"\d+")

@@ -12,6 +12,8 @@ from rap_plugin.evidence.table import Counts, Numbers
 STRENGTH = 2.0
 """Rollouts that a group's rate counts for in a sample's posterior, and the pool's in a group's."""
 
+TINY = float(np.finfo(float).tiny)
+
 IMAGE_WEIGHT = 0.5
 """Share of its worth that a sample loses which is right without its image as often as with it."""
 
@@ -23,7 +25,9 @@ def shared_posteriors(group: Counts, right: Numbers, asked: Numbers, strength: f
     # A sample's own rollouts are no second witness for it.
     others = in_group[0][group] - right, in_group[1][group] - asked
     rate = (others[0] + strength * pool) / (others[1] + strength)
-    return strength * rate + right, strength * (1 - rate) + asked - right
+    alpha, beta = strength * rate + right, strength * (1 - rate) + asked - right
+    # A rate of exactly 0 or 1, or what rounding takes from faded counts, is no Beta.
+    return np.maximum(alpha, TINY), np.maximum(beta, TINY)
 
 
 def informative(alpha: Numbers, beta: Numbers, responses: int) -> Numbers:
@@ -42,6 +46,6 @@ def worth_of(success: Numbers, blind: Numbers, responses: int, image_weight: flo
     That share is b / p, at most 1, with b the success without the image: 1 - D / p in terms of RAP's discrepancy D = p - b. It is 1 as
     well for what is guessed, half right in both arms, of which b alone would keep half. D / p is epidemiology's attributable fraction.
     """
-    share = np.minimum(1.0, blind / np.maximum(success, np.finfo(float).tiny))
+    share = np.minimum(1.0, blind / np.maximum(success, TINY))
     found: Numbers = (1 - success**responses - (1 - success) ** responses) * (1 - image_weight * share)
     return found

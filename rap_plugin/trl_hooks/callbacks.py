@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from rap_plugin.hosts.follower import STATE, Follower
+from rap_plugin.hosts.follower import STATE
 
 if TYPE_CHECKING:
+    from rap_plugin.trl_hooks.following import Followed
     from rap_plugin.trl_hooks.reselect import Reselection
 
 
@@ -59,21 +60,16 @@ class ReselectionCallback(TrainerCallback):  # type: ignore[misc]
 class FollowCallback(TrainerCallback):  # type: ignore[misc]
     """Saves what is followed with every checkpoint, and goes on from there."""
 
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
+    def __init__(self, followed: Followed) -> None:
+        self._followed = followed
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step:
-            self._follower.load(_checkpoint(args, state) / STATE)
+        self._followed.begin(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # Every process knows the same.
         if state.is_world_process_zero:
-            self._follower.save(_checkpoint(args, state) / STATE)
-
-
-def _checkpoint(args: Any, state: Any) -> Path:
-    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            self._followed.follower.save(Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE)
 
 
 def _steps_per_epoch(args: Any, train_dataloader: Any) -> int:

@@ -29,6 +29,8 @@ log = logging.getLogger("rap_plugin.trl_hooks")
 
 def attention_test(options: Mapping[str, Any] | None) -> AttentionTest:
     """The test that `ace=` names. Raises RapError for what is no option of ACE's."""
+    if not isinstance(options or {}, Mapping):
+        raise RapError(f"ace={options!r}: give a mapping, as in ace={{'window': 10}}")
     given = dict(options or {})
     known = (*PSI_OPTIONS, "lambda_a")
     if unknown := sorted(set(given) - set(known)):

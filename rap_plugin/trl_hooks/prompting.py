@@ -70,6 +70,19 @@ def read_prompts(dataset: Any, template_options: Mapping[str, Any] | None = None
 
     Raises RapError where TRL would refuse it later, with what to change.
     """
+    require_rows(dataset)
+    columns = dataset.column_names
+    column = next((name for name in IMAGE_COLUMNS if name in columns), None)
+    if column is None:
+        raise RapError(
+            f"the data set has no column images or image, and the selection is about images; columns: {', '.join(columns)}"
+        )
+    _check_head(dataset.with_format(None))
+    return TRLPrompts(dataset.with_format(None), column, dict(template_options or {}))
+
+
+def require_rows(dataset: Any) -> None:
+    """Raises RapError for what is no data set of rows with a prompt."""
     import datasets
 
     if not isinstance(dataset, datasets.Dataset):
@@ -78,16 +91,10 @@ def read_prompts(dataset: Any, template_options: Mapping[str, Any] | None = None
         )
     if not len(dataset):
         raise RapError("the data set has no rows")
-    columns = dataset.column_names
-    if "prompt" not in columns:
-        raise RapError(f"the data set has no column prompt, which TRL reads; columns: {', '.join(columns)}")
-    column = next((name for name in IMAGE_COLUMNS if name in columns), None)
-    if column is None:
+    if "prompt" not in dataset.column_names and dataset.format["type"] != "custom":
         raise RapError(
-            f"the data set has no column images or image, and the selection is about images; columns: {', '.join(columns)}"
+            f"the data set has no column prompt, which TRL reads; columns: {', '.join(dataset.column_names)}"
         )
-    _check_head(dataset.with_format(None))
-    return TRLPrompts(dataset.with_format(None), column, dict(template_options or {}))
 
 
 def chat_of(row: Mapping[str, Any], image_column: str) -> list[dict[str, Any]]:

@@ -7,12 +7,13 @@ that moment. Nothing is learned from these responses.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rap_plugin.errors import RapError
 from rap_plugin.trl_hooks.prompting import without_images
-from rap_plugin.trl_hooks.rewards import NOT_COLUMNS, Reward
+from rap_plugin.trl_hooks.rewards import NOT_COLUMNS
+from rap_plugin.trl_hooks.watching import ROW
 
 SAMPLER = ("_tokenize_prompts", "_generate_single_turn")
 """Methods of TRL's trainers (tested: 1.16) that sample prompts of one's own."""
@@ -37,7 +38,11 @@ def require_plain_responses(trainer: Any, option: str) -> None:
 
 
 def sample_blind(
-    trainer: Any, dataset: Any, rows: Sequence[int], reward: Reward, columns: Mapping[str, Any]
+    trainer: Any,
+    dataset: Any,
+    rows: Sequence[int],
+    reward: Callable[..., list[float | None]],
+    columns: Mapping[str, Any],
 ) -> list[float | None]:
     """One response to each row without its image, and its reward. `columns` are what the trainer gave the reward beside its rows."""
     asked = [dataset[row] for row in rows]
@@ -47,10 +52,16 @@ def sample_blind(
     made = trainer._generate_single_turn(ids, images, fields, **alone)
     # GRPOTrainer gives log probabilities beside the tokens, RLOOTrainer none.
     tokens = made[0] if isinstance(made, tuple) else made
-    given = {name: [row[name] for row in asked] for name in dataset.column_names if name != "prompt"}
+    # A row of the data set has what its transform makes of it, and its number as it has in the batch.
+    given: dict[str, Any] = {name: [row[name] for row in asked] for name in asked[0] if name != "prompt"}
+    given.setdefault(ROW, list(rows))
     # Not its logs: what a reward logs is of the responses that are trained on.
-    given |= {name: columns[name] for name in NOT_COLUMNS if name in columns and not name.startswith("log_")}
+    given |= {name: _unheard if name.startswith("log_") else columns[name] for name in NOT_COLUMNS if name in columns}
     return reward(prompts=prompts, completions=_read(trainer, ids, tokens), completion_ids=tokens, **given)
+
+
+def _unheard(*given: Any) -> None:
+    """In the place of what logs, which a reward function may name among its parameters."""
 
 
 def _names_its_responses(trainer: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rap_plugin.errors import RapError
 from rap_plugin.posterior.groups import cluster
 from rap_plugin.rollout import Prompt, Sampling
 from rap_plugin.trl_hooks.prompting import read_prompts
@@ -33,6 +34,8 @@ def prompt_groups(
     `dataset`, `model`, `processing_class` and `args` are those of `select_dataset`. Costs one prefill a row. Rows of which no prompt can be made
     are a group of their own.
     """
+    if groups < 1:
+        raise RapError(f"groups={groups}: give a number of groups from 1")
     prompts = read_prompts(dataset, getattr(args, "chat_template_kwargs", None))
     prompts.rows = {str(row): row for row in range(len(dataset))}
     whole = Sampling(max_prompt_tokens=sys.maxsize)

@@ -53,6 +53,8 @@ class Reselection:
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise RapError(f"every_steps={every_steps}: give a number of steps, or leave it out to select every epoch")
+        if size is not None and size < 1:
+            raise RapError(f"size={size}: give the rows of an epoch, or leave it out for those of the first selection")
         import datasets
 
         self.out, self.every_steps = Path(out), every_steps

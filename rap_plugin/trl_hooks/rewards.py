@@ -11,16 +11,22 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
+from rap_plugin.config import load_config
 from rap_plugin.errors import RapError
 from rap_plugin.grading import Grader, GradingOptions, open_grader
 from rap_plugin.grading.base import GradeItem
 from rap_plugin.grading.reading.answers import well_formatted
+from rap_plugin.hosts.options import spelled
 from rap_plugin.modality_gap.reward import reward_grader
 from rap_plugin.plugins import get_plugins
 from rap_plugin.samples.formats.base import RowProblem
 from rap_plugin.samples.formats.columns import ANSWERS, find_column
 from rap_plugin.samples.formats.messages import Message, looks_like_messages, problem_of, read_messages
 from rap_plugin.samples.formats.values import gold_text
+from rap_plugin.trl_hooks.options import spelling
+
+OPTIONS = ("timeout_s", "workers", "format_weight", "rtol", "alternatives", "right_at")
+"""Of `make_reward`, with the names and ranges of the configuration's section `grading`."""
 
 NOT_COLUMNS = ("trainer_state", "log_extra", "log_metric", "environments")
 """What TRL passes by name besides the data set's columns."""
@@ -72,14 +78,10 @@ def make_reward(
     The other options are those of the configuration's section `grading`: with `format_weight` w the reward is (1 - w) *
     accuracy + w * format, as the released RAP code has it at 0.1. Raises RapError for an unknown grader.
     """
-    options = GradingOptions(
-        timeout_s=timeout_s,
-        workers=workers,
-        format_weight=format_weight,
-        right_at=right_at,
-        rtol=rtol,
-        alternatives=alternatives,
-    )
+    given = (timeout_s, workers, format_weight, rtol, alternatives, right_at)
+    with spelled(spelling()):
+        checked = load_config(flags={f"grading.{name}": value for name, value in zip(OPTIONS, given, strict=True)})
+    options = GradingOptions(**{name: getattr(checked.grading, name) for name in OPTIONS})
     opened = _open(grader, options)
 
     def reward(
@@ -154,8 +156,10 @@ def _answer_column(columns: Mapping[str, Any], wanted: str | None) -> str:
 
 
 def _gold(value: Any) -> str | None:
+    # A data set with a format of tensors gives golds as such.
+    plain = value.tolist() if hasattr(value, "tolist") else value
     try:
-        return gold_text(value)
+        return gold_text(plain)
     except RowProblem:
         return None
 

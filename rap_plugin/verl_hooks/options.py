@@ -36,7 +36,9 @@ class VerlOptions(Section):
     image_weight: float = Field(0.5, ge=0, le=1, description="what a row loses that needs no image; for follow")
     headroom: float = Field(0.0, ge=0, description="exponent of 1 - success in a row's worth; for follow")
     renew: float = Field(0.0, ge=0, description="rollouts without the image, as a share of the batch's; for follow")
-    right_at: float = Field(0.5, description="reward from which a rollout is right, where the reward gives no `acc`")
+    right_at: float = Field(
+        0.5, allow_inf_nan=False, description="reward from which a rollout is right, where the reward gives no `acc`"
+    )
     size_by: Literal["fill", "repeat"] = Field(
         "fill", description="where fewer rows are selected than a batch has: fill up with the next best, or repeat rows"
     )

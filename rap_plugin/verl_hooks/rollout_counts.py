@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,13 +30,16 @@ def count(rollouts: Iterable[tuple[Any, float, Mapping[str, Any]]], right_at: fl
     """Counts rollouts (id, reward, what the reward said of it) per id.
 
     Right is what the reward calls `acc`, else a reward of at least `right_at`. A rollout that could not be graded
-    (`graded` is 0) says nothing, and so counts neither as right nor as wrong.
+    (`graded` is 0, or no finite number) says nothing, and so counts neither as right nor as wrong.
     """
     groups: Groups = {}
     for identity, reward, said in rollouts:
         if identity is None or not _number(said.get("graded"), 1.0):
             continue
-        right = _number(said.get("acc"), reward) >= right_at
+        value = _number(said.get("acc"), reward)
+        if not math.isfinite(value):
+            continue
+        right = value >= right_at
         before = groups.get(str(identity), (0, 0))
         groups[str(identity)] = (before[0] + right, before[1] + (not right))
     return groups

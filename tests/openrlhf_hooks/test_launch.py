@@ -140,6 +140,8 @@ FOLLOWING = ["--rap.follow", "--reward.remote_url", "reward.py"]
             ["--rap.follow", "--rap.follow_groups", "kind", "--reward.remote_url", "reward.py"],
             "rap-plugin: --rap.follow_groups kind: the dataset has no such column; columns: ",
         ),
+        ([*FOLLOWING, "--rap.follow_right_at", "nan"], "rap-plugin: --rap.follow_right_at nan: give the score"),
+        ([*FOLLOWING, "--rap.follow_strength", "inf"], "rap-plugin: following with strength=inf: give a number"),
         (["--rap.window", "5", "--rap.follow"], "rap-plugin: --rap.window needs --data_filter NAME"),
         (
             [*FOLLOWING, "--rap.follow_renew_attention", "0.1", "--rap.window", "7"],

@@ -7,7 +7,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.special import betaln, roots_jacobi
+from scipy.special import betainc, betaln, roots_jacobi
 
 from rap_plugin.posterior.beta import MEANS, STRENGTH, Posterior, fit
 
@@ -109,6 +109,17 @@ def test_draws_have_the_mean_and_the_interval_of_the_posterior() -> None:
         np.testing.assert_allclose(drawn[:, :, arm].mean(axis=0), posterior.mean(arm), atol=0.01)
         np.testing.assert_allclose(np.quantile(drawn[:, :, arm], 0.1, axis=0), low, atol=0.015)
         np.testing.assert_allclose(np.quantile(drawn[:, :, arm], 0.9, axis=0), high, atol=0.015)
+
+
+@pytest.mark.parametrize(("right", "graded"), [(0, 0), (3, 5), (5, 5), (40, 64)])
+def test_the_interval_is_that_of_the_mixture(right: int, graded: int) -> None:
+    posterior = fit(np.array([[right]]), np.array([[graded]]))
+    parts = [(STRENGTH * mean + right, STRENGTH * (1 - mean) + graded - right) for mean in MEANS]
+    for quantile, share in zip(posterior.interval(0, 0.9), (0.05, 0.95), strict=True):
+        below = sum(
+            weight * betainc(*part, quantile[0]) for weight, part in zip(posterior.shares[0], parts, strict=True)
+        )
+        assert below == pytest.approx(share, abs=0.004)
 
 
 def test_a_posterior_depends_on_no_order_of_samples() -> None:

@@ -347,11 +347,44 @@ def test_a_step_says_what_it_did() -> None:
         {"renew": -0.1},
         {"renew_attention": 1.1},
         {"attention_weight": -0.5},
+        {"strength": float("inf")},
+        {"strength": None},
+        {"half_life": "100"},
+        {"renew": "0.1"},
+        {"seed": 1.5},
+        {"seed": 2**63},
     ],
 )
-def test_options_that_mean_nothing_are_refused_by_name(wrong: dict[str, float]) -> None:
-    with pytest.raises(RapError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+def test_options_that_mean_nothing_are_refused_by_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(RapError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))!r}"):
         FollowOptions(G, **wrong)
+
+
+@pytest.mark.parametrize("strength", [1e-300, 1e-12, 2, 1e300])
+def test_a_pool_that_is_always_right_still_has_a_posterior(strength: float) -> None:
+    options = FollowOptions(G, strength=strength, seed=-1)
+    beliefs = observe(begin([0] * 5), options, [0], [1e5], [1e5])
+    alpha, beta = posteriors(beliefs, options)
+    assert (alpha > 0).all()
+    assert (beta > 0).all()
+    assert len(set(choose(beliefs, options, 3, 1).tolist())) == 3
+
+
+def test_labels_that_say_the_same_are_one_group() -> None:
+    nan = float("nan")
+    assert group_numbers([nan, np.float64(nan), None, "a", np.str_("a"), 1, np.int64(1), True]) == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        2,
+    ]
+    assert group_numbers([["x"], ["x"], ["y"], {"k": 1}, {"k": 1}]) == [0, 0, 1, 2, 2]
+    with pytest.raises(RapError, match="groups: a set is no label"):
+        group_numbers([{1, 2}])
 
 
 def test_wordings_are_questions_without_their_numbers_and_names() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import pytest
 import trl
 
@@ -133,6 +134,13 @@ def arguments(tmp_path: Path, **changed: Any) -> Any:
         ({}, {"ace": {"windows": 5}}, "'windows': ..} is no option of psi"),
         ({}, {"ace": {"window": 7}}, "window"),
         ({}, {"ace": {"lambda_a": "auto"}}, "needs a number"),
+        ({}, {"ace": [5]}, "give a mapping"),
+        ({}, {"half_life": "100"}, "half_life='100'"),
+        ({}, {"strength": math.inf}, "strength=inf"),
+        ({}, {"seed": 2**70}, "63 bits"),
+        ({}, {"seed": 1.5}, "63 bits"),
+        ({}, {"right_at": math.nan}, "right_at=nan"),
+        ({}, {"right_at": "0.5"}, "right_at='0.5'"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_in_one_line(
@@ -140,6 +148,25 @@ def test_what_cannot_be_followed_is_refused_in_one_line(
 ) -> None:
     with pytest.raises(RapError, match=said):
         follow(make_dataset(), args=arguments(tmp_path, **changed), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        (lambda rows: datasets.DatasetDict(train=rows), {}, "a DatasetDict; give one"),
+        (lambda rows: rows.to_iterable_dataset(), {}, "a IterableDataset; give one"),
+        (list, {}, "a list; give one"),
+        (lambda rows: rows.select([]), {}, "no rows"),
+        (lambda rows: rows.remove_columns("prompt"), {}, "no column prompt"),
+        (lambda rows: rows.remove_columns("image"), {"renew": 0.1}, "no column images"),
+        (lambda rows: rows.map(lambda _: {"prompt": "q"}), {"renew": 0.1}, "holds texts"),
+    ],
+)
+def test_what_are_no_rows_to_follow_is_refused_in_one_line(
+    change: Callable[[Any], Any], options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RapError, match=said):
+        follow(change(make_dataset()), args=arguments(tmp_path), **options)
 
 
 def test_every_option_reaches_what_draws_the_rows(tmp_path: Path) -> None:
@@ -230,3 +257,139 @@ def test_rloo_follows_with_both_budgets(make_trainer: Callable[..., Any], tmp_pa
     trainer.train()
     log = [entry for entry in trainer.state.log_history if "rap/follow/rollouts" in entry]
     assert [(entry["rap/follow/blind_rollouts"], entry["rap/follow/attention_measured"]) for entry in log] == [(4, 4)]
+
+
+def reads(followed: Any) -> Callable[..., list[float]]:
+    """A reward beside the watched one that keeps which rows came."""
+    followed.seen = []
+
+    def seen(prompts: Any, rap_row: list[int], **columns: Any) -> list[float]:
+        followed.seen.append(rap_row[::4])
+        return [0.0] * len(prompts)
+
+    return seen
+
+
+SHORT = {"max_completion_length": 8, "save_strategy": "steps", "save_steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("repeated", "steps"),
+    [({"num_iterations": 2}, 6), ({"gradient_accumulation_steps": 2, "steps_per_generation": 4}, 6)],
+)
+def test_a_training_resumed_inside_a_batch_from_another_folder_reads_the_rows_that_an_undisturbed_one_reads(
+    repeated: dict[str, int], steps: int, make_trainer: Callable[..., Any], tmp_path: Path
+) -> None:
+    changed = {**SHORT, **repeated, "max_steps": steps, "per_device_train_batch_size": 4}
+    if "num_iterations" in repeated:
+        changed["per_device_train_batch_size"] = 16
+
+    def training(out: str, resume: Path | None = None) -> Any:
+        followed = follow(make_dataset(), args=arguments(tmp_path, **changed))
+        rows = reads(followed)
+        trainer = make_trainer(
+            followed.dataset,
+            reward=followed.watch(lambda rap_row, **_: [row % 2 for row in rap_row]),
+            output_dir=str(tmp_path / out),
+            **changed,
+        )
+        trainer.reward_funcs[0] = rows
+        followed.attach(trainer)
+        trainer.train(resume_from_checkpoint=resume and str(resume))
+        return followed
+
+    whole = training("whole")
+    assert whole.plan.inside(3), "a checkpoint between two halves of a batch"
+    again = training("elsewhere", tmp_path / "whole" / "checkpoint-3")
+    assert again.seen == whole.seen[whole.plan.told_after(3) - 1 :]
+    assert again.follower.batches == whole.follower.batches
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"gradient_accumulation_steps": 2}, "make another training"),
+        ({"max_steps": 5}, "make another training"),
+        ({"num_generations": 8}, "make another training"),
+        ({"remove_unused_columns": True}, "remove_unused_columns"),
+    ],
+)
+def test_a_trainer_of_other_arguments_is_refused(
+    changed: dict[str, Any], said: str, make_trainer: Callable[..., Any], tmp_path: Path
+) -> None:
+    followed = follow(make_dataset(), args=arguments(tmp_path))
+    trainer = make_trainer(followed.dataset, reward=followed.watch(accuracy_reward), **{"max_steps": 4, **changed})
+    with pytest.raises(RapError, match=said):
+        followed.attach(trainer)
+
+
+def test_one_reward_of_its_own_is_followed(make_trainer: Callable[..., Any], tmp_path: Path) -> None:
+    followed, other = (follow(make_dataset(), args=arguments(tmp_path)) for _ in range(2))
+    trainer = make_trainer(followed.dataset, reward=other.watch(accuracy_reward), max_steps=4)
+    with pytest.raises(RapError, match="another follow"):
+        followed.attach(trainer)
+    trainer.reward_funcs = [followed.watch(accuracy_reward)] * 2
+    with pytest.raises(RapError, match="2 rewards are watched"):
+        followed.attach(trainer)
+    trainer.reward_funcs, trainer.eval_dataset = trainer.reward_funcs[:1], followed.dataset
+    with pytest.raises(RapError, match="eval_dataset"):
+        followed.attach(trainer)
+
+
+def test_a_training_that_was_not_attached_says_so(make_trainer: Callable[..., Any], tmp_path: Path) -> None:
+    followed = follow(make_dataset(), args=arguments(tmp_path))
+    trainer = make_trainer(followed.dataset, reward=followed.watch(accuracy_reward), max_steps=4)
+    with pytest.raises(RapError, match=r"call followed\.attach"):
+        trainer.train()
+
+
+def test_a_checkpoint_of_other_rows_or_steps_is_refused(tmp_path: Path) -> None:
+    followed = follow(make_dataset(), args=arguments(tmp_path))
+    followed._trainer = SimpleNamespace(args=SimpleNamespace(ignore_data_skip=False, output_dir=str(tmp_path)))
+    state = tmp_path / "checkpoint-2" / "rap_follow.parquet"
+    state.parent.mkdir()
+    followed.follower.save(state)
+    with pytest.raises(RapError, match="0 batches in 2 steps, of which these arguments make 2"):
+        followed.begin(2)
+    rows = make_dataset()
+    shuffled = follow(rows.select(range(39, -1, -1)), args=arguments(tmp_path), groups=[0] * 40)
+    follow(rows, args=arguments(tmp_path), groups=[0] * 40).follower.save(state)
+    shuffled._trainer = followed._trainer
+    with pytest.raises(RapError, match="another pool"):
+        shuffled.begin(2)
+    followed._trainer.args.ignore_data_skip = True
+    with pytest.raises(RapError, match="ignore_data_skip"):
+        followed.begin(2)
+
+
+def test_columns_of_the_data_sets_own_stay(tmp_path: Path) -> None:
+    dataset = make_dataset().add_column("rap_row", list(range(100, 140)))
+    followed = follow(dataset, args=arguments(tmp_path))
+    read = followed.dataset[:4]
+    numbers = [row - 100 for row in read["rap_row"]]
+    assert read["answer"] == [dataset[row]["answer"] for row in numbers]
+    assert follow(make_dataset(), args=arguments(tmp_path)).dataset[:4]["rap_row"] == numbers
+
+
+def test_a_reward_may_name_what_trl_and_following_give_it_also_without_the_image(
+    make_trainer: Callable[..., Any], tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    async def named(
+        prompts: Any, rap_row: list[int], log_metric: Any, log_extra: Any, answer: Any, **columns: Any
+    ) -> Any:
+        log_metric("mine", 1.0)
+        log_extra("rows", rap_row)
+        asked.append(len(prompts))
+        return [float(row % 2) for row in rap_row]
+
+    followed = follow(make_dataset(), args=arguments(tmp_path), renew=0.25)
+    trainer = make_trainer(followed.dataset, reward=followed.watch(named), max_steps=1, max_completion_length=8)
+    followed.attach(trainer)
+    trainer.train()
+    assert asked == [16, 4]
+    assert trainer.state.log_history[0]["mine"] == 1
+    beliefs = followed.follower.beliefs(1)
+    assert beliefs.right.tolist() == [count * (row % 2) for row, count in enumerate(beliefs.asked)]
+    assert sum(beliefs.blind_asked) == 4

@@ -200,6 +200,8 @@ def test_a_trainer_that_would_not_read_the_new_rows_is_refused(
     refused("remove_unused_columns=True", None, remove_unused_columns=True)
     refused("dataloader_persistent_workers", None, dataloader_num_workers=1, dataloader_persistent_workers=True)
     refused("8 rows do not fill one generation batch of 16 prompts", None, generation_batch_size=64)
+    with pytest.raises(RapError, match="size=-8"):
+        begin(digits, model, processor, tmp_path / "run", size=-8)
     with pytest.raises(RapError, match="every_steps=0"):
         begin(digits, model, processor, tmp_path / "run", every_steps=0)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from rap_plugin.errors import RapError
 from rap_plugin.trl_hooks import accuracy_reward, format_reward, make_reward
@@ -126,3 +128,23 @@ def test_a_prompts_question_is_read_as_a_selection_reads_it() -> None:
     assert question_of([{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]) == "Q"
     assert question_of("Q") == "Q"
     assert question_of([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"format_weight": 2}, "format_weight: .*less than or equal to 1"),
+        ({"timeout_s": -1}, "timeout_s: .*greater than 0"),
+        ({"workers": 0}, "workers: "),
+        ({"rtol": -1}, "rtol: "),
+        ({"right_at": "half"}, "right_at: "),
+    ],
+)
+def test_options_that_a_selection_would_refuse_are_refused_here(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(RapError, match=said):
+        make_reward(**wrong)
+
+
+def test_golds_of_a_data_set_in_a_tensor_format_are_their_values() -> None:
+    golds = [torch.tensor(8), np.int64(8), torch.tensor([8.0]), 8]
+    assert accuracy_reward([PROMPT] * 4, [said(RIGHT)] * 4, answer=golds) == [1.0] * 4

@@ -92,6 +92,9 @@ def test_rollouts_are_counted_by_what_the_reward_says_of_them() -> None:
         ("b", 0.1, {"acc": None}),
         ("b", 0.1, {"acc": "no number"}),
         (None, 1.0, {}),
+        ("b", float("nan"), {}),
+        ("b", 1.0, {"acc": float("nan")}),
+        ("b", 1.0, {"acc": np.float32(0)}),
     ]
-    assert count(rollouts, 0.5) == {"a": (2, 1), "b": (1, 2)}
+    assert count(rollouts, 0.5) == {"a": (2, 1), "b": (1, 3)}
     assert count(rollouts[4:5], 0.95) == {"b": (0, 1)}
