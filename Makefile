@@ -30,9 +30,8 @@ trl: $(VENV)/.trl
 r3: $(VENV)/.core
 	$(BIN)/rap r3 ask $$($(BIN)/rap path r3-scene) "Which framed digit is larger?"
 
-# Three at a time on two cores: a third of the time a test waits for a process that it started.
 test: $(VENV)/.hosts lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 gpu:
 	PYTHON=$(PYTHON) scripts/gpu_check.sh $(if $(WHEELS),--wheels $(WHEELS))

@@ -27,7 +27,7 @@ STARTS_RAY = ("tests/openrlhf_hooks/", "tests/verl_hooks/", "tests/executors/")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Under `pytest -n 3` a file stays with one worker process, and everything that starts Ray with the same one."""
+    """Under `pytest -n 2` a file stays with one worker process, and everything that starts Ray with the same one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):

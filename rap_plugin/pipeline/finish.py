@@ -69,8 +69,8 @@ def _why_empty(selection: Selection) -> EmptySelection:
             Option("grading.format_weight"),
             " to 0",
         )
-    hint = hints.get(verdict, RapError("loosen the selector's thresholds"))
-    if verdict == "not_chosen" and selection.config.sampling.budget_rollouts is not None:
+    if selection.config.sampling.budget_rollouts is not None:
         hints["not_chosen"] = RapError("raise ", Option("sampling.budget_rollouts"), ", or leave it out")
+    hint = hints.get(verdict, RapError("loosen the selector's thresholds"))
     what = f"the selection is empty: {number} of {len(selection.table)} samples are {verdict}; "
     return EmptySelection(what, hint, " (the evidence is kept)")

@@ -365,6 +365,7 @@ def vllm_server(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_real_vllm_server_samples_both_arms(vllm_server):
     engine = open_openai(ModelConfig(options={"base_url": vllm_server}))
     assert engine.identity.name == "demo"

@@ -260,6 +260,7 @@ def processes(folder: str) -> set[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_workers_with_the_embedded_model_give_the_verdicts_of_a_local_run_and_leave_nothing_behind(
     tmp_path: Path,
 ) -> None:

@@ -86,4 +86,4 @@ def test_a_budget_too_small_to_select_anything_is_named_as_the_reason(part: tupl
     never = tmp_path / "never.parquet"
     pq.write_table(rows.set_column(rows.column_names.index("answer"), "answer", wrong), never)
     with pytest.raises(EmptySelection, match="are not_chosen; raise --budget-rollouts"):
-        select_run(make_config(never, sampling__budget_rollouts=10), tmp_path / "run", quiet=True)
+        select_run(make_config(never, sampling__budget_rollouts=3), tmp_path / "run", quiet=True)

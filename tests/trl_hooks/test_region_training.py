@@ -137,7 +137,7 @@ def test_the_recipe_of_the_examples_is_the_published_one_and_the_default() -> No
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("rl.learningrate=1", "rl.learningrate: extra inputs"),
+        ("rl.learningrate=1", "rl.learningrate: there is no such option"),
         ("rl.rollouts=1", "rl.rollouts: input should be greater than or equal to 2"),
         ("rl.reward=best", "rl.reward: input should be 'released' or 'paper'"),
         ("sft", "expected NAME=VALUE"),
