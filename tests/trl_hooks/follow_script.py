@@ -40,7 +40,7 @@ def make_dataset(n: int = 40) -> Any:
 
 def wait_for_every_gather() -> None:
     """DeepSpeed 0.19.6 waits for the last of several gathers alone, which on a GPU's stream is the last to end. On gloo it is not:
-    without this, weights of stage 3 were read before they came in 8 of 10 loads of the model by two processes, with nothing of ours in them. Mended upstream (pull request 8539) after 0.19.6."""
+    without this, weights of stage 3 were read before they came in 11 of 15 loads of the model by two processes, with nothing of ours in them. Mended upstream (pull request 8539) after 0.19.6."""
     from deepspeed.comm.torch import TorchBackend
 
     gather = TorchBackend.all_gather_into_tensor
