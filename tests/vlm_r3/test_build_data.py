@@ -157,8 +157,8 @@ def test_a_pool_without_a_usable_row_is_an_error(tmp_path: Path) -> None:
         ({"response_list": ["a"]}, "1 segments for 1 crops"),
         ({"response_list": ["a", " "]}, "a segment is empty"),
         ({"image_path": None}, "there is no image"),
-        ({"image_path": "gone.png"}, ""),
-        ({"img_crop_list": [b"not a picture"]}, ""),
+        ({"image_path": "gone.png"}, "no such file 'gone.png'"),
+        ({"img_crop_list": [b"not a picture"]}, "not an image but text"),
     ],
 )
 def test_a_row_that_is_no_interleaved_turn_is_told_in_one_line(change: dict[str, Any], reason: str) -> None:

@@ -60,8 +60,8 @@ _GIVEN = re.compile(
 _LABEL = re.compile(
     r"\b(?:step|figure|fig\.|angle|problem|question|part|case|option|section|chapter|equation)\s*$", re.IGNORECASE
 )
-_PLACE = re.compile(r"\bat\s*$", re.IGNORECASE)
-"""Before "x = 1", where a value is taken."""
+_PLACE = re.compile(r"\s*\bat\s*", re.IGNORECASE)
+"""Between a value and where it is taken: "-2 at x = 1"."""
 _NO_VALUE = re.compile(
     r"(?:(?:\bnot|\bnever|n't)\s+(?:equal to\s+)?|(?<!\bno )(?<!\bnot )\b(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower) than\s+|(?:不到|不足|超过|少于|多于)\s*)$",
     re.IGNORECASE,
@@ -149,7 +149,8 @@ def _answer(text: str, found: list[Expression]) -> str | None:
     reasons = [match.span() for match in _REASON.finditer(text)] + ([premise.span()] if premise else [])
     kept = [one for one in found if not any(start <= one.start < end for start, end in reasons)] or found
     kept = [one for one in kept if not _LABEL.search(_before(text, one))] or kept
-    kept = [one for one in kept if "=" not in one.text or not _PLACE.search(_before(text, one))] or kept
+    if len(kept) > 1 and "=" in kept[-1].text and _PLACE.fullmatch(text, kept[-2].end, kept[-1].start):
+        kept = kept[:-1]
     groups = _groups(text, _after_computation(text, kept))
     if len(groups) == 1:
         return _forms(groups[0])

@@ -42,7 +42,7 @@ _DOUBT = re.compile(r"\b(?:could|might|may) be\b", re.IGNORECASE)
 # "x = 5 or x = -5, but since lengths are positive, x = 5"
 _INSTEAD = re.compile(r",\s+but\s", re.IGNORECASE)
 _SHORT_SENTENCE = re.compile(r"(?:so |thus )?(?:it is|it's|we get|is)\s(?=.{0,80}[\d√π\\])", re.IGNORECASE)
-_PLACE = re.compile(r"\b(?:at|when|where|for|if)\s*$", re.IGNORECASE)
+_PLACE = re.compile(r"\s*,?\s*\b(?:at|when|where|for|if)\s*", re.IGNORECASE)
 _ASSIGNED = re.compile(r"\s*[A-Za-z]\s?=")
 _HEDGE = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
 _NAME = re.compile(
@@ -147,7 +147,8 @@ def last_sentence(text: str) -> str:
 def _last_formula(text: str) -> str:
     """The last formula between dollar signs, with the unit that follows it; "" where formulas are alternatives."""
     formulas = list(_MATH_SPAN.finditer(text))
-    formulas = [one for one in formulas if not _is_place(text, one)] or formulas
+    if len(formulas) > 1 and _is_place(text, *formulas[-2:]):
+        formulas.pop()
     contents = [match.group(1) or match.group(2) for match in formulas]
     if _HEDGE.search(_MATH_SPAN.sub(" ", text)) and len({squash(content) for content in contents}) > 1:
         return ""
@@ -155,10 +156,10 @@ def _last_formula(text: str) -> str:
     return with_unit if read_quantity(with_unit) else contents[-1]
 
 
-def _is_place(text: str, formula: re.Match[str]) -> bool:
-    """Whether a formula says where a value is taken: "at $x = 1$"."""
-    before = text[max(0, formula.start() - 12) : formula.start()]
-    return bool(_PLACE.search(before)) and bool(_ASSIGNED.match(formula.group(1) or formula.group(2)))
+def _is_place(text: str, value: re.Match[str], formula: re.Match[str]) -> bool:
+    """Whether a formula says where the value right before it is taken: "$-2$ at $x = 1$", but not "$x^2$ has its minimum at $x = 0$"."""
+    between = text[value.end() : formula.start()]
+    return bool(_PLACE.fullmatch(between)) and bool(_ASSIGNED.match(formula.group(1) or formula.group(2)))
 
 
 @never_raises
